@@ -1,0 +1,1 @@
+"""Backup and recovery for Kubernetes: five backup APIs on one engine."""
