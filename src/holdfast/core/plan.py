@@ -1,0 +1,191 @@
+"""Plan, Step and Run: one thing to do, its parts, and how far it is.
+
+A dialect compiles an object into a `Desired`: children that shall exist, and plans to carry out. A `Plan` is a graph of
+steps; a `Step` is one child object (a Job in nearly every case) with what must come before it. `Run` is what the
+observed children say about a plan. Names are derived, never drawn, so that a plan that is seen twice starts once.
+"""
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from holdfast.core.objects import Object, Ref
+from holdfast.core.report import Progress, Report
+
+
+class When(enum.Enum):
+    """When a step may start, seen from the steps it needs."""
+
+    SUCCESS = "success"  # all of them succeeded
+    FAILURE = "failure"  # all ended, at least one failed
+    ALWAYS = "always"  # all ended, however
+
+
+class OnError(enum.Enum):
+    """What the failure of a step means for its run."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+
+
+class SecretFiles(msgspec.Struct, frozen=True):
+    """A Secret that a mover reads as files below `/holdfast/secrets/<mount>`. Optional ones may be missing."""
+
+    mount: str
+    secret: str
+    optional: bool = False
+
+
+class MoverCall(msgspec.Struct, frozen=True):
+    """Which mover does the work of a step, with its arguments as plain JSON. No argument is ever a secret."""
+
+    mover: str
+    arguments: Mapping[str, Any]
+    secrets: tuple[SecretFiles, ...] = ()
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a plan.
+
+    `child` is the whole object but for what the mover fills into its first container: command, environment, mounts.
+    `deadline` counts from the start of the step. `begun` says that the owner's status already shows this step as
+    started: a child that is missing then was deleted by somebody, and is a failure instead of a second start.
+    """
+
+    name: str
+    child: Object
+    mover: MoverCall | None = None
+    needs: tuple[str, ...] = ()
+    when: When = When.SUCCESS
+    on_error: OnError = OnError.FAIL
+    deadline: timedelta | None = None
+    begun: bool = False
+
+
+class RunKind(enum.Enum):
+    """What a run is for."""
+
+    INITIALIZE = "initialize"
+    BACKUP = "backup"
+    RESTORE = "restore"
+    RETENTION = "retention"
+    WIPE = "wipe"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One run to do. `name` is unique among the plans of its owner. Past `deadline` whatever still runs is stopped."""
+
+    name: str
+    kind: RunKind
+    steps: tuple[Step, ...]
+    deadline: datetime | None = None
+    started: datetime | None = None
+
+
+class Phase(enum.Enum):
+    """How far a step or a run is. The last three are terminal and never change."""
+
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing can follow."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.SKIPPED)
+
+
+class StepState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cluster shows of one step. `message` is for people; while it runs it says what it waits for, if anything."""
+
+    phase: Phase = Phase.WAITING
+    exists: bool = False
+    reason: str = ""
+    message: str = ""
+    started: datetime | None = None
+    finished: datetime | None = None
+    report: Report | None = None
+    progress: tuple[Progress, ...] = ()
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan as observed: its phase, why, and the state of each step by name."""
+
+    name: str
+    kind: RunKind
+    phase: Phase
+    reason: str = ""
+    message: str = ""
+    steps: Mapping[str, StepState] = {}
+
+
+class Child(msgspec.Struct, frozen=True):
+    """An object that shall exist. `create_only`: made once and then left to its own controller, never brought back in line."""
+
+    object: Object
+    create_only: bool = False
+
+
+class SecretCopy(msgspec.Struct, frozen=True):
+    """A Secret to be projected into another namespace, since pods mount only their own. The core never sees its values."""
+
+    source: Ref
+    target: Ref
+    owner: Object | None = None
+
+
+class Note(msgspec.Struct, frozen=True):
+    """An Event to record on the owner. `warning` chooses its type."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+class Doomed(msgspec.Struct, frozen=True):
+    """An object that shall go, and why (the reason is shown in an event on the owner)."""
+
+    ref: Ref
+    reason: str
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dialect makes of one object.
+
+    `release` lifts the handler's finalizer: the object may go. `wake_at` asks for another look at that time.
+    """
+
+    children: tuple[Child, ...] = ()
+    secret_copies: tuple[SecretCopy, ...] = ()
+    doomed: tuple[Doomed, ...] = ()
+    runs: tuple[Plan, ...] = ()
+    notes: tuple[Note, ...] = ()
+    wake_at: datetime | None = None
+    release: bool = False
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing wrong with an object: which field, what, and what to do. `reason` is CamelCase."""
+
+    field: str
+    message: str
+    reason: str = "ResourceValidationFailed"
+
+    def __str__(self) -> str:
+        """`spec.sessions[0].scheduler.schedule: ...`."""
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class Problems(msgspec.Struct, frozen=True):
+    """A non-empty list of problems in the place of a Desired: nothing is done, the last good state stays."""
+
+    items: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        """Every problem, in the order of the document."""
+        return "; ".join(str(item) for item in self.items)

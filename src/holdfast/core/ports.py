@@ -1,0 +1,115 @@
+"""The doors of the core: what a dialect, a mover and a view of the cluster must offer.
+
+The engine knows dialects and movers only through these protocols. All of them are pure but for `View`, which reads a
+cache; whoever looks something up through a view is woken when it changes, also when it was missing.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from holdfast.core.objects import Kind, Object
+from holdfast.core.plan import Desired, Problems, Run, Step, StepState
+
+
+class Refs(Protocol):
+    """Reads other objects. A missing one is None; a look-up is remembered as an interest."""
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Return one object."""
+        ...
+
+    def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        label: tuple[str, str] | None = None,
+        owner: str = "",
+    ) -> Sequence[Object]:
+        """Return objects by at most one of: label key and value, owner uid; namespace None means all."""
+        ...
+
+
+class View(Refs, Protocol):
+    """Refs, and what the cluster shows of a Job."""
+
+    def step(self, namespace: str, job: str) -> StepState:
+        """Return the observed state of a Job by name, with its report and its progress."""
+        ...
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a pass: problems of the object, or the runs by plan name."""
+
+    problems: Problems | None = None
+    runs: Mapping[str, Run] = {}
+
+
+class Handler(Protocol):
+    """One kind of a dialect."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind it reconciles."""
+        ...
+
+    @property
+    def finalizer(self) -> str:
+        """The finalizer it holds while the object lives; empty for none."""
+        ...
+
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Say what shall exist and run because of this object. Called also while it is being deleted."""
+        ...
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return the whole status; equal to the present one when nothing changed."""
+        ...
+
+    def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
+        """Judge a spec on its own and against what exists. Shared by admission and by `compile`."""
+        ...
+
+
+class Dialect(Protocol):
+    """One API: its handlers, and the kinds they look at."""
+
+    @property
+    def name(self) -> str:
+        """Short name: `kubestash`."""
+        ...
+
+    @property
+    def handlers(self) -> Sequence[Handler]:
+        """One handler for each reconciled kind."""
+        ...
+
+    @property
+    def watched(self) -> Sequence[Kind]:
+        """Every kind that a handler looks up or owns, beside the handled ones."""
+        ...
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """What a mover puts into the first container of its pod and into the pod itself."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = {}
+    mounts: tuple[Mapping[str, Any], ...] = ()
+    volumes: tuple[Mapping[str, Any], ...] = ()
+
+
+class Mover(Protocol):
+    """One program that moves data."""
+
+    @property
+    def name(self) -> str:
+        """As a `MoverCall` names it: `volume-backup`."""
+        ...
+
+    def fill(self, step: Step) -> Fill:
+        """Return command, environment and mounts for the step's pod. Pure."""
+        ...
