@@ -125,10 +125,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Child(msgspec.Struct, frozen=True):
-    """An object that shall exist. `create_only`: made once and then left to its own controller, never brought back in line."""
+    """An object that shall exist. `create_only`: made once and then left to its own controller, never brought back in line.
+
+    `mover` fills the first container of its pod template (`spec.template`, or a CronJob's `spec.jobTemplate.spec.template`).
+    """
 
     object: Object
     create_only: bool = False
+    mover: MoverCall | None = None
 
 
 class SecretCopy(msgspec.Struct, frozen=True):

@@ -1,0 +1,163 @@
+"""The arguments of every mover call: what a dialect asks for and a mover carries out.
+
+Both sides know each other only through these structs. A call crosses a process border as JSON (environment variable
+`HOLDFAST_CALL`: `{"mover": ..., "arguments": {...}}`), so field names are the wire names. No argument is ever a secret: it
+names a folder or a file below `SECRETS` into which the pod mounts one. Lists of stores are in the order of the user's object.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from holdfast.core.plan import MoverCall, SecretFiles
+
+SECRETS = "/holdfast/secrets"
+"""Where the Secrets of a call are mounted: `<SECRETS>/<mount>/<KEY>`."""
+
+PASSWORD_KEY = "RESTIC_PASSWORD"
+"""The key of an encryption Secret that holds the repository's password."""
+
+
+class StorageTarget(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One place in a store.
+
+    `url` is a path in the pod (local), or `s3:<scheme>://<endpoint>/<bucket>/<path>` as restic writes it (AWS's own endpoint is
+    spelled out too). `options` for S3: `region`, `insecure_tls` (`true`), `connections` (a number). `credentials_dir` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and optionally AWS_SESSION_TOKEN, CA_CERT_DATA; empty: ambient credentials.
+    """
+
+    url: str
+    options: Mapping[str, str] = {}
+    credentials_dir: str = ""
+
+
+class RepositoryTarget(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One restic repository: that of one component of one session. `name` and `snapshot` name the custom resources.
+
+    An empty `password_file` is refused by the mover: restic knows no repository without a password.
+    """
+
+    name: str
+    store: StorageTarget
+    password_file: str
+    component: str = ""
+    snapshot: str = ""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """The arguments of one mover, which the class names."""
+
+    MOVER: ClassVar[str] = ""
+
+    def call(self, secrets: Sequence[SecretFiles] = ()) -> MoverCall:
+        """Return the call as a step carries it."""
+        arguments: dict[str, Any] = msgspec.to_builtins(self)
+        return MoverCall(self.MOVER, arguments, tuple(secrets))
+
+
+class StorageInit(Call, frozen=True, omit_defaults=True):
+    """Prove that the store can be written, read, listed and deleted in, then write `metadata.yaml` unless it is there.
+
+    `document` is that file's content as JSON; the mover adds `creationTimestamp`.
+    """
+
+    MOVER: ClassVar[str] = "storage-init"
+
+    store: StorageTarget
+    document: Mapping[str, Any]
+
+
+class RepositoryInit(Call, frozen=True, omit_defaults=True):
+    """Write `repository.yaml` (`document`) below the repository's path. One that is there is replaced when it differs."""
+
+    MOVER: ClassVar[str] = "repository-init"
+
+    name: str
+    store: StorageTarget
+    document: Mapping[str, Any]
+
+
+class VolumeBackup(Call, frozen=True, omit_defaults=True):
+    """Back up paths of the pod's file system: one restic snapshot for each path, in each repository.
+
+    The report holds one result for each repository, its `snapshot_ids` in the order of `paths`. `excludes` are restic patterns.
+    """
+
+    MOVER: ClassVar[str] = "volume-backup"
+
+    repositories: tuple[RepositoryTarget, ...]
+    paths: tuple[str, ...]
+    excludes: tuple[str, ...] = ()
+    host: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class VolumeRestore(Call, frozen=True, omit_defaults=True):
+    """Restore whole snapshots to their original absolute paths below `target`, and read back what was written if `verify`."""
+
+    MOVER: ClassVar[str] = "volume-restore"
+
+    repository: RepositoryTarget
+    snapshot_ids: tuple[str, ...]
+    target: str = "/"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    verify: bool = True
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """The restic snapshots by which one Snapshot resource lives in one repository."""
+
+    name: str
+    snapshot_ids: tuple[str, ...]
+
+
+class Forget(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What goes from one restic repository. Ids that are gone already are no error."""
+
+    repository: RepositoryTarget
+    snapshots: tuple[Forgotten, ...]
+
+
+class Retention(Call, frozen=True, omit_defaults=True):
+    """Forget snapshots and prune what only they held. `failure` is absent only when all of them are gone."""
+
+    MOVER: ClassVar[str] = "retention"
+
+    forget: tuple[Forget, ...]
+
+
+class Wipe(Call, frozen=True, omit_defaults=True):
+    """Delete everything below a store's URL. An empty path or a bucket's root is refused by the mover."""
+
+    MOVER: ClassVar[str] = "wipe"
+
+    name: str
+    store: StorageTarget
+
+
+class Trigger(Call, frozen=True, omit_defaults=True):
+    """Create one BackupSession `<invoker>-<session>-<unix seconds>` through the Kubernetes API.
+
+    `retry_left` and `timeout` (a Go duration, empty for none) go into its spec as they are.
+    """
+
+    MOVER: ClassVar[str] = "trigger"
+
+    invoker_kind: str
+    invoker_name: str
+    namespace: str
+    session: str
+    retry_left: int = 0
+    timeout: str = ""
+
+
+CALLS: Mapping[str, type[Call]] = {
+    kind.MOVER: kind for kind in (StorageInit, RepositoryInit, VolumeBackup, VolumeRestore, Retention, Wipe, Trigger)
+}
+"""Every call by the name of its mover."""
+
+
+def decode_call(mover: str, arguments: Mapping[str, Any]) -> Call:
+    """Read the arguments of a mover. Raises KeyError for an unknown mover, msgspec.ValidationError for wrong arguments."""
+    return msgspec.convert(dict(arguments), CALLS[mover])
