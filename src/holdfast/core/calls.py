@@ -138,19 +138,16 @@ class Wipe(Call, frozen=True, omit_defaults=True):
 
 
 class Trigger(Call, frozen=True, omit_defaults=True):
-    """Create one BackupSession `<invoker>-<session>-<unix seconds>` through the Kubernetes API.
+    """Create `document` (all but its name) as `<name_prefix>-<unix seconds>` through the Kubernetes API, once.
 
-    `retry_left` and `timeout` (a Go duration, empty for none) go into its spec as they are.
+    `plural` completes its REST path; apiVersion, kind and namespace are in the document. A name that exists already is no error.
     """
 
     MOVER: ClassVar[str] = "trigger"
 
-    invoker_kind: str
-    invoker_name: str
-    namespace: str
-    session: str
-    retry_left: int = 0
-    timeout: str = ""
+    plural: str
+    name_prefix: str
+    document: Mapping[str, Any]
 
 
 CALLS: Mapping[str, type[Call]] = {
