@@ -140,7 +140,7 @@ class Wipe(Call, frozen=True, omit_defaults=True):
 class Trigger(Call, frozen=True, omit_defaults=True):
     """Create `document` (all but its name) as `<name_prefix>-<unix seconds>` through the Kubernetes API, once.
 
-    `plural` completes its REST path; apiVersion, kind and namespace are in the document. A name that exists already is no error.
+    `plural` completes its REST path; apiVersion, kind and namespace are in the document. A name that exists is no error.
     """
 
     MOVER: ClassVar[str] = "trigger"
