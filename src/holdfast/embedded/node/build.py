@@ -1,0 +1,144 @@
+"""From a container's spec to a sandbox: what it runs, where its volumes are, and who it is."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast.core.objects import Object
+from holdfast.embedded.node import images, layout
+from holdfast.embedded.node.environment import expand, expand_all
+from holdfast.embedded.node.failure import NotReady, config_error
+from holdfast.embedded.node.identity import ALL_CAPABILITIES, IdentityError, identity_of
+from holdfast.embedded.node.images import Image
+from holdfast.embedded.node.sandbox import Identity, Kind, Mount, Sandbox
+from holdfast.embedded.node.volumes import ACCOUNT_PATH, ACCOUNT_VOLUME, Volume
+
+TERMINATION_PATH = "/dev/termination-log"
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was gathered for one container before it starts. `termination` is the host file of its last words."""
+
+    image: Image | None
+    environment: Mapping[str, str]
+    volumes: Mapping[str, Volume]
+    termination: Path
+    capabilities: frozenset[str] = ALL_CAPABILITIES
+
+
+def base_environment(pod: Object, container: Object, image: Image | None, cluster: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a container has before its own: the image's, and those of the cluster."""
+    known = image or Image()
+    root = identity(pod, container).uid == 0
+    return {
+        "PATH": ":".join([*known.path, images.DEFAULT_PATH]),
+        "HOSTNAME": hostname(pod),
+        "HOME": "/root" if root else "/",
+        **known.environment,
+        **cluster,
+    }
+
+
+def sandbox_of(pod: Object, container: Object, parts: Parts) -> Sandbox:
+    """Return the sandbox of a container. Raises NotReady when its spec can't be carried out here."""
+    mounts = [_mount(each, container, parts) for each in container.get("volumeMounts") or []]
+    if ACCOUNT_VOLUME in parts.volumes and not any(mount.target == ACCOUNT_PATH for mount in mounts):
+        mounts.append(Mount(Kind.READ_ONLY, ACCOUNT_PATH, parts.volumes[ACCOUNT_VOLUME].path))
+    mounts.append(Mount(Kind.BIND, container.get("terminationMessagePath") or TERMINATION_PATH, str(parts.termination)))
+    directory = container.get("workingDir") or "/"
+    root = images.root_mounts(parts.image)
+    placed = layout.arrange(root, mounts)
+    if directory != "/":
+        placed = layout.with_directory(placed, directory)
+    context: Mapping[str, Any] = container.get("securityContext") or {}
+    return Sandbox(
+        command=command_of(container, parts.image, parts.environment),
+        environment=parts.environment,
+        mounts=tuple(placed),
+        identity=identity(pod, container, parts.capabilities),
+        hostname=hostname(pod),
+        directory=directory,
+        read_only_root=bool(context.get("readOnlyRootFilesystem")),
+    )
+
+
+def command_of(container: Object, image: Image | None, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return command and arguments. Raises NotReady for an image whose own command nobody here knows."""
+    arguments: Sequence[str] = container.get("args") or []
+    command: Sequence[str] = container.get("command") or (image.command if image else ())
+    if not command:
+        raise NotReady(
+            "ImageNeverRuns",
+            f"container {container['name']!r}: this node has no images, so it does not know what {container.get('image')!r}"
+            " runs by itself; give the container a command",
+        )
+    return tuple(expand_all([*command, *arguments], environment))
+
+
+def identity(pod: Object, container: Object, available: frozenset[str] = ALL_CAPABILITIES) -> Identity:
+    """Return the identity of a container, a bad one as NotReady."""
+    try:
+        return identity_of(pod, container, available)
+    except IdentityError as problem:
+        raise config_error(str(problem)) from None
+
+
+def hostname(pod: Object) -> str:
+    """Return the pod's host name: its own, or the pod's name cut to what a host name may be."""
+    return str(pod["spec"].get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
+
+
+def refuse_unsupported(pod: Object) -> None:
+    """Raise NotReady for what a pod asks of its sandbox and can't get on this node."""
+    spec: Mapping[str, Any] = pod["spec"]
+    for name in ("hostPID", "hostIPC", "shareProcessNamespace"):
+        if spec.get(name):
+            raise NotReady("UnsupportedPod", f"spec.{name} is not possible on a sandbox node; leave it out", fatal=True)
+    for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
+        if container.get("volumeDevices"):
+            raise NotReady(
+                "UnsupportedPod", f"container {container['name']!r}: block volumes are not possible here", fatal=True
+            )
+
+
+def _mount(each: Mapping[str, Any], container: Object, parts: Parts) -> Mount:
+    volume = parts.volumes.get(each["name"])
+    if volume is None:
+        raise config_error(f"container {container['name']!r} mounts volume {each['name']!r}, which the pod does not have")
+    path = volume.path
+    inside = each.get("subPath") or expand(each.get("subPathExpr") or "", parts.environment)
+    if inside:
+        path = _inside(path, inside, make=not volume.read_only)
+    read_only = volume.read_only or bool(each.get("readOnly"))
+    target = os.path.normpath("/" + each["mountPath"].lstrip("/"))
+    return Mount(Kind.READ_ONLY if read_only else Kind.BIND, target, path)
+
+
+def _inside(volume: str, inside: str, *, make: bool) -> str:
+    """Return a place in a volume, made when it is missing. A link or `..` that leads out of the volume is refused."""
+    top = os.path.realpath(volume)
+    path = os.path.realpath(os.path.join(top, inside.lstrip("/")))
+    if path != top and not path.startswith(top + os.sep):
+        raise config_error(f"subPath {inside!r} leads out of its volume")
+    if not os.path.lexists(path):
+        if not make:
+            raise config_error(f"subPath {inside!r} does not exist in its read-only volume")
+        _make_like(top, path)
+    return path
+
+
+def _make_like(top: str, path: str) -> None:
+    """Make directories with the owner and the mode of the volume's root."""
+    model = os.stat(top)
+    missing: list[str] = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for each in reversed(missing):
+        os.mkdir(each)
+        os.chmod(each, model.st_mode & 0o7777)
+        if os.geteuid() == 0:
+            os.chown(each, model.st_uid, model.st_gid)

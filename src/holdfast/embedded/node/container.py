@@ -1,0 +1,255 @@
+"""One container from its first wait to its last exit: gather, start, watch, restart.
+
+The runner owns its `Container` state and calls `changed` whenever it differs. It never decides about the pod: the
+pod's runner does, with the exit that `run` returns.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from holdfast.core.objects import Object
+from holdfast.embedded.node import build, logs, probes, quantity
+from holdfast.embedded.node.environment import environment
+from holdfast.embedded.node.failure import NotReady
+from holdfast.embedded.node.logs import LogFile
+from holdfast.embedded.node.memory import ANNOTATION
+from holdfast.embedded.node.process import Exit, Process, start
+from holdfast.embedded.node.settings import Host
+from holdfast.embedded.node.sources import Sources
+from holdfast.embedded.node.state import MAX_MESSAGE, Container, Running, Terminated, Waiting, last_words, reason_of
+from holdfast.embedded.node.volumes import Volume
+from holdfast.kube.errors import ApiError
+
+
+class ContainerRunner:
+    """Runs one container of one pod. `policy` is Always, OnFailure or Never."""
+
+    def __init__(
+        self,
+        host: Host,
+        pod: Object,
+        state: Container,
+        *,
+        policy: str,
+        directory: Path,
+        changed: Callable[[], None],
+    ) -> None:
+        self.state = state
+        self.started = asyncio.Event()
+        self.log: LogFile | None = None
+        self._host = host
+        self._pod = pod
+        self._policy = policy
+        self._directory = directory
+        self._changed = changed
+        self._process: Process | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def process(self) -> Process | None:
+        """The running process, if any."""
+        return self._process
+
+    async def run(self, volumes: Mapping[str, Volume]) -> Exit | None:
+        """Run until the container has ended for good; None when it was stopped before it ever started."""
+        failures = 0
+        while not self._stopping.is_set():
+            ended = await self._once(volumes)
+            if ended is None or self._stopping.is_set() or not self._restarts(ended):
+                return ended
+            failures = 1 if self._ran_long() else failures + 1
+            await self._back_off(failures)
+        return None
+
+    async def stop(self, grace: float) -> None:
+        """End the container for good: its preStop command, TERM, and KILL after `grace` seconds."""
+        self._stopping.set()
+        await self._end(grace)
+
+    def log_path(self, restart: int | None = None) -> Path:
+        """Return the log of the present run, or of an earlier one."""
+        number = self.state.restarts if restart is None else restart
+        return self._directory / f"{number}.log"
+
+    async def _end(self, grace: float) -> None:
+        process = self._process
+        if process is None:
+            return
+        deadline = asyncio.get_running_loop().time() + grace
+        hook = (self.state.spec.get("lifecycle") or {}).get("preStop") or {}
+        if (action := hook.get("exec")) is not None and grace > 0:
+            with contextlib.suppress(TimeoutError, OSError):
+                await asyncio.wait_for(probes.execute(process, action.get("command") or []), grace)
+        await process.stop(deadline - asyncio.get_running_loop().time())
+
+    async def _once(self, volumes: Mapping[str, Volume]) -> Exit | None:
+        """Start once, and wait for the end."""
+        process = await self._start(volumes)
+        if process is None:
+            return None
+        begun = datetime.now(UTC)
+        self._process = process
+        self.state.begun = True
+        self.state.state = Running(begun)
+        self.started.set()
+        probed = self._probe(process)
+        self._changed()
+        if self._stopping.is_set():
+            process.kill()
+        try:
+            ended = await process.wait()
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        finally:
+            probed.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await probed
+        self._finish(ended, begun)
+        return ended
+
+    async def _start(self, volumes: Mapping[str, Volume]) -> Process | None:
+        """Gather what the container needs and start it, as often as it takes; None when it is stopped meanwhile."""
+        wait = self._host.settings.retry
+        while not self._stopping.is_set():
+            try:
+                async with self._host.starting:
+                    return await self._launch(volumes)
+            except NotReady as problem:
+                self._wait_for(problem.reason, problem.message)
+            except (ApiError, OSError) as problem:
+                self._wait_for("CreateContainerError", f"container {self.state.name!r}: {problem}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait)
+            wait = min(wait * 2, self._host.settings.retry_cap)
+        return None
+
+    async def _launch(self, volumes: Mapping[str, Volume]) -> Process:
+        pod, spec, host = self._pod, self.state.spec, self._host
+        image = host.images.find(spec.get("image") or "")
+        sources = Sources(host.client, pod["metadata"]["namespace"])
+        variables = await environment(
+            pod,
+            spec,
+            sources,
+            base=build.base_environment(pod, spec, image, host.variables),
+            capacity=host.capacity,
+        )
+        parts = build.Parts(
+            image=image,
+            environment=variables,
+            volumes=volumes,
+            termination=self._termination_file(),
+            capabilities=host.tools.capabilities,
+        )
+        job = build.sandbox_of(pod, spec, parts)
+        self.state.id = f"bwrap://{uuid.uuid4().hex}"
+        self.log = LogFile(self.log_path(), max_bytes=host.settings.log_bytes)
+        try:
+            return await start(job, host.tools, self.log.write, wrapper=self._limit())
+        except BaseException:
+            self.log.close()
+            raise
+
+    def _limit(self) -> list[str]:
+        limit = ((self.state.spec.get("resources") or {}).get("limits") or {}).get("memory")
+        if limit is None:
+            return []
+        annotations = self._pod["metadata"].get("annotations") or {}
+        by_addresses = annotations.get(ANNOTATION) == "true"
+        return self._host.limiter.wrapper(self._group(), quantity.whole(limit), address_space=by_addresses)
+
+    def _finish(self, ended: Exit, begun: datetime) -> None:
+        assert self.log is not None
+        self.log.close()
+        self._process = None
+        out_of_memory = self._host.limiter.killed(self._group())
+        self._host.limiter.remove(self._group())
+        written = _read(self._directory / "termination", MAX_MESSAGE)
+        policy = self.state.spec.get("terminationMessagePolicy") or "File"
+        tail = logs.last_lines(self.log_path(), 80) if ended.code else []
+        reason, message = reason_of(ended, out_of_memory=out_of_memory), last_words(written, tail, policy, ended)
+        if tail and tail[-1].startswith("bwrap: "):
+            reason, message = "StartError", tail[-1]
+        self.state.state = Terminated(
+            exit=ended, reason=reason, started=begun, finished=datetime.now(UTC), message=message, id=self.state.id
+        )
+        self.state.ready = False
+        self._changed()
+
+    def _probe(self, process: Process) -> "asyncio.Task[None]":
+        return asyncio.create_task(probes.run_probes(self.state.spec, process, ready=self._ready, sick=self._sick))
+
+    def _ready(self, value: bool) -> None:
+        if self.state.ready != value:
+            self.state.ready = value
+            self._changed()
+
+    async def _sick(self, why: str) -> None:
+        self._host.events.emit(self._pod, "Warning", "Unhealthy", f"container {self.state.name!r} is restarted: {why}")
+        grace = self._pod["spec"].get("terminationGracePeriodSeconds")
+        process = self._process
+        if process is not None:
+            await process.stop(30.0 if grace is None else float(grace))
+
+    def _restarts(self, ended: Exit) -> bool:
+        return self._policy == "Always" or (self._policy == "OnFailure" and ended.code != 0)
+
+    def _ran_long(self) -> bool:
+        state = self.state.state
+        if not isinstance(state, Terminated):
+            return False
+        return (state.finished - state.started).total_seconds() >= self._host.settings.crash_backoff_reset
+
+    async def _back_off(self, failures: int) -> None:
+        """Wait before the next start, the longer the more often it failed, and keep the last end for people to see."""
+        assert isinstance(self.state.state, Terminated)
+        settings = self._host.settings
+        wait = min(settings.crash_backoff * 2 ** min(failures - 1, 30), settings.crash_backoff_cap)
+        self.state.last = self.state.state
+        name = self._pod["metadata"]["name"]
+        message = f"back-off {wait:g}s restarting failed container={self.state.name} pod={name}"
+        self._wait_for("CrashLoopBackOff", message)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), wait)
+        if self._stopping.is_set():
+            self.state.state = self.state.last
+        else:
+            self.state.restarts += 1
+            outdated = self.log_path(self.state.restarts - 2)
+            for path in (outdated, logs.rotated(outdated)):
+                path.unlink(missing_ok=True)
+        self._changed()
+
+    def _wait_for(self, reason: str, message: str) -> None:
+        wanted = Waiting(reason, message)
+        if self.state.state != wanted:
+            self.state.state = wanted
+            self._host.events.emit(self._pod, "Warning", _EVENTS.get(reason, "Failed"), message)
+            self._changed()
+
+    def _group(self) -> str:
+        return f"{self._pod['metadata']['uid']}-{self.state.name}"
+
+    def _termination_file(self) -> Path:
+        """Return a new, empty file that any user may write its last words to."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / "termination"
+        path.write_bytes(b"")
+        path.chmod(0o666)
+        return path
+
+
+_EVENTS = {"CrashLoopBackOff": "BackOff", "ImageNeverRuns": "ImageNeverRuns"}
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(limit)
+    except OSError:
+        return b""

@@ -1,0 +1,106 @@
+"""A pod's status from the states of its containers. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from holdfast.core.objects import Object
+from holdfast.core.times import format_time
+from holdfast.embedded.node.state import Container, Terminated, Waiting
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """An end that the containers alone don't show: a deadline, a lost node, a spec that can't run."""
+
+    reason: str
+    message: str
+    phase: str = "Failed"
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a status is made of."""
+
+    init: Sequence[Container]
+    main: Sequence[Container]
+    started: datetime
+    address: str
+    now: datetime
+    verdict: Verdict | None = None
+    ended: bool = False
+    unlimited: str = ""
+
+
+def status(view: View, old: Mapping[str, Any]) -> Object:
+    """Return the pod's status. `old` gives the transition times of conditions that did not change."""
+    phase = phase_of(view)
+    found: Object = {
+        "phase": phase,
+        "startTime": format_time(view.started),
+        "hostIP": view.address,
+        "hostIPs": [{"ip": view.address}],
+        "podIP": view.address,
+        "podIPs": [{"ip": view.address}],
+        "qosClass": old.get("qosClass") or "BestEffort",
+        "conditions": _conditions(view, phase, old.get("conditions") or []),
+        "containerStatuses": [each.status() for each in view.main],
+    }
+    if view.init:
+        found["initContainerStatuses"] = [each.status() for each in view.init]
+    if view.verdict is not None:
+        found |= {"reason": view.verdict.reason, "message": view.verdict.message}
+    return found
+
+
+def phase_of(view: View) -> str:
+    """Return Pending, Running, Succeeded or Failed."""
+    if view.verdict is not None and view.ended:
+        return view.verdict.phase
+    if view.ended:
+        everything = [*view.main, *(each for each in view.init if not is_sidecar(each.spec))]
+        return "Succeeded" if all(each.succeeded for each in everything) else "Failed"
+    return "Running" if any(each.begun for each in view.main) else "Pending"
+
+
+def is_sidecar(spec: Object) -> bool:
+    """Whether an init container keeps running beside the others."""
+    return spec.get("restartPolicy") == "Always"
+
+
+def _conditions(view: View, phase: str, old: Sequence[Mapping[str, Any]]) -> list[Object]:
+    initialized = all(each.succeeded or (is_sidecar(each.spec) and each.begun) for each in view.init)
+    ready = bool(view.main) and all(each.ready for each in view.main) and not view.ended
+    unready = [each.name for each in view.main if not each.ready]
+    wanted = [
+        _condition("PodScheduled", True),
+        _condition("Initialized", initialized, "ContainersNotInitialized", _waiting(view.init)),
+    ]
+    for name in ("ContainersReady", "Ready"):
+        if phase == "Succeeded":
+            wanted.append(_condition(name, False, "PodCompleted"))
+        else:
+            message = f"containers with unready status: [{' '.join(unready)}]"
+            wanted.append(_condition(name, ready, "ContainersNotReady", message))
+    if view.unlimited:
+        wanted.append(_condition("MemoryLimited", False, "NoCgroup", view.unlimited))
+    before = {each.get("type"): each for each in old}
+    return [_kept(each, before.get(each["type"]), view.now) for each in wanted]
+
+
+def _condition(kind: str, true: bool, reason: str = "", message: str = "") -> Object:
+    found: Object = {"type": kind, "status": "True" if true else "False"}
+    if not true:
+        found |= {"reason": reason} | ({"message": message} if message else {})
+    return found
+
+
+def _kept(new: Object, old: Mapping[str, Any] | None, now: datetime) -> Object:
+    same = old is not None and old.get("status") == new["status"] and old.get("lastTransitionTime")
+    return new | {"lastTransitionTime": old["lastTransitionTime"] if old and same else format_time(now)}
+
+
+def _waiting(containers: Sequence[Container]) -> str:
+    names = [each.name for each in containers if not isinstance(each.state, Terminated)]
+    because = [each.state.message for each in containers if isinstance(each.state, Waiting) and each.state.message]
+    return "; ".join([f"containers with incomplete status: [{' '.join(names)}]", *because])

@@ -1,0 +1,126 @@
+"""Probes: whether a container has started, is ready, and still lives."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import aiohttp
+
+from holdfast.core.objects import Object
+from holdfast.embedded.node.process import CLEAN_ENVIRONMENT, Process
+
+
+async def run_probes(
+    container: Object,
+    process: Process,
+    *,
+    ready: Callable[[bool], None],
+    sick: Callable[[str], Awaitable[None]],
+) -> None:
+    """Probe a running container until cancelled. `sick` is called with why, when it is to be restarted."""
+    startup, readiness, liveness = (container.get(f"{kind}Probe") for kind in ("startup", "readiness", "liveness"))
+    if startup and not await _until_started(container, process, startup):
+        await sick("startup probe failed")
+        return
+    if not readiness:
+        ready(True)
+    async with asyncio.TaskGroup() as group:
+        if readiness:
+            group.create_task(_watch(container, process, readiness, ready, None))
+        if liveness:
+            group.create_task(_watch(container, process, liveness, None, sick))
+
+
+async def _until_started(container: Object, process: Process, probe: Mapping[str, Any]) -> bool:
+    await asyncio.sleep(float(probe.get("initialDelaySeconds") or 0))
+    for attempt in range(int(probe.get("failureThreshold") or 3)):
+        if attempt:
+            await asyncio.sleep(float(probe.get("periodSeconds") or 10))
+        if not await check(container, process, probe):
+            return True
+    return False
+
+
+async def _watch(
+    container: Object,
+    process: Process,
+    probe: Mapping[str, Any],
+    ready: Callable[[bool], None] | None,
+    sick: Callable[[str], Awaitable[None]] | None,
+) -> None:
+    good = bad = 0
+    await asyncio.sleep(float(probe.get("initialDelaySeconds") or 0))
+    while True:
+        problem = await check(container, process, probe)
+        good, bad = (0, bad + 1) if problem else (good + 1, 0)
+        if bad >= int(probe.get("failureThreshold") or 3):
+            if sick is not None:
+                await sick(f"liveness probe failed: {problem}")
+                return
+            if ready is not None:
+                ready(False)
+        if ready is not None and good >= int(probe.get("successThreshold") or 1):
+            ready(True)
+        await asyncio.sleep(float(probe.get("periodSeconds") or 10))
+
+
+async def check(container: Object, process: Process, probe: Mapping[str, Any]) -> str:
+    """Probe once. Return what is wrong, or an empty text."""
+    try:
+        return await asyncio.wait_for(_check(container, process, probe), float(probe.get("timeoutSeconds") or 1))
+    except TimeoutError:
+        return "no answer in time"
+    except (OSError, aiohttp.ClientError) as problem:
+        return str(problem)
+
+
+async def _check(container: Object, process: Process, probe: Mapping[str, Any]) -> str:
+    if (action := probe.get("exec")) is not None:
+        code = await execute(process, action.get("command") or [])
+        return "" if code == 0 else f"exit code {code}"
+    if (action := probe.get("httpGet")) is not None:
+        return await _get(action, port_of(container, action["port"]))
+    if (action := probe.get("tcpSocket")) is not None:
+        _, writer = await asyncio.open_connection(action.get("host") or "127.0.0.1", port_of(container, action["port"]))
+        writer.close()
+        return ""
+    return "the probe names neither exec, httpGet nor tcpSocket"
+
+
+async def _get(action: Mapping[str, Any], port: int) -> str:
+    scheme = str(action.get("scheme") or "HTTP").lower()
+    url = f"{scheme}://{action.get('host') or '127.0.0.1'}:{port}/{str(action.get('path') or '/').lstrip('/')}"
+    headers = {each["name"]: each["value"] for each in action.get("httpHeaders") or []}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers=headers, ssl=False, allow_redirects=False) as answer,
+    ):
+        return "" if 200 <= answer.status < 400 else f"HTTP status {answer.status}"
+
+
+async def execute(process: Process, command: list[str]) -> int:
+    """Run a command beside the container's own and return its exit code; it is killed when the caller gives up."""
+    environment = CLEAN_ENVIRONMENT | process.safe_environment
+    child = await asyncio.create_subprocess_exec(
+        *process.enter(command),
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        return await child.wait()
+    finally:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+
+def port_of(container: Object, port: int | str) -> int:
+    """Return a port by number or by its name among the container's ports."""
+    for each in container.get("ports") or []:
+        if each.get("name") == port:
+            return int(each["containerPort"])
+    return int(port)

@@ -1,0 +1,242 @@
+"""One sandboxed process: start, output, signals, end.
+
+Plain Popen and a pidfd, so that a hundred containers need neither a hundred threads nor a particular event loop.
+bubblewrap's first child is only a reaper: a TERM must go to the reaper's child, which is the container's command, and
+a KILL to the reaper, with which the whole pid namespace goes. The info pipe is read to its end, since it comes in
+several writes.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from holdfast.embedded.node import sandbox as sandboxes
+from holdfast.embedded.node.sandbox import Sandbox
+
+Output = Callable[[str, bytes], None]
+"""Called with `stdout` or `stderr` and what the container wrote."""
+
+CLEAN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """The programs of the machine that make a sandbox, whether the node is root, and which capabilities it can give."""
+
+    bwrap: str = "/usr/bin/bwrap"
+    nsenter: str = "/usr/bin/nsenter"
+    privileged: bool = True
+    capabilities: frozenset[str] = frozenset()
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """How a process ended. `code` is 128 + signal after a signal."""
+
+    code: int
+    signal: int = 0
+
+
+class Process:
+    """A running sandbox. Made by `start`."""
+
+    def __init__(self, popen: "subprocess.Popen[bytes]", tools: Tools, job: Sandbox) -> None:
+        self.sandbox = job
+        self._popen = popen
+        self._tools = tools
+        self._reaper = 0
+        self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._open_pipes = 0
+        self._drained = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        """The container's own process as the machine sees it; 0 once it is gone."""
+        try:
+            with open(f"/proc/{self._reaper}/task/{self._reaper}/children") as file:
+                return int(file.read().split()[0]) if self._reaper else 0
+        except (OSError, IndexError):
+            return 0
+
+    @property
+    def safe_environment(self) -> dict[str, str]:
+        """The container's variables, without those that would steer the programs that enter it."""
+        found = self.sandbox.environment
+        return {name: value for name, value in found.items() if not sandboxes.unsafe(name)}
+
+    async def wait(self) -> Exit:
+        """Wait for the end, and until all output was handed over (at most a second later)."""
+        found = await asyncio.shield(self._exit)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._drained.wait(), 1)
+        return found
+
+    def signal(self, number: int) -> None:
+        """Signal the container's command. Nothing happens when it is gone."""
+        if not self._exit.done() and (pid := self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """End every process of the sandbox at once."""
+        if self._exit.done():
+            return
+        for pid in (self._reaper, self._popen.pid):
+            with contextlib.suppress(ProcessLookupError):
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+
+    async def stop(self, grace: float) -> Exit:
+        """Ask it to end, and kill it after `grace` seconds."""
+        self.signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._exit), max(grace, 0.0))
+        except TimeoutError:
+            self.kill()
+        return await self.wait()
+
+    def enter(self, command: Sequence[str]) -> list[str]:
+        """Return the command line that runs a command in the sandbox, with its identity and without new privileges."""
+        prefix = [self._tools.nsenter, "--target", str(self.pid), "--mount", "--pid", "--ipc", "--uts"]
+        if not self._tools.privileged:
+            prefix += ["--user", "--preserve-credentials"]
+        prefix += [f"--wd={self.sandbox.directory}", "--"]
+        prefix += sandboxes.drop_privileges(self.sandbox.identity, privileged=self._tools.privileged)
+        return [*prefix, *sandboxes.late(self.sandbox.environment), *command]
+
+    def attach(self, pidfd: int, pipes: Sequence[tuple[str, int]], output: Output) -> None:
+        """Watch the process and its pipes on the running loop."""
+        loop = asyncio.get_running_loop()
+        self._open_pipes = len(pipes)
+        for stream, pipe in pipes:
+            loop.add_reader(pipe, self._readable, stream, pipe, output)
+        loop.add_reader(pidfd, self._ended, pidfd)
+
+    def started(self, reaper: int) -> None:
+        """Note the pid of the reaper."""
+        self._reaper = reaper
+
+    def _readable(self, stream: str, pipe: int, output: Output) -> None:
+        try:
+            data = os.read(pipe, 65536)
+        except BlockingIOError:
+            return
+        if data:
+            output(stream, data)
+            return
+        asyncio.get_running_loop().remove_reader(pipe)
+        os.close(pipe)
+        self._open_pipes -= 1
+        if not self._open_pipes:
+            self._drained.set()
+
+    def _ended(self, pidfd: int) -> None:
+        asyncio.get_running_loop().remove_reader(pidfd)
+        os.close(pidfd)
+        code = self._popen.wait()
+        if code < 0:
+            self._exit.set_result(Exit(128 - code, -code))
+        else:
+            self._exit.set_result(Exit(code, code - 128 if 128 < code < 160 else 0))
+
+
+async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence[str] = ()) -> Process:
+    """Start a container. `wrapper` is put before bubblewrap's own command line (a cgroup, a limit).
+
+    A sandbox that can't be made ends at once with what bubblewrap said on `stderr`; nothing is raised for it.
+    """
+    arguments = _memory_file(sandboxes.encode(sandboxes.options(job, privileged=tools.privileged)))
+    info_read, info_write = os.pipe()
+    streams = [os.pipe(), os.pipe()]
+    line = [*wrapper, tools.bwrap, "--args", str(arguments), "--info-fd", str(info_write), "--"]
+    line += sandboxes.command(job, privileged=tools.privileged)
+    try:
+        popen = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program is executed
+            line,
+            env=CLEAN_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=streams[0][1],
+            stderr=streams[1][1],
+            pass_fds=(arguments, info_write),
+            start_new_session=True,
+        )
+    except OSError:
+        for descriptor in (info_read, streams[0][0], streams[1][0]):
+            os.close(descriptor)
+        raise
+    finally:
+        for descriptor in (arguments, info_write, streams[0][1], streams[1][1]):
+            os.close(descriptor)
+    process = Process(popen, tools, job)
+    for read_end, _ in streams:
+        os.set_blocking(read_end, False)
+    pipes = [("stdout", streams[0][0]), ("stderr", streams[1][0])]
+    process.attach(os.pidfd_open(popen.pid), pipes, output)
+    process.started(_reaper(await _read_all(info_read)))
+    return process
+
+
+def try_once(job: Sandbox, tools: Tools) -> str:
+    """Run a short sandbox to its end and return what it and bubblewrap said."""
+    arguments = _memory_file(sandboxes.encode(sandboxes.options(job, privileged=tools.privileged)))
+    line = [tools.bwrap, "--args", str(arguments), "--", *sandboxes.command(job, privileged=tools.privileged)]
+    try:
+        found = subprocess.run(line, env=CLEAN_ENVIRONMENT, capture_output=True, pass_fds=(arguments,), timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        return str(problem)
+    finally:
+        os.close(arguments)
+    said = (found.stdout + found.stderr).decode(errors="replace")
+    return said or ("" if found.returncode == 0 else f"exit code {found.returncode}")
+
+
+def _memory_file(data: bytes) -> int:
+    """Return a descriptor to read the data from. It never has a name, so nobody else can open it."""
+    try:
+        descriptor = os.memfd_create("holdfast-sandbox")
+    except OSError:
+        with tempfile.TemporaryFile(dir="/dev/shm") as file:
+            descriptor = os.dup(file.fileno())
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+async def _read_all(descriptor: int) -> bytes:
+    """Read a pipe to its end without blocking the loop, and close it."""
+    loop = asyncio.get_running_loop()
+    found: list[bytes] = []
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def readable() -> None:
+        data = os.read(descriptor, 4096)
+        found.append(data)
+        if not data:
+            loop.remove_reader(descriptor)
+            if not ended.done():
+                ended.set_result(None)
+
+    loop.add_reader(descriptor, readable)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return b"".join(found)
+
+
+class _Info(msgspec.Struct, rename="kebab"):
+    child_pid: int = 0
+
+
+def _reaper(info: bytes) -> int:
+    try:
+        return msgspec.json.decode(info, type=_Info).child_pid
+    except msgspec.DecodeError:
+        return 0

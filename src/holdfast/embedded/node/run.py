@@ -1,0 +1,107 @@
+"""`holdfast node`: everything a node is, wired and run until cancelled."""
+
+import asyncio
+import contextlib
+import hashlib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from holdfast.embedded.node import machine, register
+from holdfast.embedded.node.agent import Agent
+from holdfast.embedded.node.files import make_directory, remove_tree
+from holdfast.embedded.node.images import ImageTable, default_images
+from holdfast.embedded.node.memory import find_limiter
+from holdfast.embedded.node.server import NodeServer
+from holdfast.embedded.node.settings import Host, Settings
+from holdfast.kube.builtin import PODS
+from holdfast.kube.client import Client
+from holdfast.kube.config import ClusterConfig
+from holdfast.kube.errors import ApiError
+from holdfast.kube.events import EventRecorder
+from holdfast.kube.informer import Informer
+
+ADDRESS = "127.0.0.1"
+
+
+async def run_node(
+    client: Client,
+    config: ClusterConfig,
+    root_dir: Path,
+    name: str,
+    *,
+    settings: Settings | None = None,
+    images: ImageTable | None = None,
+    ready: asyncio.Event | None = None,
+) -> None:
+    """Register a node and run the pods that are bound to it, until cancelled. Pods end with it.
+
+    `root_dir` is the node's own; two nodes never share one. `ready` is set once the Node is registered.
+    """
+    found = machine.inspect()
+    host = _host(client, config, root_dir, name, settings or Settings(), images or default_images(), found)
+    pods = Informer(client, PODS, field_selector=f"spec.nodeName={name}")
+    agent = Agent(host, pods)
+    server = NodeServer(host, agent)
+    await server.start()
+    try:
+        await _register(host, server.port, found.problem)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(register.heartbeat(host))
+            group.create_task(agent.run())
+            if not found.problem:
+                group.create_task(pods.run())
+            if ready is not None:
+                ready.set()
+    finally:
+        await server.stop()
+        remove_tree(host.memory)
+        host.limiter.close()
+
+
+def _host(
+    client: Client,
+    config: ClusterConfig,
+    root_dir: Path,
+    name: str,
+    settings: Settings,
+    images: ImageTable,
+    found: machine.Machine,
+) -> Host:
+    disk = make_directory(root_dir.resolve(), 0o700)
+    key = hashlib.sha256(f"{disk}".encode()).hexdigest()[:12]
+    memory = machine.memory_directory(disk, key)
+    make_directory(memory.parent, 0o700)
+    url = urlsplit(config.server)
+    port = str(url.port or 443)
+    return Host(
+        client=client,
+        events=EventRecorder(client, component="holdfast-node"),
+        name=name,
+        settings=settings,
+        tools=found.tools,
+        images=images,
+        limiter=find_limiter(key),
+        disk=disk,
+        memory=make_directory(memory, 0o700),
+        ca=config.ca_data or b"",
+        capacity=register.capacity(machine.memory_bytes()),
+        address=ADDRESS,
+        variables={
+            "KUBERNETES_SERVICE_HOST": url.hostname or ADDRESS,
+            "KUBERNETES_SERVICE_PORT": port,
+            "KUBERNETES_SERVICE_PORT_HTTPS": port,
+        },
+        starting=asyncio.Semaphore(settings.starts_at_once),
+    )
+
+
+async def _register(host: Host, port: int, problem: str) -> None:
+    """Register as soon as the API server answers."""
+    wait = host.settings.retry
+    while True:
+        with contextlib.suppress(ApiError):
+            await register.renew(host)
+            await register.register(host, port, problem)
+            return
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, host.settings.retry_cap)
