@@ -1,0 +1,44 @@
+# Everything a newcomer runs. `setup` is done by the others when it is needed; a second run costs nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo test lint gen bench docs clean
+
+help: ## say what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.installed .tools/.fetched ## install what is missing: packages, .venv, .tools
+
+$(VENV)/.installed: requirements.lock pyproject.toml scripts/setup.sh scripts/packages.sh
+	@PYTHON="$(PYTHON)" scripts/setup.sh $(VENV)
+	@touch $@
+
+.tools/.fetched: scripts/fetch-tools.sh scripts/packages.sh
+	@scripts/fetch-tools.sh .tools
+	@touch $@
+
+demo: setup ## back up and restore real data of this machine, and prove it
+	@$(BIN)/holdfast demo
+
+test: setup ## run every test
+	@$(BIN)/python -m pytest
+
+lint: setup ## style, types and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-cache
+
+gen: setup ## write CRDs and reference pages from the types
+	@$(BIN)/holdfast gen
+
+bench: setup ## measure backup, unchanged backup and restore against stock restic
+	@$(BIN)/python benchmarks/bench_repo.py
+
+docs: gen ## generate the reference, then check that every link leads somewhere
+	@$(BIN)/python scripts/check_links.py
+
+clean: ## remove what setup made
+	rm -rf $(VENV) .tools

@@ -1,0 +1,40 @@
+# Sourced by the other scripts: installs the Debian packages that are missing, or says how to.
+# Usage: need <package> <command that succeeds when it is there>, then install_missing.
+
+missing=()
+
+need() {
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+install_missing() {
+    [ ${#missing[@]} -gt 0 ] || return 0
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
+    local as=()
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null || ! sudo -v; then
+            cat >&2 <<MESSAGE
+holdfast: these Debian packages are missing: ${missing[*]}
+They can be installed by root only, and you are neither root nor able to use sudo. Ask an administrator to run
+
+    apt-get update && apt-get install --no-install-recommends ${missing[*]}
+
+and start again; everything else needs no privileges.
+MESSAGE
+            return 1
+        fi
+        as=(sudo)
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "holdfast: this is not a Debian system; install these by hand: ${missing[*]}" >&2
+        return 1
+    fi
+    echo "installing ${missing[*]}"
+    "${as[@]}" "${apt[@]}" install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
+        "${as[@]}" "${apt[@]}" update
+        "${as[@]}" "${apt[@]}" install --no-install-recommends "${missing[@]}"
+    }
+    missing=()
+}
