@@ -92,14 +92,19 @@ def templated(name: str, task: Task, namespace: str) -> tuple[Component, tuple[O
     return Component(name=name, volumes=volumes, mounts=mounts), claims
 
 
-def template_problems(task: Task, field: str) -> list[Problem]:
-    """Judge claim templates: each named, each mount names one of them."""
+def template_problems(task: Task, namespace: str, field: str) -> list[Problem]:
+    """Judge claim templates: each named and for `namespace`, each mount names one of them."""
     claims = [text(template, "metadata", "name") for template in task.claim_templates]
     found = [
         Problem(f"{field}.targetVolumes.volumeClaimTemplates[{index}].metadata.name", "needed: the claim's name")
         for index, name in enumerate(claims)
         if not name
     ]
+    for index, template in enumerate(task.claim_templates):
+        given = text(template, "metadata", "namespace", default=namespace)
+        if given != namespace:
+            where = f"{field}.targetVolumes.volumeClaimTemplates[{index}].metadata.namespace"
+            found.append(Problem(where, f"{given} is not where the restore runs: use {namespace}, or leave it out"))
     if not task.mounts:
         found.append(Problem(f"{field}.targetVolumes.volumeMounts", "needed with volumeClaimTemplates: where each is mounted"))
     for index, mount in enumerate(task.mounts):
@@ -166,8 +171,8 @@ def _node(name: str, target: Target, refs: Refs) -> str:
         return name.removeprefix(f"{DUMP}-")
     if target.kind != STATEFUL_SET:
         return ""
-    pod = refs.get(POD, target.namespace, f"{target.name}-{ordinal_of(name)}")
-    return text(pod or {}, "spec", "nodeName")
+    pod = refs.get(POD, target.namespace, f"{target.name}-{ordinal_of(name)}") or {}
+    return text(pod, "spec", "nodeName") if text(pod, "status", "phase") == "Running" else ""
 
 
 def _daemon_nodes(target: Target, obj: Object, refs: Refs) -> set[str]:

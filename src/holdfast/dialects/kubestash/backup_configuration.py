@@ -1,0 +1,253 @@
+"""BackupConfiguration: what shall be backed up, where to, and when.
+
+It makes the Repositories and one CronJob for each session, tells in its status what is missing, and keeps the history of
+its sessions short. It is Ready when a session that starts now would find everything it needs: unlike KubeStash's, that
+includes the Addon and the Repositories.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from holdfast.core.conditions import condition, find, upsert
+from holdfast.core.cron import Cron
+from holdfast.core.objects import Object, Ref
+from holdfast.core.plan import Child, Desired, Doomed, Problems
+from holdfast.core.ports import Outcome, Refs, View
+from holdfast.core.times import format_time
+from holdfast.dialects.kubestash import history, names, triggers, validate
+from holdfast.dialects.kubestash.decode import Configuration, Place, RepositoryUse, Session, configuration
+from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
+from holdfast.dialects.kubestash.kinds import (
+    ADDON,
+    BACKUP_CONFIGURATION,
+    BACKUP_STORAGE,
+    CRON_JOB,
+    REPOSITORY,
+    RETENTION_POLICY,
+    ROLE_BINDING,
+    SERVICE_ACCOUNT,
+    api_version,
+)
+from holdfast.dialects.kubestash.read import (
+    conditions_of,
+    deleting,
+    flag,
+    items,
+    mapping,
+    name_of,
+    namespace_of,
+    owned_by,
+    phase_of,
+    text,
+    uid_of,
+)
+
+PASSED: Final = ("ResourceValidationPassed", "Validation has been passed successfully.")
+FAILED_REASON: Final = "ResourceValidationFailed"
+ENSURED: Final = ("SchedulerEnsured", "Scheduler has been ensured successfully.")
+
+
+class BackupConfigurationHandler:
+    """Handles BackupConfigurations."""
+
+    kind = BACKUP_CONFIGURATION
+    finalizer = names.FINALIZER
+
+    def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
+        """Judge a BackupConfiguration in the documented order of rules."""
+        return validate.backup_configuration(obj, refs)
+
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Say which Repositories and CronJobs shall exist, and which old sessions shall go."""
+        if deleting(obj):
+            return _farewell(obj, view)
+        if (problems := self.validate(obj, None, view)) is not None:
+            return problems
+        wanted = configuration(obj)
+        scheduled = [child for session in wanted.sessions for child in triggers.children(obj, session, paused=wanted.paused)]
+        doomed = _dropped(obj, wanted, view)
+        if wanted.paused:
+            return Desired(children=tuple(scheduled), doomed=doomed)
+        stores = {backend.name: backend for backend in backends(wanted, view)}
+        return Desired(
+            children=(*_repositories(obj, wanted, stores), *scheduled),
+            doomed=(*doomed, *history.surplus(wanted, view)),
+            wake_at=min((due for session in wanted.sessions if (due := _next(session, wanted, now))), default=None),
+        )
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return the status: what is there, what is missing and why, and when the next backups are due."""
+        if outcome.problems is not None:
+            return _invalid(obj, outcome.problems, now)
+        wanted = configuration(obj)
+        conditions = upsert(conditions_of(obj), condition("ValidationPassed", True, *PASSED), now, restamp=True)
+        target = wanted.target
+        status: Object = {
+            "targetFound": target is None or view.get(target.kind, target.namespace, target.name) is not None,
+            "conditions": conditions,
+            "backends": [_backend_status(backend, view) for backend in backends(wanted, view)],
+            "repositories": [_repository_status(use, wanted, view) for use in _uses(wanted)],
+            "dependencies": [_dependency(name, view) for name in _addons(wanted)],
+            "sessions": [_session_status(session, wanted, obj, view, now) for session in wanted.sessions],
+        }
+        return {**status, "phase": "Ready" if _ready(status) else "NotReady"}
+
+
+def _invalid(obj: Object, problems: Problems, now: datetime) -> Object:
+    """Return the last good status with the verdict on the present spec."""
+    judged = condition("ValidationPassed", False, problems.items[0].reason or FAILED_REASON, str(problems))
+    conditions = upsert(conditions_of(obj), judged, now, restamp=True)
+    return {**mapping(obj, "status"), "conditions": conditions, "phase": "Invalid"}
+
+
+def _ready(status: Object) -> bool:
+    sessions = status["sessions"]
+    ensured = [find(items(session, "conditions"), "SchedulerEnsured") for session in sessions]
+    return (
+        flag(status, "targetFound")
+        and all(flag(backend, "ready") for backend in status["backends"])
+        and all(flag(dependency, "found") for dependency in status["dependencies"])
+        and all(repository["phase"] == "Ready" for repository in status["repositories"])
+        and all(item is not None and item["status"] == "True" for item in ensured)
+    )
+
+
+def _uses(wanted: Configuration) -> list[RepositoryUse]:
+    """Return each Repository once, as the first session that names it wants it."""
+    found: dict[str, RepositoryUse] = {}
+    for session in wanted.sessions:
+        for use in session.repositories:
+            found.setdefault(use.name, use)
+    return list(found.values())
+
+
+def _addons(wanted: Configuration) -> list[str]:
+    return list(dict.fromkeys(session.addon.name for session in wanted.sessions))
+
+
+def _repositories(obj: Object, wanted: Configuration, stores: dict[str, ResolvedBackend]) -> list[Child]:
+    return [Child(_repository(wanted, use, storage)) for use in _uses(wanted) if (storage := stores[use.backend].storage)]
+
+
+def _repository(wanted: Configuration, use: RepositoryUse, storage: Place) -> Object:
+    spec: Object = {
+        "storageRef": storage.wire(),
+        "path": use.directory,
+        "deletionPolicy": use.stored_policy,
+    }
+    if wanted.target is not None:
+        spec["appRef"] = wanted.target.wire()
+    if use.secret is not None:
+        spec["encryptionSecret"] = use.secret.wire()
+    return {
+        "apiVersion": api_version(REPOSITORY),
+        "kind": REPOSITORY.kind,
+        "metadata": {
+            "name": use.name,
+            "namespace": wanted.place.namespace,
+            "labels": {
+                names.MANAGED_BY: "kubestash.com",
+                names.STORAGE_LABEL: names.storage_label(storage.namespace, storage.name),
+            },
+        },
+        "spec": spec,
+    }
+
+
+def _dropped(obj: Object, wanted: Configuration, view: View) -> tuple[Doomed, ...]:
+    """Return the CronJobs of sessions that are gone from the spec, with their accounts."""
+    keep = {names.trigger(wanted.place.name, session.name) for session in wanted.sessions}
+    found: list[Doomed] = []
+    for job in view.list(CRON_JOB, wanted.place.namespace, owner=uid_of(obj)):
+        name = name_of(job)
+        if namespace_of(job) != wanted.place.namespace or name in keep:
+            continue
+        for kind in (CRON_JOB, ROLE_BINDING, SERVICE_ACCOUNT):
+            there = view.get(kind, wanted.place.namespace, name)
+            if there is not None and owned_by(there, obj):
+                found.append(Doomed(Ref(kind, wanted.place.namespace, name), f"no session needs {name} any more"))
+    return tuple(found)
+
+
+def _next(session: Session, wanted: Configuration, now: datetime) -> datetime | None:
+    if wanted.paused or flag(session.scheduler, "suspend"):
+        return None
+    return Cron.parse(session.schedule).next_after(now)
+
+
+def _backend_status(backend: ResolvedBackend, view: View) -> Object:
+    storage, policy = _storage_status(backend.storage, view), _policy_status(backend.policy, view)
+    ready = storage.get("phase") == "Ready" and flag(policy, "found")
+    return {"name": backend.name, "ready": ready, "storage": storage, "retentionPolicy": policy}
+
+
+def _storage_status(at: Place | None, view: View) -> Object:
+    if at is None:
+        return {"phase": "NotReady", "reason": "no BackupStorage is named, and there is no default"}
+    storage = view.get(BACKUP_STORAGE, at.namespace, at.name)
+    if storage is None:
+        return {"ref": at.wire(), "phase": "NotReady", "reason": f"BackupStorage {at} not found"}
+    if phase_of(storage) == "Ready":
+        return {"ref": at.wire(), "phase": "Ready"}
+    return {"ref": at.wire(), "phase": "NotReady", "reason": _why_not(storage, f"BackupStorage {at} is not initialized yet")}
+
+
+def _policy_status(at: Place | None, view: View) -> Object:
+    if at is None:
+        return {"found": False, "reason": "no RetentionPolicy is named, and there is no default"}
+    if view.get(RETENTION_POLICY, at.namespace, at.name) is None:
+        return {"ref": at.wire(), "found": False, "reason": f"RetentionPolicy {at} not found"}
+    return {"ref": at.wire(), "found": True}
+
+
+def _repository_status(use: RepositoryUse, wanted: Configuration, view: View) -> Object:
+    repository = view.get(REPOSITORY, wanted.place.namespace, use.name)
+    if repository is not None and phase_of(repository) == "Ready":
+        return {"name": use.name, "phase": "Ready"}
+    waiting = f"Repository {wanted.place.namespace}/{use.name} is not initialized yet"
+    reason = _why_not(repository, waiting) if repository else f"Repository {wanted.place.namespace}/{use.name} not found"
+    return {"name": use.name, "phase": "NotReady", "reason": reason}
+
+
+def _why_not(obj: Object, otherwise: str) -> str:
+    """Return the message of the first condition that is False."""
+    false = (item for item in conditions_of(obj) if item.get("status") == "False")
+    return next((text(item, "message") for item in false), "") or otherwise
+
+
+def _dependency(addon: str, view: View) -> Object:
+    return {"kind": ADDON.kind, "name": addon, "found": view.get(ADDON, "", addon) is not None}
+
+
+def _session_status(session: Session, wanted: Configuration, obj: Object, view: View, now: datetime) -> Object:
+    before = next((item for item in items(obj, "status", "sessions") if text(item, "name") == session.name), {})
+    name = names.trigger(wanted.place.name, session.name)
+    job = view.get(CRON_JOB, wanted.place.namespace, name)
+    if job is not None and owned_by(job, obj):
+        judged = condition("SchedulerEnsured", True, *ENSURED)
+    elif job is not None:
+        judged = condition("SchedulerEnsured", False, "SchedulerNotEnsured", f"CronJob {name} belongs to another owner")
+    else:
+        judged = condition("SchedulerEnsured", False, "SchedulerNotEnsured", f"CronJob {name} is not there yet")
+    status: Object = {"name": session.name, "conditions": upsert(items(before, "conditions"), judged, now, restamp=True)}
+    due = _next(session, wanted, now)
+    return {**status, "nextSchedule": format_time(due)} if due else status
+
+
+def _farewell(obj: Object, view: View) -> Desired:
+    """Delete the Repositories unless they are to be retained or another BackupConfiguration writes to them; keep all data."""
+    wanted = configuration(obj)
+    others = [configuration(other) for other in view.list(BACKUP_CONFIGURATION, wanted.place.namespace)]
+    shared = {use.name for other in others if other.uid != wanted.uid for use in _uses(other)}
+    doomed: list[Doomed] = []
+    for use in _uses(wanted):
+        there = view.get(REPOSITORY, wanted.place.namespace, use.name)
+        if there is not None and use.deletion_policy == "Delete" and use.name not in shared and _made_for(there, wanted):
+            why = f"BackupConfiguration {wanted.place} was deleted; the data stays"
+            doomed.append(Doomed(Ref(REPOSITORY, wanted.place.namespace, use.name), why))
+    return Desired(doomed=tuple(doomed), release=not doomed)
+
+
+def _made_for(repository: Object, wanted: Configuration) -> bool:
+    given = mapping(repository, "spec", "appRef")
+    return wanted.target is not None and {**given, "namespace": text(given, "namespace")} == wanted.target.wire()
