@@ -6,7 +6,7 @@ read again. All writes carry the field manager of this client.
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -214,14 +214,16 @@ class Client:
         resource_version: str,
         label_selector: str = "",
         field_selector: str = "",
+        opened: Callable[[], None] | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Follow changes after `resource_version` until the server ends the stream.
 
         That is normal: go on from the last version seen. Yields ADDED, MODIFIED, DELETED and BOOKMARK.
         Raises Gone when the version is too old, Unavailable when the line breaks.
+        `opened` is called once the server has accepted the watch.
         """
         query = _query(labelSelector=label_selector, fieldSelector=field_selector, resourceVersion=resource_version)
-        return watch_events(self._transport, res, res.path(namespace), query)
+        return watch_events(self._transport, res, res.path(namespace), query, opened=opened)
 
     async def logs(
         self, namespace: str, pod: str, container: str = "", *, follow: bool = False, tail_lines: int | None = None

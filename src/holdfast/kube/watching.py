@@ -7,7 +7,7 @@ half-open connections are how caches grow stale without anyone noticing.
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -24,7 +24,13 @@ READ_TIMEOUT: Final = 120.0
 
 
 async def watch_events(
-    transport: Transport, res: Resource, path: str, query: Mapping[str, str], *, read_timeout: float = READ_TIMEOUT
+    transport: Transport,
+    res: Resource,
+    path: str,
+    query: Mapping[str, str],
+    *,
+    read_timeout: float = READ_TIMEOUT,
+    opened: Callable[[], None] | None = None,
 ) -> AsyncGenerator[WatchEvent, None]:
     """Yield the events of one watch request until it ends. Raises ApiError: Gone, Unavailable, Forbidden and the like."""
     seconds = str(random.randint(SHORTEST, LONGEST))
@@ -32,6 +38,8 @@ async def watch_events(
     call = Call(method="GET", path=path, query=full)
     try:
         async with transport.stream(call, read_timeout=read_timeout) as content:
+            if opened is not None:
+                opened()
             async for line in _lines(content):
                 yield _event(line, res, call)
     except TimeoutError:

@@ -1,0 +1,89 @@
+"""The objects of one kind in memory, with indexes: what reconcilers read instead of asking the API server.
+
+Objects that come out are shared and must not be changed. An index is a function from an object to strings; by it
+children are found by owner, and dependants by what they refer to, without walking everything.
+"""
+
+from collections.abc import Callable, Container, Iterable
+
+from holdfast.kube.objects import Key, Object, key_of
+
+IndexFunction = Callable[[Object], Iterable[str]]
+
+
+class _Index:
+    def __init__(self, function: IndexFunction):
+        self.function = function
+        self.keys: dict[str, dict[Key, None]] = {}
+        self._values: dict[Key, tuple[str, ...]] = {}
+
+    def put(self, key: Key, obj: Object) -> None:
+        values = tuple(self.function(obj))
+        if self._values.get(key, ()) == values:
+            return
+        self.drop(key)
+        if values:
+            self._values[key] = values
+            for value in values:
+                self.keys.setdefault(value, {})[key] = None
+
+    def drop(self, key: Key) -> None:
+        for value in self._values.pop(key, ()):
+            members = self.keys.get(value, {})
+            members.pop(key, None)
+            if not members:
+                self.keys.pop(value, None)
+
+
+class Store:
+    """Objects by (namespace, name), and their indexes."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, Object] = {}
+        self._indexes: dict[str, _Index] = {}
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, key: Key) -> Object | None:
+        """Return the object, or None."""
+        return self._objects.get(key)
+
+    def keys_except(self, present: Container[Key]) -> list[Key]:
+        """Return the keys of all objects that are not in `present`."""
+        return [key for key in self._objects if key not in present]
+
+    def all(self) -> Iterable[Object]:
+        """Return all objects, in no particular order, as a snapshot that later changes leave alone."""
+        return list(self._objects.values())
+
+    def put(self, obj: Object) -> Object | None:
+        """Add or replace an object and return the one that was there."""
+        key = key_of(obj)
+        old = self._objects.get(key)
+        self._objects[key] = obj
+        for index in self._indexes.values():
+            index.put(key, obj)
+        return old
+
+    def drop(self, key: Key) -> Object | None:
+        """Remove an object and return it."""
+        old = self._objects.pop(key, None)
+        if old is not None:
+            for index in self._indexes.values():
+                index.drop(key)
+        return old
+
+    def add_index(self, name: str, function: IndexFunction) -> None:
+        """Add an index over what is here and what comes. Adding the same function again does nothing."""
+        present = self._indexes.get(name)
+        if present is not None and present.function is not function:
+            raise ValueError(f"index {name!r} exists already with another function: choose another name")
+        if present is None:
+            index = self._indexes[name] = _Index(function)
+            for key, obj in self._objects.items():
+                index.put(key, obj)
+
+    def by_index(self, name: str, value: str) -> list[Object]:
+        """Return the objects that the index files under `value`, in the order in which they came."""
+        return [self._objects[key] for key in self._indexes[name].keys.get(value, ())]
