@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from holdfast.core.objects import Object
-from holdfast.embedded.node import build, logs, probes, quantity
+from holdfast.core.quantity import parse_quantity
+from holdfast.embedded.node import build, logs, probes
 from holdfast.embedded.node.environment import environment
 from holdfast.embedded.node.failure import NotReady
 from holdfast.embedded.node.logs import LogFile
@@ -161,7 +162,7 @@ class ContainerRunner:
             return []
         annotations = self._pod["metadata"].get("annotations") or {}
         by_addresses = annotations.get(ANNOTATION) == "true"
-        return self._host.limiter.wrapper(self._group(), quantity.whole(limit), address_space=by_addresses)
+        return self._host.limiter.wrapper(self._group(), int(parse_quantity(str(limit))), address_space=by_addresses)
 
     def _finish(self, ended: Exit, begun: datetime) -> None:
         assert self.log is not None

@@ -1,11 +1,12 @@
 """The downward API: what a container may learn of its own pod, as text."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from holdfast.core.objects import Object
-from holdfast.embedded.node import quantity
+from holdfast.core.quantity import parse_quantity
 from holdfast.embedded.node.failure import config_error
 
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
@@ -46,10 +47,9 @@ def resource(pod: Object, container: str, reference: Mapping[str, Any], capacity
     if found is None or kind not in ("limits", "requests") or not what:
         raise config_error(f"resourceFieldRef {reference['resource']!r} of container {name!r} names nothing")
     given = ((found.get("resources") or {}).get(kind) or {}).get(what)
-    value = quantity.parse(given if given is not None else capacity.get(what, "0") if kind == "limits" else "0")
-    divisor = quantity.parse(reference.get("divisor") or 1) or 1
-    share = value / divisor
-    return str(-(-share.numerator // share.denominator))
+    value = parse_quantity(str(given) if given is not None else capacity.get(what, "0") if kind == "limits" else "0")
+    divisor = parse_quantity(str(reference.get("divisor") or 1)) or 1.0
+    return str(math.ceil(round(value / divisor, 6)))
 
 
 def _escaped(text: str) -> str:

@@ -1,0 +1,215 @@
+"""The Job controller: carries out what `job_decision` decides.
+
+Pod names are random, so two things are remembered between a write and its echo in the cache: pods that were created,
+or a second one would follow, and pods that vanished before they were counted, or a deleted pod would cost nothing.
+The count of vanished pods is kept on the Job itself, in an annotation, and survives a restart.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from holdfast.core.objects import Object
+from holdfast.embedded.controllers import job_decision
+from holdfast.embedded.controllers import pods as podlib
+from holdfast.embedded.controllers.job_decision import Decision, Seen
+from holdfast.kube.builtin import JOBS, PODS
+from holdfast.kube.client import Client
+from holdfast.kube.controller import Controller, Result
+from holdfast.kube.errors import AlreadyExists, NotFound
+from holdfast.kube.events import EventRecorder
+from holdfast.kube.informer import Informer
+from holdfast.kube.objects import Key, controller_of, key_of, owner_keys, owner_uids
+
+LOST = "holdfast.dev/lost-pods"
+FORGET_SECONDS = 60.0
+"""How long a created pod may take to show up in the cache before it is believed gone."""
+
+
+class _Lost(msgspec.Struct, frozen=True):
+    succeeded: int = 0
+    failed: int = 0
+
+
+class _Memory(msgspec.Struct):
+    """What is remembered of one Job: pods created but not seen (name -> when), names whose creation was not answered
+    and which are tried again first, pods dismissed by us, pods lost."""
+
+    pending: dict[str, float] = {}
+    unsure: list[str] = []
+    dismissed: set[str] = set()
+    lost: _Lost = _Lost()
+
+
+class JobController:
+    """Keeps Jobs. Make one, then `controller` is what the manager runs."""
+
+    def __init__(self, client: Client, events: EventRecorder, jobs: Informer, pods: Informer, *, backoff: float = 10.0) -> None:
+        self._client = client
+        self._events = events
+        self._jobs = jobs
+        self._pods = pods
+        self._backoff = backoff
+        self._memories: dict[str, _Memory] = {}
+        pods.add_index("owner", owner_uids)
+        pods.subscribe(self._pod_changed)
+        jobs.subscribe(self._job_changed)
+        self.controller = Controller("job", self.reconcile)
+        self.controller.watches(jobs, lambda job: [key_of(job)])
+        self.controller.watches(pods, owner_keys("Job", "batch"))
+
+    async def reconcile(self, key: Key) -> Result:
+        """Bring one Job a step on."""
+        job = self._jobs.get(*key)
+        if job is None or job["metadata"].get("deletionTimestamp") or job["spec"].get("managedBy", _MANAGER) != _MANAGER:
+            return Result()
+        memory = self._memory(job)
+        job = await self._keep_lost(job, memory)
+        decision = job_decision.decide(self._see(job, memory), datetime.now(UTC))
+        if decision.expire:
+            await self._expire(job)
+            return Result()
+        await self._dismiss(memory, decision.delete)
+        await self._show(job, decision)
+        await self._create(job, memory, decision.create)
+        return Result(after=decision.after)
+
+    def _see(self, job: Object, memory: _Memory) -> Seen:
+        now = time.monotonic()
+        memory.pending = {name: since for name, since in memory.pending.items() if now - since < FORGET_SECONDS}
+        return Seen(
+            job=job,
+            pods=self._pods.by_index("owner", job["metadata"]["uid"]),
+            pending=len(memory.pending),
+            lost_failed=memory.lost.failed,
+            lost_succeeded=memory.lost.succeeded,
+            dismissed=frozenset(memory.dismissed),
+            backoff=self._backoff,
+        )
+
+    async def _create(self, job: Object, memory: _Memory, count: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(self._create_one(job, memory))
+
+    async def _create_one(self, job: Object, memory: _Memory) -> None:
+        suffix = memory.unsure.pop() if memory.unsure else podlib.random_suffix()
+        pod = pod_of(job, suffix)
+        name = pod["metadata"]["name"]
+        memory.pending[name] = time.monotonic()
+        try:
+            await self._client.create(PODS, pod)
+        except AlreadyExists:  # an earlier try of this very name had been heard after all
+            return
+        except Exception as problem:
+            memory.pending.pop(name, None)
+            memory.unsure.append(suffix)
+            self._events.emit(job, "Warning", "FailedCreate", f"Error creating pod: {problem}")
+            raise
+
+    async def _dismiss(self, memory: _Memory, pods: Sequence[Object]) -> None:
+        for pod in pods:
+            meta = pod["metadata"]
+            memory.dismissed.add(meta["uid"])
+            try:
+                await self._client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
+            except NotFound:
+                continue
+
+    async def _show(self, job: Object, decision: Decision) -> None:
+        old, meta = job.get("status") or {}, job["metadata"]
+        patch = podlib.patch_of(old, decision.status)
+        if not patch:
+            return
+        answer = await self._client.merge_patch(
+            JOBS,
+            meta["name"],
+            meta["namespace"],
+            {"status": patch},
+            subresource="status",
+            resource_version=meta["resourceVersion"],
+        )
+        if not job_decision.finished(job) and job_decision.finished(answer):
+            self._tell(answer)
+
+    def _tell(self, job: Object) -> None:
+        for each in job["status"]["conditions"]:
+            if each["status"] == "True" and each["type"] == "Complete":
+                self._events.emit(job, "Normal", "Completed", "Job completed")
+            elif each["status"] == "True" and each["type"] == "Failed":
+                self._events.emit(job, "Warning", each["reason"], each["message"])
+
+    async def _expire(self, job: Object) -> None:
+        meta = job["metadata"]
+        try:
+            await self._client.delete(JOBS, meta["name"], meta["namespace"], uid=meta["uid"])
+        except NotFound:
+            return
+
+    async def _keep_lost(self, job: Object, memory: _Memory) -> Object:
+        """Write down how many pods are gone, before anything is decided by it."""
+        text = msgspec.json.encode(memory.lost).decode()
+        annotations = job["metadata"].get("annotations") or {}
+        if memory.lost == _Lost() or annotations.get(LOST) == text:
+            return job
+        body = {"metadata": {"annotations": {LOST: text}}}
+        answer = await self._client.merge_patch(JOBS, job["metadata"]["name"], job["metadata"]["namespace"], body)
+        return job | {"metadata": answer["metadata"]}
+
+    def _memory(self, job: Object) -> _Memory:
+        uid = str(job["metadata"]["uid"])
+        if uid not in self._memories:
+            self._memories[uid] = _Memory(lost=_lost_of(job))
+        return self._memories[uid]
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        pod = new or old
+        owner = controller_of(pod) if pod else None
+        if pod is None or owner is None or owner.get("kind") != "Job":
+            return
+        memory = self._memories.get(owner["uid"])
+        if memory is not None:
+            memory.pending.pop(pod["metadata"]["name"], None)
+        if new is None:
+            self._count_lost(pod, owner)
+
+    def _count_lost(self, pod: Object, owner: Object) -> None:
+        job = self._jobs.get(pod["metadata"]["namespace"], owner["name"])
+        if job is None or job["metadata"]["uid"] != owner["uid"] or job_decision.finished(job):
+            return
+        memory = self._memory(job)
+        if pod["metadata"]["uid"] in memory.dismissed:
+            memory.dismissed.discard(pod["metadata"]["uid"])
+            return
+        succeeded = podlib.phase(pod) == "Succeeded"
+        memory.lost = _Lost(memory.lost.succeeded + succeeded, memory.lost.failed + (not succeeded))
+
+    def _job_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None and old is not None:
+            self._memories.pop(str(old["metadata"]["uid"]), None)
+
+
+_MANAGER = "kubernetes.io/job-controller"
+
+
+def pod_of(job: Object, suffix: str) -> Object:
+    """Build a pod of a Job, named `<job>-<suffix>`."""
+    meta = job["metadata"]
+    labels = {
+        "job-name": meta["name"],
+        "controller-uid": meta["uid"],
+        "batch.kubernetes.io/job-name": meta["name"],
+        "batch.kubernetes.io/controller-uid": meta["uid"],
+    }
+    return podlib.from_template(job, job["spec"]["template"], f"{meta['name'][:57]}-{suffix}", labels=labels)
+
+
+def _lost_of(job: Object) -> _Lost:
+    text = (job["metadata"].get("annotations") or {}).get(LOST)
+    try:
+        return msgspec.json.decode(text, type=_Lost) if text else _Lost()
+    except msgspec.DecodeError:
+        return _Lost()

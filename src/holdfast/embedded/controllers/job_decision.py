@@ -1,0 +1,216 @@
+"""What to do about a Job: pure. The rules are those of the Job documentation of Kubernetes.
+
+A Job that must fail first loses its pods and only then becomes Failed, so that nobody takes it for over while a pod
+still writes. Pods that were deleted by somebody count as failed ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from holdfast.core.conditions import condition, find, is_true, upsert
+from holdfast.core.objects import Object
+from holdfast.core.times import format_time, optional_time
+from holdfast.embedded.controllers import pods as podlib
+
+BACKOFF_CAP = 360.0
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A Job and its pods. `pending` pods were created and are not in the cache yet; `lost` ones are gone for good."""
+
+    job: Object
+    pods: Sequence[Object]
+    pending: int = 0
+    lost_failed: int = 0
+    lost_succeeded: int = 0
+    dismissed: frozenset[str] = frozenset()
+    backoff: float = 10.0
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do: pods to create (a number) and to delete, the status to show, and when to look again.
+
+    `expire` says that the Job itself is to go.
+    """
+
+    status: Object
+    create: int = 0
+    delete: tuple[Object, ...] = ()
+    expire: bool = False
+    after: float | None = None
+
+
+class _Count(msgspec.Struct, frozen=True):
+    active: Sequence[Object]
+    terminating: int
+    succeeded: int
+    failed: int
+    last_failure: datetime | None
+
+
+def decide(seen: Seen, now: datetime) -> Decision:
+    """Judge a Job at a moment."""
+    job = seen.job
+    status: Object = dict(job.get("status") or {})
+    conditions = status.get("conditions")
+    count = _count(seen)
+    if finished(job):
+        return _clean_up(job, count, status, now)
+    shown = status | _figures(count, seen)
+    if job["spec"].get("suspend"):
+        return _suspended(count, shown, now)
+    if find(conditions, "Suspended") is not None and is_true(conditions, "Suspended"):
+        shown["conditions"] = upsert(conditions, condition("Suspended", False, "JobResumed", "Job resumed"), now)
+        shown["startTime"] = format_time(now)
+    shown.setdefault("startTime", format_time(now))
+    target = find(shown.get("conditions"), "FailureTarget")
+    failure = (target["reason"], target["message"]) if target else _failure(seen, count, shown, now)
+    if failure is not None:
+        return _fail(failure, count, seen, shown, now)
+    if _complete(job, count, seen.pending):
+        return _succeed(count, shown, now)
+    return _go_on(seen, count, shown, now)
+
+
+def finished(job: Object) -> bool:
+    """Whether a Job is Complete or Failed."""
+    conditions = (job.get("status") or {}).get("conditions")
+    return is_true(conditions, "Complete") or is_true(conditions, "Failed")
+
+
+def _count(seen: Seen) -> _Count:
+    mine = [pod for pod in seen.pods if pod["metadata"].get("uid") not in seen.dismissed]
+    failed = [pod for pod in mine if podlib.phase(pod) == "Failed" or podlib.terminating(pod)]
+    ends = [moment for pod in failed if (moment := podlib.finished_at(pod) or _deleted_at(pod)) is not None]
+    return _Count(
+        active=[pod for pod in mine if podlib.active(pod)],
+        terminating=sum(podlib.terminating(pod) for pod in seen.pods),
+        succeeded=sum(podlib.phase(pod) == "Succeeded" for pod in mine) + seen.lost_succeeded,
+        failed=len(failed) + seen.lost_failed,
+        last_failure=max(ends, default=None),
+    )
+
+
+def _deleted_at(pod: Object) -> datetime | None:
+    return optional_time(pod["metadata"].get("deletionTimestamp"))
+
+
+def _figures(count: _Count, seen: Seen) -> Object:
+    return {
+        "active": len(count.active) + seen.pending,
+        "ready": sum(podlib.ready(pod) for pod in count.active),
+        "succeeded": count.succeeded,
+        "failed": count.failed,
+        "terminating": count.terminating,
+    }
+
+
+def _clean_up(job: Object, count: _Count, status: Object, now: datetime) -> Decision:
+    """Finish what is left of a finished Job, and let it expire."""
+    ttl = job["spec"].get("ttlSecondsAfterFinished")
+    conditions = status.get("conditions")
+    end = find(conditions, "Complete") or find(conditions, "Failed") or {}
+    ended = optional_time(end.get("lastTransitionTime")) or now
+    left = None if ttl is None else (ended + timedelta(seconds=ttl) - now).total_seconds()
+    expire = left is not None and left <= 0 and not job["metadata"].get("deletionTimestamp")
+    after = left if left is not None and left > 0 else None
+    return Decision(status=status, delete=tuple(count.active), expire=expire, after=after)
+
+
+def _suspended(count: _Count, shown: Object, now: datetime) -> Decision:
+    shown["conditions"] = upsert(shown.get("conditions"), condition("Suspended", True, "JobSuspended", "Job suspended"), now)
+    shown.pop("startTime", None)
+    return Decision(status=shown, delete=tuple(count.active))
+
+
+def _failure(seen: Seen, count: _Count, shown: Mapping[str, Any], now: datetime) -> tuple[str, str] | None:
+    """Return reason and message when the Job must fail."""
+    spec = seen.job["spec"]
+    limit = int(spec["backoffLimit"]) if spec.get("backoffLimit") is not None else 6
+    policy = (spec["template"].get("spec") or {}).get("restartPolicy")
+    again = podlib.restarts(count.active) if policy == "OnFailure" else 0
+    if count.failed > limit or (again > 0 and again >= max(limit, 1)):
+        return "BackoffLimitExceeded", f"Job has reached the specified backoff limit of {limit}"
+    deadline, started = spec.get("activeDeadlineSeconds"), optional_time(shown.get("startTime"))
+    if deadline is not None and started is not None and now >= started + timedelta(seconds=deadline):
+        return "DeadlineExceeded", f"Job was active longer than its deadline of {deadline}s"
+    return None
+
+
+def _fail(failure: tuple[str, str], count: _Count, seen: Seen, shown: Object, now: datetime) -> Decision:
+    """Take the pods away first; the Job is Failed when none is left."""
+    reason, message = failure
+    left = count.active or count.terminating or seen.pending
+    kind = "FailureTarget" if left else "Failed"
+    shown["conditions"] = upsert(shown.get("conditions"), condition(kind, True, reason, message), now)
+    if not left:
+        shown["ready"] = 0
+    return Decision(status=shown, delete=tuple(count.active), after=60.0 if seen.pending else None)
+
+
+def _complete(job: Object, count: _Count, pending: int) -> bool:
+    completions = job["spec"].get("completions")
+    if completions is None:
+        return count.succeeded > 0 and not count.active and not pending
+    return count.succeeded >= completions
+
+
+def _succeed(count: _Count, shown: Object, now: datetime) -> Decision:
+    """Take surplus pods away first, for the same reason."""
+    left = count.active or count.terminating
+    kind, reason = ("SuccessCriteriaMet", "CompletionsReached") if left else ("Complete", "CompletionsReached")
+    message = "Reached expected number of succeeded pods"
+    shown["conditions"] = upsert(shown.get("conditions"), condition(kind, True, reason, message), now)
+    if not left:
+        shown["completionTime"] = format_time(now)
+        shown["ready"] = 0
+    return Decision(status=shown, delete=tuple(count.active))
+
+
+def _go_on(seen: Seen, count: _Count, shown: Object, now: datetime) -> Decision:
+    spec = seen.job["spec"]
+    running = len(count.active) + seen.pending
+    if spec.get("podReplacementPolicy") == "Failed":
+        running += count.terminating
+    wanted = _wanted(spec, count, running)
+    after = _until_deadline(spec, shown, now)
+    if running > wanted:
+        surplus = sorted(count.active, key=_age, reverse=True)[: running - wanted]
+        return Decision(status=shown, delete=tuple(surplus), after=after)
+    wait = _backoff_left(seen, count, now)
+    if wait > 0 and running < wanted:
+        return Decision(status=shown, after=wait if after is None else min(wait, after))
+    create = wanted - running
+    shown["active"] = running + create
+    return Decision(status=shown, create=create, after=after)
+
+
+def _wanted(spec: Mapping[str, Any], count: _Count, running: int) -> int:
+    given = spec.get("parallelism")
+    parallel = 1 if given is None else int(given)
+    completions = spec.get("completions")
+    if completions is None:
+        return min(running, parallel) if count.succeeded else parallel
+    return min(parallel, int(completions) - count.succeeded)
+
+
+def _backoff_left(seen: Seen, count: _Count, now: datetime) -> float:
+    """Return for how many seconds no new pod may start after a failure."""
+    if not count.failed or count.last_failure is None:
+        return 0.0
+    wait = min(seen.backoff * 2 ** min(count.failed - 1, 30), max(BACKOFF_CAP, seen.backoff))
+    return wait - (now - count.last_failure).total_seconds()
+
+
+def _until_deadline(spec: Mapping[str, Any], shown: Mapping[str, Any], now: datetime) -> float | None:
+    deadline, started = spec.get("activeDeadlineSeconds"), optional_time(shown.get("startTime"))
+    if deadline is None or started is None:
+        return None
+    return max((started + timedelta(seconds=deadline) - now).total_seconds(), 0.01)
+
+
+def _age(pod: Object) -> str:
+    return str(pod["metadata"].get("creationTimestamp") or "")

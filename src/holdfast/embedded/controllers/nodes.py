@@ -1,0 +1,95 @@
+"""The node controller: a node whose Lease is no longer renewed is not ready, and its pods are lost.
+
+Whether a Lease is stale is judged by how long this process has seen it unchanged, on a clock that stands still while
+the machine sleeps: a laptop that wakes up must not lose its pods.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from holdfast.core.conditions import condition, find, upsert
+from holdfast.core.objects import Object
+from holdfast.embedded.controllers import pods as podlib
+from holdfast.kube.builtin import NODES, PODS
+from holdfast.kube.client import Client
+from holdfast.kube.controller import Controller, Result
+from holdfast.kube.errors import NotFound
+from holdfast.kube.events import EventRecorder
+from holdfast.kube.informer import Informer
+from holdfast.kube.objects import Key, key_of
+
+LEASE_NAMESPACE = "kube-node-lease"
+
+
+class NodeController:
+    """Watches over nodes."""
+
+    def __init__(
+        self,
+        client: Client,
+        events: EventRecorder,
+        nodes: Informer,
+        leases: Informer,
+        pods: Informer,
+        *,
+        grace: float = 40.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._events = events
+        self._nodes = nodes
+        self._leases = leases
+        self._pods = pods
+        self._grace = grace
+        self._clock = clock
+        self._renewed: dict[str, tuple[str, float]] = {}
+        pods.add_index("node", lambda pod: [pod["spec"].get("nodeName") or ""] if not podlib.finished(pod) else [])
+        self.controller = Controller("node", self.reconcile, workers=2)
+        self.controller.watches(nodes, lambda node: [key_of(node)])
+        self.controller.watches(leases, lambda lease: [("", lease["metadata"]["name"])])
+
+    async def reconcile(self, key: Key) -> Result:
+        """Judge one node, and look again when its lease would be stale."""
+        node = self._nodes.get(*key)
+        if node is None:
+            await self._lose_pods(key[1], f"node {key[1]} is gone")
+            return Result()
+        left = self._left(key[1])
+        if left > 0:
+            return Result(after=left)
+        await self._mark(node)
+        await self._lose_pods(key[1], f"node {key[1]} has stopped renewing its lease")
+        return Result()
+
+    def _left(self, name: str) -> float:
+        """Return for how many seconds the node may still be silent."""
+        lease = self._leases.get(LEASE_NAMESPACE, name)
+        renewed = str(((lease or {}).get("spec") or {}).get("renewTime") or "")
+        now = self._clock()
+        seen = self._renewed.get(name)
+        if seen is None or seen[0] != renewed:
+            seen = self._renewed[name] = (renewed, now)
+        return seen[1] + self._grace - now
+
+    async def _mark(self, node: Object) -> None:
+        status = node.get("status") or {}
+        if (find(status.get("conditions"), "Ready") or {}).get("status") == "Unknown":
+            return
+        wanted = condition("Ready", None, "NodeStatusUnknown", "the node has stopped renewing its lease")
+        conditions = upsert(status.get("conditions"), wanted, datetime.now(UTC))
+        self._events.emit(node, "Warning", "NodeNotReady", wanted.message)
+        await self._client.merge_patch(
+            NODES, node["metadata"]["name"], None, {"status": {"conditions": conditions}}, subresource="status"
+        )
+
+    async def _lose_pods(self, name: str, message: str) -> None:
+        for pod in self._pods.by_index("node", name):
+            meta = pod["metadata"]
+            body: Object = {"status": {"phase": "Failed", "reason": "NodeLost", "message": message}}
+            try:
+                await self._client.merge_patch(PODS, meta["name"], meta["namespace"], body, subresource="status")
+                if meta.get("deletionTimestamp"):
+                    await self._client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"], grace_period_seconds=0)
+            except NotFound:
+                continue
