@@ -220,7 +220,7 @@ def _dependency(addon: str, view: View) -> Object:
 
 
 def _session_status(session: Session, wanted: Configuration, obj: Object, view: View, now: datetime) -> Object:
-    before = next((item for item in items(obj, "status", "sessions") if text(item, "name") == session.name), {})
+    before = next((item for item in items(obj, "status", "sessions") if text(item, "name") == session.name), mapping({}))
     name = names.trigger(wanted.place.name, session.name)
     job = view.get(CRON_JOB, wanted.place.namespace, name)
     if job is not None and owned_by(job, obj):

@@ -1,0 +1,151 @@
+"""Everything that a BackupSession depends on, gathered once for each pass.
+
+`gather` is the only place that follows its references. What is missing is a Refusal with the documented reason; before
+the start it skips the session, afterwards it fails it.
+"""
+
+from typing import Final
+
+import msgspec
+
+from holdfast.core.objects import Object
+from holdfast.core.ports import View
+from holdfast.dialects.kubestash import addons, defaults, executor, history, names
+from holdfast.dialects.kubestash.decode import (
+    Configuration,
+    Place,
+    RepositoryUse,
+    Session,
+    Target,
+    comma_list,
+    configuration,
+    is_backup_configuration,
+    target,
+)
+from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_CONFIGURATION, BACKUP_STORAGE, REPOSITORY, RESTORE_SESSION
+from holdfast.dialects.kubestash.read import flag, mapping, name_of, namespace_of, phase_of, text
+
+NOT_SATISFIED: Final = "PreRequisitesNotSatisfied"
+ANOTHER_RUNS: Final = "AnotherBackupSessionRunning"
+_WRITING: Final = ("Pending", "Running")
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a session can't run: a documented reason and a sentence."""
+
+    reason: str
+    message: str
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """One Repository that the session writes to, and the name of its Snapshot."""
+
+    use: RepositoryUse
+    repository: Object
+    storage: Object
+    policy: Place | None
+    snapshot: str
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What a session needs to run."""
+
+    obj: Object
+    invoker: Object
+    configuration: Configuration
+    session: Session
+    target: Target
+    workload: Object
+    parameters: dict[str, str]
+    destinations: tuple[Destination, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths to back up."""
+        return comma_list(self.parameters.get("paths", "")) or (executor.CLAIM_PATH,)
+
+
+def gather(obj: Object, view: View) -> Context | Refusal:
+    """Follow the references of a BackupSession."""
+    namespace, name = namespace_of(obj), text(obj, "spec", "invoker", "name")
+    invoker = view.get(BACKUP_CONFIGURATION, namespace, name)
+    if invoker is None:
+        return _missing(f"BackupConfiguration {namespace}/{name} not found")
+    wanted = configuration(invoker)
+    session = wanted.session(text(obj, "spec", "session"))
+    if session is None:
+        known = ", ".join(item.name for item in wanted.sessions)
+        return _missing(f"BackupConfiguration {wanted.place} has no session {text(obj, 'spec', 'session')} (it has: {known})")
+    workload = view.get(wanted.target.kind, wanted.target.namespace, wanted.target.name) if wanted.target else None
+    if wanted.target is None or workload is None:
+        return _missing(f"the target {wanted.target.ref if wanted.target else ''} not found")
+    destinations = _destinations(obj, wanted, session, view)
+    if isinstance(destinations, Refusal):
+        return destinations
+    addon = view.get(ADDON, "", session.addon.name)
+    if addon is None or not session.addon.tasks:
+        return _missing(f"Addon {session.addon.name} not found")
+    return Context(
+        obj=obj,
+        invoker=invoker,
+        configuration=wanted,
+        session=session,
+        target=wanted.target,
+        workload=workload,
+        parameters=addons.parameters(session.addon.tasks[0], addon, addons.BACKUP),
+        destinations=destinations,
+    )
+
+
+def gate(obj: Object, view: View) -> Refusal | None:
+    """Judge whether a new session may start: all is ready, nothing else runs, nothing writes to the target."""
+    found = gather(obj, view)
+    if isinstance(found, Refusal):
+        return found
+    place = found.configuration.place
+    if phase_of(found.invoker) != "Ready":
+        return _missing(f"BackupConfiguration {place} is not Ready but {phase_of(found.invoker) or 'new'}: see its status")
+    if found.configuration.paused:
+        return _missing(f"BackupConfiguration {place} is paused")
+    for other in history.sessions(place.name, place.namespace, view):
+        if name_of(other) != name_of(obj) and _blocks(other, obj):
+            return Refusal(ANOTHER_RUNS, f"BackupSession {place.namespace}/{name_of(other)} is still running")
+    for restore in view.list(RESTORE_SESSION):
+        if phase_of(restore) in _WRITING and _writes_to(restore, found.target):
+            there = f"{namespace_of(restore)}/{name_of(restore)}"
+            return _missing(f"RestoreSession {there} is writing to the target")
+    return None
+
+
+def _missing(message: str) -> Refusal:
+    return Refusal(NOT_SATISFIED, message)
+
+
+def _blocks(other: Object, obj: Object) -> bool:
+    """Whether another session goes first: it has begun, or it is older. One that only waits for its own gate may be younger."""
+    if phase_of(other) in history.FINISHED or not is_backup_configuration(mapping(other, "spec", "invoker")):
+        return False
+    return bool(phase_of(other)) or history.age(other) < history.age(obj)
+
+
+def _writes_to(restore: Object, wanted: Target) -> bool:
+    return target(mapping(restore, "spec", "target"), namespace_of(restore)) == wanted
+
+
+def _destinations(obj: Object, wanted: Configuration, session: Session, view: View) -> tuple[Destination, ...] | Refusal:
+    namespace = wanted.place.namespace
+    backends = {backend.name: backend for backend in defaults.backends(wanted, view)}
+    snapshots = names.snapshots(name_of(obj), [use.name for use in session.repositories])
+    found: list[Destination] = []
+    for use, snapshot in zip(session.repositories, snapshots, strict=True):
+        backend = backends.get(use.backend)
+        repository = view.get(REPOSITORY, namespace, use.name)
+        if repository is None or flag(repository, "metadata", "deletionTimestamp"):
+            return _missing(f"Repository {namespace}/{use.name} not found")
+        storage = (
+            view.get(BACKUP_STORAGE, backend.storage.namespace, backend.storage.name) if backend and backend.storage else None
+        )
+        if storage is None or backend is None:
+            return _missing(f"the BackupStorage of Repository {namespace}/{use.name} not found")
+        found.append(Destination(use, repository, storage, backend.policy, snapshot))
+    return tuple(found)

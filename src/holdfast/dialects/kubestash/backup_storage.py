@@ -1,0 +1,169 @@
+"""BackupStorage: a place in a bucket or on a volume, proven to work before anybody relies on it.
+
+A Job writes, reads, lists and deletes there and leaves `metadata.yaml`. Its verdict is the condition BackendInitialized;
+what can't work yet (a Secret that is missing) is told while the Job waits for it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from holdfast.core.calls import StorageInit
+from holdfast.core.conditions import Condition, condition, is_false, is_true, remove, upsert, upsert_all
+from holdfast.core.objects import Object
+from holdfast.core.plan import Desired, Phase, Problem, Problems
+from holdfast.core.ports import Outcome, Refs, View
+from holdfast.dialects.kubestash import initialize, names, pods, runtime, sizes, storage, usage
+from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY
+from holdfast.dialects.kubestash.read import (
+    conditions_of,
+    deleting,
+    flag,
+    items,
+    mapping,
+    name_of,
+    namespace_of,
+    phase_of,
+    text,
+)
+
+INITIALIZED: Final = initialize.Verdict("BackendInitialized", "BackendInitializationSucceeded", "BackendInitializationFailed")
+SECRET_FOUND: Final = "BackendSecretFound"
+_MOUNT: Final = "storage"
+_SECRET_MISSING: Final = "CreateContainerConfigError"
+
+
+class BackupStorageHandler:
+    """Handles BackupStorages."""
+
+    kind = BACKUP_STORAGE
+    finalizer = ""
+
+    def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
+        """Judge provider, usage policy, the one default per namespace and the one storage per place."""
+        found = [*storage.problems(obj), *usage.problems(obj)]
+        if text(obj, "spec", "deletionPolicy", default="Delete") != "Delete":
+            found.append(Problem("spec.deletionPolicy", "WipeOut is not supported yet: use Delete, which keeps the data"))
+        found += runtime.settings_problems(mapping(obj, "spec", "runtimeSettings"), "spec.runtimeSettings")
+        if old is not None:
+            found += _frozen(obj, old)
+        found = found or list(_rivals(obj, refs))
+        return Problems(tuple(found)) if found else None
+
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Say that the initialising Job shall run, once for each generation until it succeeds."""
+        if deleting(obj):
+            return Desired(release=True)
+        if (problems := self.validate(obj, None, view)) is not None:
+            return problems
+        name, namespace = name_of(obj), namespace_of(obj)
+        opened = storage.open_store(obj, namespace, _MOUNT, obj)
+        if isinstance(opened, Problem):
+            return Problems((opened,))
+        labels = names.labels("initializer", kind=BACKUP_STORAGE.kind, namespace=namespace, name=name)
+        job = pods.job(
+            names.storage_init_job(name),
+            namespace,
+            labels,
+            container="initializer",
+            volumes=opened.volumes,
+            mounts=opened.mounts,
+            as_root=opened.as_root,
+        )
+        job = initialize.labelled(runtime.with_settings(job, mapping(obj, "spec", "runtimeSettings")), obj)
+        call = StorageInit(opened.root, _document()).call(opened.secrets)
+        return initialize.desired(_attempt(obj, view, now), job, call, opened.copies)
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return the status: Ready or why not, and the Repositories that lie there."""
+        conditions = conditions_of(obj)
+        if outcome.problems is not None:
+            judged = condition("ValidationPassed", False, outcome.problems.items[0].reason, str(outcome.problems))
+            conditions = upsert(conditions, judged, now)
+            return {**mapping(obj, "status"), "conditions": conditions, "phase": phase_of(obj) or "NotReady"}
+        attempt = _attempt(obj, view, now)
+        changed = [item for item in (_secret(obj, attempt), _initialized(obj, attempt)) if item is not None]
+        conditions = upsert_all(remove(conditions, "ValidationPassed"), changed, now)
+        ready = is_true(conditions, INITIALIZED.type) and not is_false(conditions, SECRET_FOUND)
+        repositories = _repositories(obj, view)
+        status: Object = {
+            "phase": "Ready" if ready else "NotReady",
+            "conditions": conditions,
+            "totalSize": sizes.total(text(entry, "size") for entry in repositories if text(entry, "size")),
+        }
+        return {**status, "repositories": repositories} if repositories else status
+
+
+def _document() -> Object:
+    return {"kind": "BackendMeta", "operatorVersion": "holdfast", "repositories": []}
+
+
+def _attempt(obj: Object, view: View, now: datetime) -> initialize.Attempt:
+    return initialize.attempt(obj, names.storage_init_job(name_of(obj)), INITIALIZED, view, now)
+
+
+def _initialized(obj: Object, attempt: initialize.Attempt) -> Condition | None:
+    return initialize.outcome(obj, attempt, INITIALIZED, "Backend has been initialized successfully.")
+
+
+def _secret(obj: Object, attempt: initialize.Attempt) -> Condition | None:
+    """Return whether the Secret is there, as far as the Job's pod shows it."""
+    secret = text(obj, "spec", "storage", storage.provider(obj), "secretName")
+    if not secret or attempt.state is None:
+        return None
+    name = f"Secret {namespace_of(obj)}/{secret}"
+    if attempt.state.phase is Phase.RUNNING and attempt.state.reason == _SECRET_MISSING:
+        return condition(SECRET_FOUND, False, "BackendSecretNotAvailable", f"{name} can't be used: {attempt.state.message}")
+    if attempt.state.report is not None:
+        return condition(SECRET_FOUND, True, "BackendSecretAvailable", f"{name} is available.")
+    return None
+
+
+def _repositories(obj: Object, view: View) -> list[Object]:
+    label = (names.STORAGE_LABEL, names.storage_label(namespace_of(obj), name_of(obj)))
+    found = sorted(view.list(REPOSITORY, label=label), key=lambda item: (namespace_of(item), name_of(item)))
+    return [
+        {
+            "name": name_of(item),
+            "namespace": namespace_of(item),
+            "path": text(item, "spec", "path"),
+            "size": text(item, "status", "size", default="0 B"),
+            "synced": phase_of(item) == "Ready",
+        }
+        for item in found
+    ]
+
+
+def _frozen(obj: Object, old: Object) -> list[Problem]:
+    """The place can't change while Repositories lie there; how it is reached (endpoint, Secret) can."""
+    if not items(old, "status", "repositories"):
+        return []
+    same_place = storage.location(obj) == storage.location(old)
+    same_provider = storage.provider(obj) == storage.provider(old)
+    same_local = mapping(obj, "spec", "storage", "local") == mapping(old, "spec", "storage", "local")
+    if same_provider and same_place and same_local:
+        return []
+    return [Problem("spec.storage", "can't move while Repositories lie there: make a second BackupStorage for the new place")]
+
+
+def _rivals(obj: Object, refs: Refs) -> Sequence[Problem]:
+    """Judge against the other storages. Of two that disagree, only the younger one is told."""
+    found: list[Problem] = []
+    for other in refs.list(BACKUP_STORAGE):
+        if _key(other) == _key(obj) or _born(other) > _born(obj):
+            continue
+        name = f"BackupStorage {namespace_of(other)}/{name_of(other)}"
+        if flag(obj, "spec", "default") and flag(other, "spec", "default") and namespace_of(other) == namespace_of(obj):
+            found.append(Problem("spec.default", f"{name} is the namespace's default already: only one can be"))
+        if storage.location(obj) and storage.location(obj) == storage.location(other):
+            found.append(Problem("spec.storage", f"{name} uses the same place: use another bucket or prefix"))
+    return found
+
+
+def _key(obj: Object) -> tuple[str, str]:
+    return namespace_of(obj), name_of(obj)
+
+
+def _born(obj: Object) -> tuple[str, str, str]:
+    """Sort by age; an object that is being created now is the youngest."""
+    return text(obj, "metadata", "creationTimestamp", default="9"), namespace_of(obj), name_of(obj)

@@ -1,0 +1,112 @@
+"""A one-time Job that has to succeed for each generation of its object, and heals by itself.
+
+A failed Job stays for people to read, then is replaced: after a minute at first, after the time that it has been failing
+for later on, ten minutes at most. A changed spec is tried at once. What has succeeded stays so for its generation, also
+when the Job is gone; until a new generation has an outcome, the last one holds.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from holdfast.core.conditions import Condition, condition, find
+from holdfast.core.objects import Object, Ref
+from holdfast.core.plan import Desired, Doomed, MoverCall, Phase, Plan, RunKind, SecretCopy, Step, StepState
+from holdfast.core.ports import View
+from holdfast.core.times import optional_time
+from holdfast.dialects.kubestash.kinds import JOB
+from holdfast.dialects.kubestash.read import (
+    conditions_of,
+    deleting,
+    generation_of,
+    mapping,
+    namespace_of,
+    number,
+    owned_by,
+    text,
+)
+
+GENERATION: Final = "holdfast.dev/generation"
+_PAUSE_MIN: Final = timedelta(minutes=1)
+_PAUSE_MAX: Final = timedelta(minutes=10)
+_LIMIT: Final = timedelta(hours=1)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The names of a condition and of its reasons."""
+
+    type: str
+    good: str
+    bad: str
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """Where the Job for the present generation is. `state` is None while there is no Job that counts."""
+
+    needed: bool
+    state: StepState | None = None
+    stale: Doomed | None = None
+    wake_at: datetime | None = None
+
+
+def attempt(obj: Object, job: str, verdict: Verdict, view: View, now: datetime) -> Attempt:
+    """Observe the Job of an object."""
+    namespace, ref = namespace_of(obj), Ref(JOB, namespace_of(obj), job)
+    found = view.get(JOB, namespace, job)
+    if found is None or deleting(found):
+        return Attempt(needed=found is None and not _done(obj, verdict))
+    if not owned_by(found, obj) or text(found, "metadata", "labels", GENERATION) != str(generation_of(obj)):
+        stale = Doomed(ref, "made for an earlier spec") if owned_by(found, obj) else None
+        return Attempt(needed=False, stale=stale)
+    state = view.step(namespace, job)
+    if state.phase is not Phase.FAILED:
+        return Attempt(needed=not _done(obj, verdict), state=state)
+    again = (state.finished or now) + _pause(obj, verdict, state, now)
+    if now >= again:
+        return Attempt(needed=False, state=state, stale=Doomed(ref, f"it failed ({state.message}) and is tried again"))
+    return Attempt(needed=True, state=state, wake_at=again)
+
+
+def desired(
+    found: Attempt, job: Object, call: MoverCall, copies: Sequence[SecretCopy] = (), extra: Sequence[Doomed] = ()
+) -> Desired:
+    """Return what an attempt asks for: the Job, its replacement later, or nothing."""
+    doomed = (*extra, found.stale) if found.stale else tuple(extra)
+    if not found.needed:
+        return Desired(doomed=doomed, wake_at=found.wake_at)
+    step = Step(name="initialize", child=job, mover=call, deadline=_LIMIT)
+    plan = Plan(name="initialize", kind=RunKind.INITIALIZE, steps=(step,))
+    return Desired(doomed=doomed, runs=(plan,), secret_copies=tuple(copies), wake_at=found.wake_at)
+
+
+def labelled(job: Object, obj: Object) -> Object:
+    """Return the Job with the generation that it is made for."""
+    meta = mapping(job, "metadata")
+    return {**job, "metadata": {**meta, "labels": {**mapping(meta, "labels"), GENERATION: str(generation_of(obj))}}}
+
+
+def outcome(obj: Object, found: Attempt, verdict: Verdict, success: str) -> Condition | None:
+    """Return the condition that the attempt proves; None while the last one holds."""
+    if found.state is None or not found.state.phase.terminal:
+        return None
+    generation = generation_of(obj)
+    if found.state.phase is Phase.SUCCEEDED:
+        return condition(verdict.type, True, verdict.good, success, generation=generation)
+    said = found.state.message or found.state.reason or "the Job failed"
+    return condition(verdict.type, False, verdict.bad, said, generation=generation)
+
+
+def _done(obj: Object, verdict: Verdict) -> bool:
+    present = find(conditions_of(obj), verdict.type)
+    good = present is not None and present.get("status") == "True"
+    return good and number(present or {}, "observedGeneration") == generation_of(obj)
+
+
+def _pause(obj: Object, verdict: Verdict, state: StepState, now: datetime) -> timedelta:
+    """Wait as long as it has been failing for: 1, 1, 2, 4, 8, then 10 minutes between attempts."""
+    present = find(conditions_of(obj), verdict.type) or {}
+    since = optional_time(present.get("lastTransitionTime")) if present.get("status") == "False" else None
+    failing = (state.finished or now) - since if since else timedelta()
+    return min(max(failing, _PAUSE_MIN), _PAUSE_MAX)

@@ -1,0 +1,179 @@
+"""Repository: one directory of a BackupStorage for one application, and what lies in it.
+
+It is initialised by a Job that writes `repository.yaml`; the restic repositories below it are made by the backups. Deleting
+it removes the Snapshot objects; the data stays, so a new Repository with the same path finds it again.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from holdfast.core.calls import RepositoryInit
+from holdfast.core.conditions import condition, is_true, upsert
+from holdfast.core.objects import Object, Ref
+from holdfast.core.plan import Desired, Doomed, Problem, Problems
+from holdfast.core.ports import Outcome, Refs, View
+from holdfast.dialects.kubestash import initialize, names, pods, sizes, storage, usage, validate
+from holdfast.dialects.kubestash.decode import Place, place
+from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY, SNAPSHOT
+from holdfast.dialects.kubestash.read import (
+    at,
+    conditions_of,
+    deleting,
+    flag,
+    mapping,
+    name_of,
+    namespace_of,
+    phase_of,
+    text,
+    uid_of,
+)
+
+INITIALIZED: Final = initialize.Verdict(
+    "RepositoryInitialized", "RepositoryInitializationSucceeded", "RepositoryInitializationFailed"
+)
+RECENT: Final = 5
+
+
+class RepositoryHandler:
+    """Handles Repositories."""
+
+    kind = REPOSITORY
+    finalizer = names.FINALIZER
+
+    def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
+        """Judge references, path and what this build can't do."""
+        found: list[Problem] = []
+        if old is not None and text(old, "spec", "path") != text(obj, "spec", "path"):
+            found.append(Problem("spec.path", "can't change: make another Repository"))
+        if not text(obj, "spec", "path").strip("/") or ".." in text(obj, "spec", "path").split("/"):
+            found.append(Problem("spec.path", "needed: the path inside the backend, such as /demo/data, without '..'"))
+        if text(obj, "spec", "deletionPolicy", default="Delete") != "Delete":
+            found.append(Problem("spec.deletionPolicy", "WipeOut is not supported yet: use Delete, which keeps the data"))
+        if flag(obj, "spec", "paused"):
+            found.append(Problem("spec.paused", "paused is not supported yet: pause the BackupConfiguration instead"))
+        secret = place(mapping(obj, "spec", "encryptionSecret"), namespace_of(obj))
+        if secret is not None:
+            found += validate.shared_secret(secret, namespace_of(obj), refs, "spec.encryptionSecret")
+        at_storage = storage_of(obj)
+        if at_storage is None:
+            found.append(Problem("spec.storageRef", "needed: name a BackupStorage"))
+            return Problems(tuple(found))
+        there = refs.get(BACKUP_STORAGE, at_storage.namespace, at_storage.name)
+        if there is not None and not usage.admits(there, namespace_of(obj), refs):
+            found.append(usage.refusal(there, namespace_of(obj), "spec.storageRef"))
+        return Problems(tuple(found)) if found else None
+
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Say that the initialising Job shall run when the storage is Ready; when deleted, that the Snapshots go first."""
+        if deleting(obj):
+            return _farewell(obj, view)
+        if (problems := self.validate(obj, None, view)) is not None:
+            return problems
+        there = _ready_storage(obj, view)
+        if isinstance(there, str):
+            return Desired()
+        name, namespace = name_of(obj), namespace_of(obj)
+        opened = storage.open_store(there, namespace, f"storage-{name}", obj)
+        if isinstance(opened, Problem):
+            return Problems((opened,))
+        labels = names.labels("initializer", kind=REPOSITORY.kind, namespace=namespace, name=name)
+        job = pods.job(
+            names.repository_init_job(name),
+            namespace,
+            labels,
+            container="initializer",
+            volumes=opened.volumes,
+            mounts=opened.mounts,
+            as_root=opened.as_root,
+        )
+        call = RepositoryInit(name, opened.at(text(obj, "spec", "path")), _document(obj)).call(opened.secrets)
+        return initialize.desired(_attempt(obj, view, now), initialize.labelled(job, obj), call, opened.copies)
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return the status: Ready or why not, and what its Snapshots sum up to."""
+        conditions = conditions_of(obj)
+        there = _ready_storage(obj, view)
+        judged = initialize.outcome(obj, _attempt(obj, view, now), INITIALIZED, "Repository has been initialized successfully.")
+        if outcome.problems is not None:
+            judged = condition(INITIALIZED.type, False, INITIALIZED.bad, str(outcome.problems))
+        elif judged is None and isinstance(there, str) and not is_true(conditions, INITIALIZED.type):
+            judged = condition(INITIALIZED.type, False, INITIALIZED.bad, there)
+        if judged is not None:
+            conditions = upsert(conditions, judged, now)
+        ready = is_true(conditions, INITIALIZED.type)
+        return {"phase": "Ready" if ready else "NotReady", "conditions": conditions, **_contents(obj, view)}
+
+
+def storage_of(obj: Object) -> Place | None:
+    """Return where the BackupStorage of a Repository is."""
+    return place(mapping(obj, "spec", "storageRef"), namespace_of(obj))
+
+
+def newest_first(snapshots: Sequence[Object]) -> list[Object]:
+    """Sort Snapshots by the time of their data, those without one by their creation."""
+    return sorted(snapshots, key=lambda item: (snapshot_time(item), name_of(item)), reverse=True)
+
+
+def snapshot_time(snapshot: Object) -> str:
+    """Return the time of a Snapshot's data, else of its creation, as RFC 3339 text."""
+    return text(snapshot, "status", "snapshotTime") or text(snapshot, "metadata", "creationTimestamp")
+
+
+def _attempt(obj: Object, view: View, now: datetime) -> initialize.Attempt:
+    return initialize.attempt(obj, names.repository_init_job(name_of(obj)), INITIALIZED, view, now)
+
+
+def _ready_storage(obj: Object, view: View) -> Object | str:
+    """Return the storage, or why it can't be used."""
+    where = storage_of(obj)
+    if where is None:
+        return "spec.storageRef names no BackupStorage"
+    there = view.get(BACKUP_STORAGE, where.namespace, where.name)
+    if there is None:
+        return f"BackupStorage {where} not found"
+    return there if phase_of(there) == "Ready" else f"BackupStorage {where} is not Ready"
+
+
+def _document(obj: Object) -> Object:
+    meta = {key: value for key in ("name", "namespace", "labels") if (value := at(obj, "metadata", key))}
+    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, "spec": mapping(obj, "spec")}
+
+
+def _contents(obj: Object, view: View) -> Object:
+    snapshots = newest_first(view.list(SNAPSHOT, namespace_of(obj), owner=uid_of(obj)))
+    good = [item for item in snapshots if phase_of(item) == "Succeeded"]
+    newest: dict[str, str] = {}
+    for item in good:
+        for component in mapping(item, "status", "components").values():
+            newest.setdefault(text(component, "path"), text(component, "size"))
+    status: Object = {
+        "snapshotCount": len(snapshots),
+        "size": sizes.total(newest.values()),
+        "recentSnapshots": [_recent(item) for item in snapshots[:RECENT]],
+        "componentPaths": sorted(newest),
+    }
+    if good:
+        status["lastBackupTime"] = snapshot_time(good[0])
+        integrity = at(good[0], "status", "integrity")
+        if isinstance(integrity, bool):
+            status["integrity"] = integrity
+    return status
+
+
+def _recent(snapshot: Object) -> Object:
+    found = {
+        "name": name_of(snapshot),
+        "phase": phase_of(snapshot) or "Pending",
+        "session": text(snapshot, "spec", "session"),
+        "size": text(snapshot, "status", "size"),
+        "snapshotTime": text(snapshot, "status", "snapshotTime"),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _farewell(obj: Object, view: View) -> Desired:
+    snapshots = view.list(SNAPSHOT, namespace_of(obj), owner=uid_of(obj))
+    why = f"Repository {namespace_of(obj)}/{name_of(obj)} was deleted; the data stays"
+    doomed = tuple(Doomed(Ref(SNAPSHOT, namespace_of(item), name_of(item)), why) for item in snapshots)
+    return Desired(doomed=doomed, release=not doomed)

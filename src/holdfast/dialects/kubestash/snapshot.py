@@ -1,0 +1,244 @@
+"""Snapshot: what one session left in one Repository, component by component.
+
+A session creates it with the list of its components; from then on its status follows from the Jobs of those components and
+their reports. A component is done when its mover said so: a pod that was evicted, killed or deleted proves nothing, and
+makes the Snapshot incomplete. The Snapshot ends when all of its components have, so that nothing that was written is lost
+from the record.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from holdfast.core.conditions import condition, upsert
+from holdfast.core.objects import Object
+from holdfast.core.plan import Desired, Problem, Problems, StepState
+from holdfast.core.ports import Outcome, Refs, View
+from holdfast.core.quantity import format_bytes
+from holdfast.core.report import Progress, RepositoryResult
+from holdfast.core.times import format_duration, format_time, optional_time, parse_time
+from holdfast.dialects.kubestash import names, sizes
+from holdfast.dialects.kubestash.decode import comma_list
+from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT
+from holdfast.dialects.kubestash.read import at, conditions_of, deleting, mapping, namespace_of, phase_of, text
+
+TERMINAL: Final = ("Succeeded", "Failed")
+INCOMPLETE: Final = ("BackupIncomplete", "BackupExecutorTerminatedBeforeCompletion")
+_MUTABLE: Final = ("paused", "deletionPolicy")
+
+
+class SnapshotHandler:
+    """Handles Snapshots."""
+
+    kind = SNAPSHOT
+    finalizer = ""
+
+    def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
+        """Judge a change: only pausing is left to people."""
+        found: list[Problem] = []
+        if old is not None and _frozen(obj) != _frozen(old):
+            found.append(Problem("spec", "can't change: a Snapshot tells what was done"))
+        if text(obj, "spec", "deletionPolicy", default="Delete") != "Delete":
+            found.append(Problem("spec.deletionPolicy", "WipeOut is not supported yet: use Delete, which keeps the data"))
+        return Problems(tuple(found)) if found else None
+
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Ask only to be looked at again when the session's time is over."""
+        if deleting(obj) or phase_of(obj) in TERMINAL:
+            return Desired(release=deleting(obj))
+        deadline = optional_time(text(_session(obj, view) or {}, "status", "backupDeadline"))
+        return Desired(wake_at=deadline)
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return the status: what is known of each component, and the sum of it. A terminal one is final."""
+        if phase_of(obj) in TERMINAL:
+            return mapping(obj, "status")
+        over = _why_over(obj, _session(obj, view), now)
+        found = [_component(obj, name, view, over) for name in components_of(obj)]
+        status = _status(obj, found, now)
+        same = {key: value for key, value in mapping(obj, "status").items() if key != "lastUpdateTime"} == status
+        updated = text(obj, "status", "lastUpdateTime") if same else format_time(now)
+        return {**status, "lastUpdateTime": updated}
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One component: its status (empty before it begins), and whether it ended without a report."""
+
+    name: str
+    status: Object
+    incomplete: bool = False
+    started: str = ""
+
+
+def components_of(snapshot: Object) -> tuple[str, ...]:
+    """Return the names of the components that the Snapshot was started with."""
+    return comma_list(text(snapshot, "metadata", "annotations", names.COMPONENTS))
+
+
+def restic_ids(component: Object) -> tuple[str, ...]:
+    """Return the restic snapshots of a component."""
+    found = at(component, "resticStats")
+    entries: list[Object] = found if isinstance(found, list) else []
+    return tuple(text(entry, "id") for entry in entries if text(entry, "id"))
+
+
+def _frozen(obj: Object) -> Object:
+    return {key: value for key, value in mapping(obj, "spec").items() if key not in _MUTABLE}
+
+
+def _session(obj: Object, view: View) -> Object | None:
+    return view.get(BACKUP_SESSION, namespace_of(obj), text(obj, "spec", "backupSession"))
+
+
+def _why_over(obj: Object, session: Object | None, now: datetime) -> str:
+    """Return why nothing can follow any more; empty while the session goes on."""
+    name = text(obj, "spec", "backupSession")
+    if session is None:
+        return f"BackupSession {namespace_of(obj)}/{name} is gone"
+    if phase_of(session) in ("Succeeded", "Failed", "Skipped"):
+        return f"BackupSession {namespace_of(obj)}/{name} ended before this component"
+    deadline = optional_time(text(session, "status", "backupDeadline"))
+    if deadline is not None and now >= deadline:
+        return f"deadline exceeded: the backup was not complete at {format_time(deadline)} (its timeout)"
+    return ""
+
+
+def _component(obj: Object, name: str, view: View, over: str) -> Part:
+    before = mapping(obj, "status", "components", name)
+    if text(before, "phase") in TERMINAL:
+        return Part(name, before, started=_started(before))
+    namespace = text(obj, "spec", "appRef", "namespace", default=namespace_of(obj))
+    job = names.component_job(text(obj, "spec", "backupSession"), name)
+    state = view.step(namespace, job)
+    if state.phase.terminal:
+        return _ended(obj, name, state)
+    if over:
+        return Part(name, _failed(obj, name, over), incomplete=True)
+    if state.exists:
+        return Part(name, _running(obj, name, state))
+    if before:
+        return Part(name, _failed(obj, name, f"Job {namespace}/{job} was deleted before it had finished"), incomplete=True)
+    return Part(name, {})
+
+
+def _ended(obj: Object, name: str, state: StepState) -> Part:
+    repository = text(obj, "spec", "repository")
+    said = state.message or state.reason or "the Job failed"
+    if state.report is None:
+        return Part(name, _failed(obj, name, said), incomplete=True)
+    result = next((item for item in state.report.results if item.repository == repository), None)
+    if result is None:
+        return Part(name, _failed(obj, name, said if state.report.failure else f"the report does not mention {repository}"))
+    entry = {**_base(obj, name), **_measured(obj, result)}
+    if result.failure is not None:
+        return Part(name, {**entry, "phase": "Failed", "error": result.failure.message}, started=result.started)
+    return Part(name, {**entry, "phase": "Succeeded"}, started=result.started)
+
+
+def _base(obj: Object, name: str) -> Object:
+    return {"path": names.component_path(text(obj, "spec", "session"), name), "driver": "Restic"}
+
+
+def _failed(obj: Object, name: str, error: str) -> Object:
+    return {**_base(obj, name), "phase": "Failed", "error": error}
+
+
+def _running(obj: Object, name: str, state: StepState) -> Object:
+    repository = text(obj, "spec", "repository")
+    entry: Object = {**_base(obj, name), "phase": "Running"}
+    progress = next((item for item in reversed(state.progress) if item.repository == repository), None)
+    return {**entry, "resticStats": [{"progress": _progress(progress)}]} if progress else entry
+
+
+def _progress(progress: Progress) -> Object:
+    share = progress.bytes_done / progress.bytes_total if progress.bytes_total else 0.0
+    return {
+        "secondsElapsed": int(progress.seconds),
+        "percentDone": f"{min(share, 1.0) * 100:.2f}%",
+        "totalFiles": progress.files_total,
+        "filesDone": progress.files_done,
+        "backupDone": format_bytes(progress.bytes_done),
+        "total": format_bytes(progress.bytes_total),
+        "speed": f"{format_bytes(int(progress.rate))}/s",
+    }
+
+
+def _measured(obj: Object, result: RepositoryResult) -> Object:
+    """Return what a report says of one component. Figures of a single path stand with it, those of several only in sum."""
+    entry: Object = {"duration": format_duration(timedelta(milliseconds=round(result.seconds * 1000)))}
+    if result.repository_bytes:
+        entry["size"] = format_bytes(result.repository_bytes)
+    if result.integrity is not None:
+        entry["integrity"] = result.integrity
+    paths = comma_list(text(obj, "metadata", "annotations", names.PATHS))
+    stats = [_stat(result, index, paths) for index in range(len(result.snapshot_ids))]
+    return {**entry, "resticStats": stats} if stats else entry
+
+
+def _stat(result: RepositoryResult, index: int, paths: Sequence[str]) -> Object:
+    flat: Object = {"id": result.snapshot_ids[index]}
+    if index < len(paths):
+        flat["hostPath"] = paths[index]
+    if len(result.snapshot_ids) == 1:
+        flat |= {"size": format_bytes(result.bytes), "uploaded": format_bytes(result.added)}
+    summary = dict(flat)
+    for key, value in (("startTime", result.started), ("endTime", result.finished)):
+        if value:
+            summary[key] = format_time(parse_time(value))
+    done = Progress(
+        repository=result.repository,
+        files_done=result.files,
+        files_total=result.files,
+        bytes_done=result.bytes,
+        bytes_total=result.bytes,
+        seconds=result.seconds,
+        rate=result.bytes / result.seconds if result.seconds else 0.0,
+    )
+    return {**flat, "summary": summary, "progress": {**_progress(done), "percentDone": "100.00%"}}
+
+
+def _started(component: Object) -> str:
+    found = at(component, "resticStats")
+    entries: list[Object] = found if isinstance(found, list) else []
+    return next((text(entry, "summary", "startTime") for entry in entries if text(entry, "summary", "startTime")), "")
+
+
+def _status(obj: Object, parts: Sequence[Part], now: datetime) -> Object:
+    begun = [part for part in parts if part.status]
+    phases = [text(part.status, "phase") for part in begun]
+    phase = _phase(phases, len(parts))
+    status: Object = {"phase": phase, "totalComponents": len(parts)}
+    conditions = conditions_of(obj)
+    if any(part.incomplete for part in parts):
+        said = "; ".join(f"{part.name}: {text(part.status, 'error')}" for part in parts if part.incomplete)
+        conditions = upsert(conditions, condition(INCOMPLETE[0], True, INCOMPLETE[1], said), now, restamp=True)
+    if conditions:
+        status["conditions"] = conditions
+    if begun:
+        status["components"] = {part.name: part.status for part in begun}
+    if phase in TERMINAL:
+        status |= _summed(obj, begun)
+    return status | ({"verificationStatus": "NotVerified"} if phase == "Succeeded" else {})
+
+
+def _phase(phases: Sequence[str], total: int) -> str:
+    if not phases:
+        return "Pending"
+    if len(phases) < total or "Running" in phases:
+        return "Running"
+    return "Failed" if "Failed" in phases else "Succeeded"
+
+
+def _summed(obj: Object, parts: Iterable[Part]) -> Object:
+    parts = list(parts)
+    started = min((part.started for part in parts if part.started), default="")
+    taken = format_time(parse_time(started)) if started else text(obj, "metadata", "creationTimestamp")
+    status: Object = {"snapshotTime": taken}
+    if size := sizes.total(text(part.status, "size") for part in parts):
+        status["size"] = size
+    verdicts = [at(part.status, "integrity") for part in parts]
+    if all(isinstance(verdict, bool) for verdict in verdicts):
+        status["integrity"] = all(verdicts)
+    return status
