@@ -1,0 +1,120 @@
+"""Key files: each opens the repository's one master key with one password.
+
+A key file is plain JSON: the scrypt parameters and the master key sealed with the derived key. Its name is the hash of its
+content. Passwords come in as values from the caller, who read them from a file, a mounted Secret or a descriptor.
+"""
+
+import base64
+import getpass
+import hashlib
+import os
+import socket
+from datetime import UTC, datetime
+
+import msgspec
+
+from holdfast.repo.crypto import Key, derive
+from holdfast.repo.errors import Damaged, NoRepository, ObjectNotFound, WrongPassword
+from holdfast.repo.store import Store, path_of
+from holdfast.repo.times import format_time
+
+SCRYPT_N, SCRYPT_R, SCRYPT_P = 32768, 8, 5
+"""Cost of one guess: 32 MiB and about a tenth of a second."""
+
+_MOST_TRIED = 20
+
+
+class KeyFile(msgspec.Struct, frozen=True):
+    """The JSON of a key file."""
+
+    created: str
+    username: str
+    hostname: str
+    kdf: str
+    n: int = msgspec.field(name="N")
+    r: int
+    p: int
+    salt: str
+    data: str
+
+
+class _Tag(msgspec.Struct, frozen=True):
+    k: str
+    r: str
+
+
+class _Master(msgspec.Struct, frozen=True):
+    mac: _Tag
+    encrypt: str
+
+
+def user_name() -> str:
+    """The name of the user we run as; its number where it has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def add(store: Store, master: Key, password: str) -> str:
+    """Write a key file that opens `master` with `password`; returns its id."""
+    salt = os.urandom(64)
+    clear = msgspec.json.encode(_Master(_Tag(_b64(master.k), _b64(master.r)), _b64(master.encrypt)))
+    content = msgspec.json.encode(
+        KeyFile(
+            created=format_time(datetime.now(UTC)),
+            username=user_name(),
+            hostname=socket.gethostname(),
+            kdf="scrypt",
+            n=SCRYPT_N,
+            r=SCRYPT_R,
+            p=SCRYPT_P,
+            salt=_b64(salt),
+            data=_b64(derive(password, salt, SCRYPT_N, SCRYPT_R, SCRYPT_P).seal(clear)),
+        )
+    )
+    name = hashlib.sha256(content).hexdigest()
+    store.put(path_of("keys", name), content)
+    return name
+
+
+def unlock(store: Store, password: str) -> tuple[Key, str]:
+    """Find the key file that the password opens; returns the master key and the file's id."""
+    names = sorted(entry.name for entry in store.list("keys"))
+    if not names:
+        raise NoRepository(f"{store.location}: there is no repository here: no key file was found; initialise it first")
+    broken = 0
+    for name in names[:_MOST_TRIED]:
+        try:
+            key = _try(store, name, password)
+        except (Damaged, ObjectNotFound):
+            broken += 1
+            continue
+        if key is not None:
+            return key, name
+    if broken == len(names):
+        raise Damaged(
+            f"{store.location}: none of the {broken} key files can be read: restore keys/ from a copy of the repository"
+        )
+    raise WrongPassword(f"{store.location}: the password opens none of the {len(names)} keys: check the encryption secret")
+
+
+def _try(store: Store, name: str, password: str) -> Key | None:
+    try:
+        file = msgspec.json.decode(store.get(path_of("keys", name)), type=KeyFile)
+        salt, data = base64.b64decode(file.salt), base64.b64decode(file.data)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Damaged(f"{store.location}: key file {name[:8]} is not readable: {error}") from error
+    if file.kdf != "scrypt":
+        raise Damaged(f"{store.location}: key file {name[:8]} uses the unknown derivation {file.kdf!r}")
+    derived = derive(password, salt, file.n, file.r, file.p)
+    try:
+        clear = derived.open(data)
+    except Damaged:
+        return None
+    master = msgspec.json.decode(clear, type=_Master)
+    return Key(base64.b64decode(master.encrypt), base64.b64decode(master.mac.k), base64.b64decode(master.mac.r))

@@ -1,0 +1,215 @@
+"""Locks: who works in the repository, so that nobody removes what another needs.
+
+Backups and restores hold a shared lock, whoever deletes data an exclusive one. A lock is written first and the others are
+listed afterwards, so of two rivals at least one sees the other. It is refreshed every five minutes by a new object that
+replaces the old one; a holder whose lock vanished, or that could not refresh it in time, must not write any more (`ensure`).
+A lock is stale when its holder is proven dead (same boot, same pid namespace, no such process; for foreign locks same host and no
+such process outside any namespace), or when it is older than 30 minutes. Stale locks are removed when they stand in the way.
+"""
+
+import contextlib
+import hashlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from holdfast.repo.errors import Damaged, LockLost, ObjectNotFound, RepositoryLocked, StoreError
+from holdfast.repo.keys import user_name
+from holdfast.repo.store import Store, path_of
+from holdfast.repo.times import format_time, parse_time
+
+REFRESH_SECONDS = 300.0
+STALE_AFTER = timedelta(minutes=30)
+EXPIRES_SECONDS = 1500.0
+"""A holder that could not refresh for this long stops: five minutes before others may call its lock stale."""
+
+
+class LockJson(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The JSON of a lock. `holder` is ours: boot and pid namespace, which make a pid comparable; others ignore it."""
+
+    time: str
+    exclusive: bool = False
+    hostname: str = ""
+    username: str = ""
+    pid: int = 0
+    uid: int = 0
+    gid: int = 0
+    holder: str = ""
+
+    def describe(self) -> str:
+        """For people."""
+        kind = "an exclusive" if self.exclusive else "a shared"
+        return f"{kind} lock by {self.username or '?'} on {self.hostname or '?'} (pid {self.pid}) since {self.time}"
+
+
+def _namespace() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def is_stale(lock: LockJson, now: datetime) -> bool:
+    """Whether the holder is proven to be gone, or has not refreshed for too long."""
+    try:
+        if now - parse_time(lock.time) > STALE_AFTER:
+            return True
+    except ValueError:
+        return False
+    here = _namespace()
+    if lock.hostname != socket.gethostname() or lock.pid <= 0 or not here:
+        return False
+    if lock.holder:
+        return lock.holder == here and not _alive(lock.pid)
+    return not _in_child_namespace() and not _alive(lock.pid)
+
+
+def _in_child_namespace() -> bool:
+    """A process in a pid namespace of its own sees only itself; a foreign lock's pid means nothing to it."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return True
+    chain = next((line.split()[1:] for line in lines if line.startswith("NSpid:")), ["", ""])
+    return len(chain) > 1 or os.getpid() == 1
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class Lock:
+    """A held lock. Used through `hold`."""
+
+    def __init__(
+        self,
+        store: Store,
+        seal: Callable[[bytes], bytes],
+        unseal: Callable[[str], bytes],
+        *,
+        exclusive: bool,
+        refresh_seconds: float = REFRESH_SECONDS,
+    ) -> None:
+        self._store, self._seal, self._unseal = store, seal, unseal
+        self._exclusive = exclusive
+        self._refresh_seconds = refresh_seconds
+        self._name = ""
+        self._fresh = 0.0
+        self._lost = ""
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def acquire(self) -> None:
+        """Write the lock, then look for others. Raises RepositoryLocked and leaves nothing behind."""
+        self._refuse_conflicts()
+        self._name = self._write()
+        try:
+            self._refuse_conflicts()
+        except BaseException:
+            self._remove()
+            raise
+        self._thread = threading.Thread(target=self._refresh_loop, name="repository-lock", daemon=True)
+        self._thread.start()
+
+    def release(self) -> None:
+        """Stop refreshing and remove the lock. A store that fails here leaves a lock that grows stale."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        with contextlib.suppress(StoreError):
+            self._remove()
+
+    def ensure(self) -> None:
+        """Raise LockLost unless the lock still protects us. Called before every write."""
+        if not self._lost and time.monotonic() - self._fresh > EXPIRES_SECONDS:
+            self._lost = f"could not be refreshed for {EXPIRES_SECONDS / 60:.0f} minutes"
+        if self._lost:
+            raise LockLost(f"{self._store.location}: our lock {self._lost}; stopped before the next write; run again")
+
+    def _write(self) -> str:
+        lock = LockJson(
+            time=format_time(datetime.now(UTC)),
+            exclusive=self._exclusive,
+            hostname=socket.gethostname(),
+            username=user_name(),
+            pid=os.getpid(),
+            uid=os.getuid(),
+            gid=os.getgid(),
+            holder=_namespace(),
+        )
+        started = time.monotonic()
+        content = self._seal(msgspec.json.encode(lock))
+        name = hashlib.sha256(content).hexdigest()
+        self._store.put(path_of("locks", name), content)
+        self._fresh = started
+        return name
+
+    def _remove(self) -> None:
+        with contextlib.suppress(ObjectNotFound):
+            self._store.delete(path_of("locks", self._name))
+
+    def _refuse_conflicts(self) -> None:
+        now = datetime.now(UTC)
+        for name, lock in read_locks(self._store, self._unseal):
+            if name == self._name or not (self._exclusive or lock.exclusive):
+                continue
+            if is_stale(lock, now):
+                with contextlib.suppress(ObjectNotFound):
+                    self._store.delete(path_of("locks", name))
+                continue
+            raise RepositoryLocked(
+                f"{self._store.location}: the repository is locked: {lock.describe()}; wait for it, or remove the lock with "
+                "`restic unlock` once that process is known to be gone"
+            )
+
+    def _refresh_loop(self) -> None:
+        while not self._stop.wait(self._refresh_seconds):
+            try:
+                self._refresh()
+            except StoreError:
+                continue
+
+    def _refresh(self) -> None:
+        try:
+            self._store.size(path_of("locks", self._name))
+        except ObjectNotFound:
+            self._lost = f"{self._name[:8]} was removed by somebody else"
+            self._stop.set()
+            return
+        old, self._name = self._name, self._write()
+        with contextlib.suppress(ObjectNotFound):
+            self._store.delete(path_of("locks", old))
+
+
+def read_locks(store: Store, unseal: Callable[[str], bytes]) -> Iterator[tuple[str, LockJson]]:
+    """All locks. One that vanished meanwhile is skipped; one that can't be read counts as exclusive, to be safe."""
+    for entry in store.list("locks"):
+        try:
+            yield entry.name, msgspec.json.decode(unseal(path_of("locks", entry.name)), type=LockJson)
+        except ObjectNotFound:
+            continue
+        except (Damaged, msgspec.DecodeError):
+            yield entry.name, LockJson(time="unreadable", exclusive=True)
+
+
+@contextlib.contextmanager
+def hold(lock: Lock) -> Iterator[Lock]:
+    """Hold a lock for the length of a `with` block."""
+    lock.acquire()
+    try:
+        yield lock
+    finally:
+        lock.release()

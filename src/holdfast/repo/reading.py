@@ -1,0 +1,169 @@
+"""From a file to the list of its blobs.
+
+Files below the chunker's minimum are read in one call and never touch it. Larger ones are cut in a reader thread and handed,
+chunk by chunk, to the sealing pool; the number of chunks on the way is bounded. Holes are found with SEEK_DATA and cost neither
+reading nor hashing. What was opened is what is described: metadata comes from the open file, so that a name swapped
+during the backup can't mix two files.
+"""
+
+import os
+import stat as st
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+
+from holdfast.repo.blob import blob_id
+from holdfast.repo.chunker import MAX_BYTES, MIN_BYTES, ZERO_ID, ZEROS, Chunker
+from holdfast.repo.tree import encode_file, read_xattrs
+from holdfast.repo.writer import BlobWriter
+
+_AHEAD = 2 << 20
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+def open_source(path: str) -> int:
+    """Open for reading without following a link, leaving the access time alone where we may."""
+    try:
+        return os.open(path, _FLAGS | os.O_NOATIME)
+    except PermissionError:
+        return os.open(path, _FLAGS)
+
+
+class FileReader:
+    """Reads files into the writer. Safe for threads; `advance(bytes)` is told what was read."""
+
+    def __init__(
+        self,
+        writer: BlobWriter,
+        chunker: Chunker,
+        seal_pool: Executor,
+        advance: Callable[[int], None],
+        check: Callable[[], None],
+        most_chunks: int,
+    ) -> None:
+        self._writer, self._chunker, self._pool = writer, chunker, seal_pool
+        self._advance, self._check = advance, check
+        self._room = threading.BoundedSemaphore(most_chunks)
+        self._most = most_chunks
+
+    def archive(self, name: str, path: str) -> tuple[str, int]:
+        """Store a file's content; returns its node and the bytes read. Raises OSError."""
+        handle = open_source(path)
+        try:
+            stat = os.fstat(handle)
+            if not st.S_ISREG(stat.st_mode):
+                raise OSError(f"{path} is no regular file any more")
+            ids, size = self._content(handle, stat)
+            return encode_file(name, stat, read_xattrs(handle), size, ids), size
+        finally:
+            os.close(handle)
+
+    def _content(self, handle: int, stat: os.stat_result) -> tuple[str, int]:
+        size = stat.st_size
+        if size >= MIN_BYTES:
+            return self._large(handle, stat)
+        data = os.read(handle, size + 1)
+        if len(data) != size:
+            return self._large(handle, stat)
+        if not size:
+            return "[]", 0
+        ident = self._writer.save("data", data)
+        self._advance(size)
+        return f'["{ident.hex()}"]', size
+
+    def _large(self, handle: int, stat: os.stat_result) -> tuple[str, int]:
+        ids: list[str] = []
+        flying: deque[Future[bytes]] = deque()
+        sparse = stat.st_blocks * 512 < stat.st_size
+        stream = _Stream(handle)
+        while True:
+            self._check()
+            if sparse and (zeros := _hole(handle, stream.position, stat.st_size)):
+                self._drain(flying, ids, 0)
+                ids += [self._zero_chunk()] * zeros
+                stream.skip(zeros * MIN_BYTES)
+                self._advance(zeros * MIN_BYTES)
+            chunk = self._next_chunk(stream)
+            if not chunk:
+                break
+            flying.append(self._submit(chunk))
+            self._advance(len(chunk))
+            self._drain(flying, ids, self._most)
+        self._drain(flying, ids, 0)
+        return "[" + ",".join(ids) + "]", stream.position
+
+    def _next_chunk(self, stream: "_Stream") -> bytes:
+        """The next chunk, looking only as far ahead as its boundary needs."""
+        wanted = _AHEAD
+        while True:
+            data = stream.peek(wanted)
+            cut = self._chunker.next_cut(data)
+            if cut < len(data) or len(data) < wanted or wanted == MAX_BYTES:
+                chunk = bytes(data[:cut])
+                stream.skip(cut)
+                return chunk
+            wanted = min(wanted * 2, MAX_BYTES)
+
+    def _drain(self, flying: "deque[Future[bytes]]", ids: list[str], most: int) -> None:
+        while len(flying) > most:
+            ids.append(f'"{flying.popleft().result().hex()}"')
+
+    def _submit(self, chunk: bytes) -> "Future[bytes]":
+        self._room.acquire()
+        try:
+            future = self._pool.submit(self._store, chunk)
+        except BaseException:
+            self._room.release()
+            raise
+        future.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def _store(self, chunk: bytes) -> bytes:
+        ident = ZERO_ID if chunk == ZEROS else blob_id(chunk)
+        if self._writer.claim(ident):
+            self._writer.store("data", ident, chunk)
+        return ident
+
+    def _zero_chunk(self) -> str:
+        if self._writer.claim(ZERO_ID):
+            self._writer.store("data", ZERO_ID, ZEROS)
+        return f'"{ZERO_ID.hex()}"'
+
+
+class _Stream:
+    """A file read through a window that slides forward."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._view = memoryview(bytearray(MAX_BYTES + _AHEAD))
+        self._at = self._held = 0
+        self.position = 0
+
+    def peek(self, wanted: int) -> memoryview:
+        """Up to `wanted` bytes from the position; fewer only at the end of the file."""
+        if self._at + wanted > len(self._view):
+            self._view[: self._held] = self._view[self._at : self._at + self._held]
+            self._at = 0
+        while self._held < wanted:
+            free = self._view[self._at + self._held : self._at + wanted]
+            got = os.preadv(self._handle, [free], self.position + self._held)
+            if not got:
+                break
+            self._held += got
+        return self._view[self._at : self._at + min(wanted, self._held)]
+
+    def skip(self, count: int) -> None:
+        """Move the position forward."""
+        self.position += count
+        self._held = max(self._held - count, 0)
+        self._at = self._at + count if self._held else 0
+
+
+def _hole(handle: int, start: int, size: int) -> int:
+    """How many whole minimum chunks of nothing lie at `start`."""
+    try:
+        data = os.lseek(handle, start, os.SEEK_DATA)
+    except OSError:
+        data = size
+    return max(data - start, 0) // MIN_BYTES

@@ -1,0 +1,178 @@
+"""An open repository: its store, its master key, its config, and the blobs it knows.
+
+Reading follows the order that the format asks for: snapshots first, then the index, so that what a snapshot names is found.
+Objects other than packs are checked against their name, which is the hash of their content. One instance may be used from
+many threads for reading; each backup brings its own writer.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from holdfast.repo import config as config_module
+from holdfast.repo import keys
+from holdfast.repo.blob import MAX_BLOB_BYTES, blob_id, compress, decompress, open_blob
+from holdfast.repo.config import Config
+from holdfast.repo.crypto import Key
+from holdfast.repo.errors import Damaged, NoRepository, NoSnapshot, ObjectNotFound, RepositoryExists
+from holdfast.repo.index import BlobIndex, IndexJson, Location, decode_index
+from holdfast.repo.locks import REFRESH_SECONDS, Lock, hold
+from holdfast.repo.snapshot import Snapshot, decode_snapshot
+from holdfast.repo.store import CONFIG, Kind, Store, path_of
+
+_ENCODING = b"\x02"
+
+
+class Repository:
+    """Use `Repository.init` or `Repository.open`; a context manager that closes the store."""
+
+    def __init__(self, store: Store, key: Key, config: Config) -> None:
+        self.store, self.key, self.config = store, key, config
+        self._index: BlobIndex | None = None
+
+    @classmethod
+    def init(cls, store: Store, password: str) -> Self:
+        """Make a new repository. Raises RepositoryExists when there is one."""
+        if not password:
+            raise NoRepository(f"{store.location}: an empty password protects nothing: set an encryption password")
+        store.create()
+        if _exists(store):
+            raise RepositoryExists(f"{store.location}: there is a repository already: open it instead")
+        key = Key.generate()
+        keys.add(store, key, password)
+        config = config_module.generate()
+        store.put(CONFIG, config_module.encode(config, key))
+        return cls(store, key, config)
+
+    @classmethod
+    def open(cls, store: Store, password: str) -> Self:
+        """Open a repository. Raises NoRepository, WrongPassword, UnsupportedVersion or a StoreError."""
+        try:
+            sealed = store.get(CONFIG)
+        except ObjectNotFound as error:
+            raise NoRepository(f"{store.location}: there is no repository here; initialise it first") from error
+        key, _ = keys.unlock(store, password)
+        return cls(store, key, config_module.decode(sealed, key, store.location))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Repository({self.store.location!r})"
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def lock(
+        self, *, exclusive: bool = False, refresh_seconds: float = REFRESH_SECONDS
+    ) -> contextlib.AbstractContextManager[Lock]:
+        """Hold a lock in a `with` block; see `locks`."""
+        lock = Lock(self.store, self.seal_json, self.load_json, exclusive=exclusive, refresh_seconds=refresh_seconds)
+        return hold(lock)
+
+    @property
+    def chunker_secret(self) -> bytes:
+        """What keys the chunker: as secret as the master key, and different for each repository."""
+        return self.key.encrypt + self.config.chunker_polynomial.encode()
+
+    def seal_json(self, document: bytes) -> bytes:
+        """A JSON document in the form in which indexes, locks and snapshots are stored."""
+        return self.key.seal(_ENCODING + compress(document))
+
+    def load_json(self, path: str) -> bytes:
+        """A stored JSON document. Raises Damaged when its content does not fit its name."""
+        sealed = self.store.get(path)
+        if hashlib.sha256(sealed).hexdigest() != path.rpartition("/")[2]:
+            raise Damaged(f"{self.store.location}: the content of {path} does not fit its name: it is damaged")
+        try:
+            plain = self.key.open(sealed)
+            if plain[:1] in (b"{", b"["):
+                return plain
+            if plain[:1] != _ENCODING:
+                raise Damaged(f"it has the unknown encoding {plain[:1].hex()}")
+            return decompress(memoryview(plain)[1:], MAX_BLOB_BYTES)
+        except Damaged as error:
+            raise Damaged(f"{self.store.location}: {path}: {error}") from error
+
+    def put_json(self, kind: Kind, document: bytes) -> str:
+        """Store a JSON document; returns its id."""
+        sealed = self.seal_json(document)
+        name = hashlib.sha256(sealed).hexdigest()
+        self.store.put(path_of(kind, name), sealed)
+        return name
+
+    def snapshots(self) -> list[Snapshot]:
+        """All snapshots, oldest first."""
+        found: list[Snapshot] = []
+        for entry in self.store.list("snapshots"):
+            with contextlib.suppress(ObjectNotFound):
+                found.append(decode_snapshot(entry.name, self.load_json(path_of("snapshots", entry.name))))
+        return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
+
+    def snapshot(self, ident: str) -> Snapshot:
+        """The snapshot that `ident` names: `latest`, an id or the beginning of one. Raises NoSnapshot."""
+        if ident == "latest":
+            every = self.snapshots()
+            if not every:
+                raise NoSnapshot(f"{self.store.location}: there is no snapshot in the repository")
+            return every[-1]
+        names = [entry.name for entry in self.store.list("snapshots") if ident and entry.name.startswith(ident)]
+        if len(names) != 1:
+            found = f"{len(names)} snapshots begin with" if names else "there is no snapshot"
+            raise NoSnapshot(f"{self.store.location}: {found} {ident!r}; list them with `restic snapshots`")
+        return decode_snapshot(names[0], self.load_json(path_of("snapshots", names[0])))
+
+    @property
+    def index(self) -> BlobIndex:
+        """The index, loaded at first use."""
+        if self._index is None:
+            self._index = self.load_index()
+        return self._index
+
+    def load_index(self) -> BlobIndex:
+        """Read all index objects anew and keep them as `index`."""
+        index = BlobIndex()
+        index.load(self._index_files())
+        self._index = index
+        return index
+
+    def _index_files(self) -> Iterator[IndexJson]:
+        for entry in self.store.list("index"):
+            with contextlib.suppress(ObjectNotFound):
+                yield decode_index(self.load_json(path_of("index", entry.name)))
+
+    def load_blob(self, ident: bytes) -> bytes:
+        """The plain bytes of a blob. Raises Damaged when it is missing or is not what its id says."""
+        found = self.index.find(ident)
+        if found is None:
+            raise Damaged(f"{self.store.location}: blob {ident.hex()[:12]} is in no index; run `restic check`")
+        pack = found.pack.hex()
+        try:
+            sealed = self.store.get(path_of("data", pack), found.offset, found.length)
+        except ObjectNotFound as error:
+            raise Damaged(f"{self.store.location}: pack {pack[:12]} is missing; run `restic check`") from error
+        return self.open_blob(ident, found, sealed)
+
+    def open_blob(self, ident: bytes, at: Location, sealed: bytes | memoryview) -> bytes:
+        """Open a blob that was read from `at`. Raises Damaged unless it hashes to `ident`."""
+        try:
+            plain = open_blob(self.key, sealed, at.raw_length)
+        except Damaged as error:
+            raise Damaged(f"{self.store.location}: blob {ident.hex()[:12]} in pack {at.pack.hex()[:12]}: {error}") from error
+        if blob_id(plain) != ident:
+            raise Damaged(f"{self.store.location}: blob {ident.hex()[:12]} in pack {at.pack.hex()[:12]} holds other bytes")
+        return plain
+
+
+def _exists(store: Store) -> bool:
+    try:
+        store.size(CONFIG)
+    except ObjectNotFound:
+        return False
+    return True

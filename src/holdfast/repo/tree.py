@@ -1,0 +1,210 @@
+"""Trees: the JSON of directories, written so that equal directories have equal ids whoever writes them.
+
+Field order, omitted zeros and quoting follow what the newest stock program writes (0.19): its `content` is null except for
+files, directories and fifos have no `links`, a missing user name is left out, the access time repeats the modification
+time. Times are written in UTC, as in any container. Reading tolerates more than writing produces.
+"""
+
+import base64
+import functools
+import grp
+import os
+import pwd
+import stat as st
+from collections.abc import Sequence
+
+import msgspec
+
+from holdfast.repo.errors import Damaged
+from holdfast.repo.names import json_name, json_text, unquote_name
+from holdfast.repo.times import format_ns
+
+_GO_DIR, _GO_SYMLINK, _GO_DEVICE, _GO_FIFO = 1 << 31, 1 << 27, 1 << 26, 1 << 25
+_GO_SOCKET, _GO_SETUID, _GO_SETGID, _GO_CHARDEV, _GO_STICKY = 1 << 24, 1 << 23, 1 << 22, 1 << 21, 1 << 20
+_TYPES: dict[int, tuple[str, int]] = {
+    st.S_IFREG: ("file", 0),
+    st.S_IFDIR: ("dir", _GO_DIR),
+    st.S_IFLNK: ("symlink", _GO_SYMLINK),
+    st.S_IFIFO: ("fifo", _GO_FIFO),
+    st.S_IFSOCK: ("socket", _GO_SOCKET),
+    st.S_IFBLK: ("dev", _GO_DEVICE),
+    st.S_IFCHR: ("chardev", _GO_DEVICE | _GO_CHARDEV),
+}
+EMPTY_TREE = b'{"nodes":[]}\n'
+
+
+class Xattr(msgspec.Struct, frozen=True):
+    """An extended attribute; JSON holds the value in base64."""
+
+    name: str
+    value: bytes | None = b""
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One entry of a directory as a restore needs it. `name` is still quoted; `mode` has Go's bits."""
+
+    name: str
+    type: str
+    mode: int = 0
+    mtime: str = ""
+    uid: int = 0
+    gid: int = 0
+    inode: int = 0
+    device_id: int = 0
+    size: int = 0
+    links: int = 0
+    linktarget: str = ""
+    linktarget_raw: bytes | None = None
+    extended_attributes: list[Xattr] | None = None
+    device: int = 0
+    content: list[str] | None = None
+    subtree: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The name as Python's os functions take it."""
+        return unquote_name(self.name)
+
+    @property
+    def permissions(self) -> int:
+        """The mode bits for chmod: rwx, setuid, setgid, sticky."""
+        mode = self.mode & 0o777
+        mode |= st.S_ISUID if self.mode & _GO_SETUID else 0
+        mode |= st.S_ISGID if self.mode & _GO_SETGID else 0
+        return mode | (st.S_ISVTX if self.mode & _GO_STICKY else 0)
+
+
+class KnownNode(msgspec.Struct, frozen=True):
+    """One entry as the change detection needs it: `content` stays raw JSON, to be written again as it is."""
+
+    name: str
+    type: str
+    mtime: str = ""
+    ctime: str = ""
+    inode: int = 0
+    size: int = 0
+    content: msgspec.Raw = msgspec.Raw(b"null")
+    subtree: str | None = None
+
+
+class _Tree(msgspec.Struct, frozen=True):
+    nodes: list[Node] | None
+
+
+class _KnownTree(msgspec.Struct, frozen=True):
+    nodes: list[KnownNode] | None
+
+
+_tree_decoder = msgspec.json.Decoder(_Tree)
+_known_decoder = msgspec.json.Decoder(_KnownTree)
+
+
+def decode_tree(data: bytes) -> list[Node]:
+    """The entries of a tree blob. Raises Damaged."""
+    try:
+        return _tree_decoder.decode(data).nodes or []
+    except msgspec.DecodeError as error:
+        raise Damaged(f"a tree is not readable: {error}") from error
+
+
+def decode_known(data: bytes) -> dict[str, KnownNode]:
+    """The entries of a tree blob by file name, for the change detection."""
+    try:
+        return {unquote_name(node.name): node for node in _known_decoder.decode(data).nodes or []}
+    except msgspec.DecodeError as error:
+        raise Damaged(f"a tree is not readable: {error}") from error
+
+
+def encode_tree(nodes: Sequence[str]) -> bytes:
+    """The blob of a directory whose entries are sorted by the bytes of their names."""
+    return ('{"nodes":[' + ",".join(nodes) + "]}\n").encode("utf-8")
+
+
+@functools.cache
+def owner_fields(uid: int, gid: int) -> str:
+    """`uid` to `group` of a node; names that this machine does not know are left out."""
+    fields = f'"uid":{uid},"gid":{gid}'
+    try:
+        fields += f',"user":"{json_text(pwd.getpwuid(uid).pw_name)}"'
+    except (KeyError, OverflowError):
+        pass
+    try:
+        fields += f',"group":"{json_text(grp.getgrgid(gid).gr_name)}"'
+    except (KeyError, OverflowError):
+        pass
+    return fields
+
+
+@functools.cache
+def go_type(mode: int) -> tuple[str, int]:
+    """The node type and the written mode of a Unix mode."""
+    kind, bits = _TYPES[st.S_IFMT(mode)]
+    bits |= mode & 0o777
+    bits |= _GO_SETUID if mode & st.S_ISUID else 0
+    bits |= _GO_SETGID if mode & st.S_ISGID else 0
+    return kind, bits | (_GO_STICKY if mode & st.S_ISVTX else 0)
+
+
+def read_xattrs(path: str | int) -> str:
+    """The `extended_attributes` field of a file with a leading comma, or nothing. Attributes can't be read on all file systems."""
+    follow = isinstance(path, int)
+    try:
+        names = os.listxattr(path, follow_symlinks=follow)
+    except OSError:
+        return ""
+    if not names:
+        return ""
+    parts: list[str] = []
+    for name in names:
+        try:
+            value = os.getxattr(path, name, follow_symlinks=follow)
+        except OSError:
+            continue
+        parts.append(f'{{"name":"{json_text(name)}","value":"{base64.b64encode(value).decode()}"}}')
+    return f',"extended_attributes":[{",".join(parts)}]' if parts else ""
+
+
+def encode_file(name: str, stat: os.stat_result, xattrs: str, size: int, content: str) -> str:
+    """The node of a regular file; `content` is the JSON list of its blob ids, `size` what was read of it."""
+    sized = f'"size":{size},' if size else ""
+    return f'{_head(name, stat)},{sized}"links":{stat.st_nlink}{xattrs},"content":{content}}}'
+
+
+def encode_dir(name: str, stat: os.stat_result, xattrs: str, subtree: str) -> str:
+    """The node of a directory."""
+    return f'{_head(name, stat)}{xattrs},"content":null,"subtree":"{subtree}"}}'
+
+
+def encode_other(name: str, stat: os.stat_result, xattrs: str, target: str | None) -> str:
+    """The node of a symlink (with its target), fifo or device."""
+    fields = _head(name, stat)
+    kind = st.S_IFMT(stat.st_mode)
+    if kind not in (st.S_IFIFO, st.S_IFSOCK):
+        fields += f',"links":{stat.st_nlink}'
+    if target is not None:
+        fields += _link_fields(target)
+    fields += xattrs
+    if kind in (st.S_IFBLK, st.S_IFCHR) and stat.st_rdev:
+        fields += f',"device":{stat.st_rdev}'
+    return fields + ',"content":null}'
+
+
+def _link_fields(target: str) -> str:
+    field = f',"linktarget":"{json_text(target)}"'
+    raw = os.fsencode(target)
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        field += f',"linktarget_raw":"{base64.b64encode(raw).decode()}"'
+    return field
+
+
+def _head(name: str, stat: os.stat_result) -> str:
+    kind, bits = go_type(stat.st_mode)
+    mtime = format_ns(stat.st_mtime_ns)
+    mode = f',"mode":{bits}' if bits else ""
+    return (
+        f'{{"name":"{json_name(name)}","type":"{kind}"{mode},"mtime":"{mtime}","atime":"{mtime}",'
+        f'"ctime":"{format_ns(stat.st_ctime_ns)}",{owner_fields(stat.st_uid, stat.st_gid)},'
+        f'"inode":{stat.st_ino},"device_id":{stat.st_dev}'
+    )
