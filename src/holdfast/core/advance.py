@@ -25,7 +25,7 @@ from holdfast.core.effects import (
     ReleaseFinalizer,
     Requeue,
 )
-from holdfast.core.labels import APPLIED, owner_uid
+from holdfast.core.labels import APPLIED, annotation, owner_uid
 from holdfast.core.objects import Object, ref_of
 from holdfast.core.plan import Child, Desired, OnError, Phase, Plan, Run, Step, StepState, When
 from holdfast.core.ports import View
@@ -112,8 +112,7 @@ def _children(children: Sequence[Child], world: World) -> list[Effect]:
 
 def _in_line(wanted: Object, actual: Object, world: World) -> bool:
     wanted = stamped(wanted)
-    marks: Object = actual["metadata"].get("annotations") or {}
-    same: bool = marks.get(APPLIED) == wanted["metadata"]["annotations"][APPLIED]
+    same = annotation(actual, APPLIED) == annotation(wanted, APPLIED)
     return same and (covers(actual, wanted) or world.settled(wanted, actual))
 
 

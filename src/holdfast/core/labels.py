@@ -26,3 +26,9 @@ APPLIED: Final = "holdfast.dev/applied"
 def owner_uid(obj: Object) -> str:
     """Return the uid of the object for which this one was made; empty when it says none."""
     return obj["metadata"].get("labels", {}).get(OWNER_UID, "")
+
+
+def annotation(obj: Object, key: str) -> str:
+    """Return an annotation; empty when there is none."""
+    found: dict[str, str] = obj["metadata"].get("annotations") or {}
+    return found.get(key, "")

@@ -1,0 +1,125 @@
+"""How many movers may run at once: what keeps the top of the hour from starting everything together.
+
+A start is admitted while slots are free, over all and within its namespace; the rest wait in the order of their
+deadlines and say so. Steps that clean up (ALWAYS, FAILURE) never wait: what is frozen must thaw. A slot is taken from the
+admission on, and free again when the Job ends, is gone, or could not be made.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from holdfast.core.labels import STEP
+from holdfast.core.objects import Object
+from holdfast.core.plan import Plan, Step, When
+from holdfast.engine.interest import Key
+from holdfast.kube.objects import labels_of
+
+_RESERVED_FOR: Final = 60.0
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
+
+Slot = tuple[str, str]
+"""Namespace and name of a Job."""
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """How many mover Jobs may be active: in the whole cluster, and in one namespace."""
+
+    total: int = 8
+    per_namespace: int = 4
+
+
+class _Waiter(msgspec.Struct, frozen=True, order=True):
+    deadline: datetime
+    since: float
+    slot: Slot
+    key: Key
+
+
+class Budgets:
+    """Counts active Jobs from the watch, and orders those who wait."""
+
+    def __init__(self, budget: Budget, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._budget = budget
+        self._monotonic = monotonic
+        self._active: set[Slot] = set()
+        self._reserved: dict[Slot, float] = {}
+        self._waiting: dict[Slot, _Waiter] = {}
+
+    def observe(self, old: Object | None, new: Object | None) -> set[Key]:
+        """Take a change of a Job; return whom it lets start."""
+        obj = new or old
+        if obj is None or STEP not in labels_of(obj):
+            return set()
+        slot = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        self._reserved.pop(slot, None)
+        if new is not None and _active(new):
+            self._active.add(slot)
+            return set()
+        self._active.discard(slot)
+        return self.next_keys()
+
+    def admit(self, key: Key, plan: Plan, step: Step) -> str:
+        """Return why a step must wait; empty when it may start, and then its slot is taken."""
+        meta = step.child["metadata"]
+        slot: Slot = (meta.get("namespace", ""), meta["name"])
+        taken = self._taken()
+        if step.when is not When.SUCCESS or slot in taken:
+            return ""
+        since = self._waiting[slot].since if slot in self._waiting else self._monotonic()
+        self._waiting[slot] = _Waiter(plan.deadline or _NEVER, since, slot, key)
+        if slot in {waiter.slot for waiter in self._granted(taken)}:
+            del self._waiting[slot]
+            self._reserved[slot] = self._monotonic() + _RESERVED_FOR
+            return ""
+        return self._reason(slot, taken)
+
+    def give_back(self, slot: Slot) -> set[Key]:
+        """Free a slot whose Job could not be made; return whom that lets start."""
+        self._reserved.pop(slot, None)
+        return self.next_keys()
+
+    def keep(self, key: Key, asked: Iterable[Slot]) -> set[Key]:
+        """Forget what a key waited for and asks for no more; return whom that lets start."""
+        kept = set(asked)
+        dropped = [slot for slot, waiter in self._waiting.items() if waiter.key == key and slot not in kept]
+        for slot in dropped:
+            del self._waiting[slot]
+        return self.next_keys() if dropped else set()
+
+    def next_keys(self) -> set[Key]:
+        """Return the keys whose turn it is."""
+        return {waiter.key for waiter in self._granted(self._taken())}
+
+    def _taken(self) -> set[Slot]:
+        now = self._monotonic()
+        self._reserved = {slot: until for slot, until in self._reserved.items() if until > now}
+        return self._active | self._reserved.keys()
+
+    def _granted(self, taken: set[Slot]) -> Iterator[_Waiter]:
+        """Yield the waiters for whom there is room, in their order."""
+        taken = set(taken)
+        for waiter in sorted(self._waiting.values()):
+            if len(taken) >= self._budget.total:
+                return
+            if _inside(taken, waiter.slot[0]) < self._budget.per_namespace:
+                taken.add(waiter.slot)
+                yield waiter
+
+    def _reason(self, slot: Slot, taken: set[Slot]) -> str:
+        here = _inside(taken, slot[0])
+        if here >= self._budget.per_namespace:
+            return f"waits for a free slot: {here} of {self._budget.per_namespace} mover Jobs of namespace {slot[0]} run"
+        return f"waits for a free slot: {len(taken)} of {self._budget.total} mover Jobs run"
+
+
+def _inside(taken: Iterable[Slot], namespace: str) -> int:
+    return sum(1 for slot in taken if slot[0] == namespace)
+
+
+def _active(job: Object) -> bool:
+    conditions: list[Object] = job.get("status", {}).get("conditions") or []
+    return not any(item.get("type") in ("Complete", "Failed") and item.get("status") == "True" for item in conditions)

@@ -1,0 +1,143 @@
+"""What the engine knows of the cluster: the informers' stores, and on top of them what it has written itself.
+
+A write is answered before the watch reports it. Until then a pass that read the informer alone would create what exists,
+or take a Job it has just made for deleted; so answers are laid over the store until the watch has caught up with them. An
+overlay that the watch never confirms (made and deleted while it was down) ends after half a minute.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from holdfast.core.objects import Kind, Object, Ref, ref_of
+from holdfast.kube.informer import Informer
+from holdfast.kube.objects import labels_of, owner_uids
+
+OVERLAY_LIFE: Final = timedelta(seconds=30)
+
+_OWNER: Final = "engine/owner"
+_NAMESPACE: Final = "engine/namespace"
+_LABEL: Final = "engine/label"
+
+
+class Cache:
+    """Reads objects by kind. Objects that are returned must not be changed."""
+
+    def __init__(self, informers: Mapping[Kind, Informer], *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._informers = informers
+        self._monotonic = monotonic
+        self._ahead: dict[Ref, tuple[Object, float]] = {}
+        for informer in informers.values():
+            informer.add_index(_OWNER, owner_uids)
+            informer.add_index(_NAMESPACE, _namespaces)
+            informer.add_index(_LABEL, _labels)
+            informer.subscribe(self._caught_up)
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Return one object. Raises LookupError for a kind that is not watched."""
+        ahead = self._overlay(Ref(kind, namespace, name))
+        return ahead if ahead is not None else self._informer(kind).get(namespace, name)
+
+    def is_ahead(self, kind: Kind, namespace: str, name: str) -> bool:
+        """Whether what `get` returns is known from our own write only."""
+        return self._overlay(Ref(kind, namespace, name)) is not None
+
+    def list(
+        self, kind: Kind, namespace: str | None = None, *, label: tuple[str, str] | None = None, owner: str = ""
+    ) -> Sequence[Object]:
+        """Return the objects that match, by name."""
+        informer = self._informer(kind)
+        if owner:
+            found: Iterable[Object] = informer.by_index(_OWNER, owner)
+        elif label:
+            found = informer.by_index(_LABEL, "=".join(label))
+        elif namespace is not None:
+            found = informer.by_index(_NAMESPACE, namespace)
+        else:
+            found = informer.all()
+        objects = {ref_of(obj): obj for obj in found}
+        for ref in [ref for ref in self._ahead if ref.kind == kind]:
+            ahead = self._overlay(ref)
+            if ahead is not None and _matches(ahead, label, owner):
+                objects[ref] = ahead
+        inside = (ref for ref in objects if namespace is None or ref.namespace == namespace)
+        return [objects[ref] for ref in sorted(inside)]
+
+    def wrote(self, obj: Object) -> None:
+        """Lay the answer to a write over the store, unless the watch was quicker."""
+        ref = ref_of(obj)
+        if ref.kind not in self._informers:
+            return
+        seen = self._informers[ref.kind].get(ref.namespace, ref.name)
+        if seen is None or not _reached(seen, obj):
+            self._ahead[ref] = (obj, self._monotonic())
+
+    def deleting(self, ref: Ref, when: str) -> None:
+        """Show an object as going, since its deletion was accepted."""
+        seen = self.get(ref.kind, ref.namespace, ref.name)
+        if seen is not None and not seen["metadata"].get("deletionTimestamp"):
+            going: Object = {**seen, "metadata": {**seen["metadata"], "deletionTimestamp": when}}
+            self._ahead[ref] = (going, self._monotonic())
+
+    def distrust(self, ref: Ref) -> None:
+        """Drop what was laid over: the server says that it is out of date."""
+        self._ahead.pop(ref, None)
+
+    def _informer(self, kind: Kind) -> Informer:
+        if kind not in self._informers:
+            raise LookupError(f"{kind} is not watched: the dialect must name it in `watched`")
+        return self._informers[kind]
+
+    def _overlay(self, ref: Ref) -> Object | None:
+        entry = self._ahead.get(ref)
+        if entry is None:
+            return None
+        if self._monotonic() - entry[1] > OVERLAY_LIFE.total_seconds():
+            del self._ahead[ref]
+            return None
+        return entry[0]
+
+    def _caught_up(self, old: Object | None, new: Object | None) -> None:
+        obj = new or old
+        if obj is None:
+            return
+        ref = ref_of(obj)
+        if ref not in self._ahead:
+            return
+        wrote = self._ahead[ref][0]
+        gone = new is None and obj["metadata"].get("uid") == wrote["metadata"].get("uid")
+        if gone or (new is not None and (_reached(new, wrote) or _other(new, wrote))):
+            del self._ahead[ref]
+
+
+def _reached(seen: Object, wrote: Object) -> bool:
+    """Whether the watch shows a version at least as new as the one written.
+
+    A version is a number on every server there is; where it is not, equality must do.
+    """
+    left: str = seen["metadata"].get("resourceVersion", "")
+    right: str = wrote["metadata"].get("resourceVersion", "")
+    if wrote["metadata"].get("deletionTimestamp") and not seen["metadata"].get("deletionTimestamp"):
+        return False
+    return int(left) >= int(right) if left.isdigit() and right.isdigit() else left == right
+
+
+def _other(seen: Object, wrote: Object) -> bool:
+    """Whether the watch shows a later object of the same name."""
+    left, right = seen["metadata"], wrote["metadata"]
+    return left.get("uid") != right.get("uid") and left.get("creationTimestamp", "") > right.get("creationTimestamp", "")
+
+
+def _namespaces(obj: Object) -> Iterable[str]:
+    return (obj["metadata"].get("namespace", ""),)
+
+
+def _labels(obj: Object) -> Iterable[str]:
+    return [f"{key}={value}" for key, value in labels_of(obj).items()]
+
+
+def _matches(obj: Object, label: tuple[str, str] | None, owner: str) -> bool:
+    if owner:
+        return owner in owner_uids(obj)
+    return label is None or "=".join(label) in _labels(obj)

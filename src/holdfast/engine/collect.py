@@ -1,0 +1,78 @@
+"""Garbage that Kubernetes does not see: Jobs and Secret copies in another namespace than their owner.
+
+An owner reference may not cross namespaces, so a label holds the owner's uid and an annotation its name. What is left
+when that owner is gone, or is another object of the same name, is deleted: at the start, soon after an owner goes, and
+every five minutes, so that nothing stays longer than ten.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from holdfast.core.labels import OWNER, OWNER_UID, annotation
+from holdfast.core.objects import Kind, Object
+from holdfast.engine.cache import Cache
+from holdfast.engine.view import JOB
+from holdfast.kube.builtin import JOBS, SECRETS
+from holdfast.kube.client import Client
+from holdfast.kube.errors import ApiError, Conflict, NotFound
+from holdfast.kube.objects import labels_of
+from holdfast.kube.resource import Resource
+
+EVERY: Final = 300.0
+SOON: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Collector:
+    """Deletes leftovers while `run` runs."""
+
+    def __init__(self, client: Client, cache: Cache, handled: frozenset[Kind]) -> None:
+        self._client, self._cache, self._handled = client, cache, handled
+        self._wake = asyncio.Event()
+
+    def owner_gone(self) -> None:
+        """Look soon: an owner was deleted."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                await self.sweep()
+            except ApiError as error:
+                _log.warning("leftovers could not be collected: %s", error)
+            try:
+                await asyncio.wait_for(self._wake.wait(), EVERY)
+                await asyncio.sleep(SOON)
+            except TimeoutError:
+                pass
+
+    async def sweep(self) -> int:
+        """Delete every leftover there is and return how many there were. The one LIST outside of the informers: Secrets."""
+        secrets = await self._client.list(SECRETS, label_selector=OWNER_UID)
+        leftovers = [(JOBS, obj) for obj in self._cache.list(JOB)] + [(SECRETS, obj) for obj in secrets.items]
+        gone = [(resource, obj) for resource, obj in leftovers if self._orphaned(obj)]
+        for resource, obj in gone:
+            await self._delete(resource, obj)
+        return len(gone)
+
+    def _orphaned(self, obj: Object) -> bool:
+        uid = labels_of(obj).get(OWNER_UID)
+        kind, _, rest = annotation(obj, OWNER).partition("/")
+        name, _, group = kind.partition(".")
+        if not uid or Kind(group, name) not in self._handled:
+            return False
+        namespace, _, owner_name = rest.partition("/")
+        owner = self._cache.get(Kind(group, name), namespace, owner_name)
+        return owner is None or owner["metadata"].get("uid") != uid
+
+    async def _delete(self, resource: Resource, obj: Object) -> None:
+        meta = obj["metadata"]
+        try:
+            await self._client.delete(resource, meta["name"], meta.get("namespace") or None, uid=meta["uid"])
+        except (NotFound, Conflict):
+            return
+        _log.info("collected %s %s/%s: its owner is gone", resource.kind, meta.get("namespace", ""), meta["name"])

@@ -1,0 +1,220 @@
+"""Carrying out effects: one method for each, every one safe to repeat.
+
+What the server answers goes into the cache at once. What it refuses is kept as a hold on the key, so that the next
+decision shows the server's own words in the status and tries again later, instead of in a hot loop.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from holdfast.core.diff import covers
+from holdfast.core.effects import (
+    AddFinalizer,
+    Apply,
+    CopySecret,
+    Create,
+    Delete,
+    Effect,
+    Emit,
+    PatchStatus,
+    ReleaseFinalizer,
+)
+from holdfast.core.labels import APPLIED
+from holdfast.core.objects import Kind, Object, Ref, ref_of
+from holdfast.core.plan import Note, Step
+from holdfast.core.ports import Mover
+from holdfast.core.times import format_time
+from holdfast.engine.cache import Cache
+from holdfast.engine.holds import Holds
+from holdfast.engine.interest import Key
+from holdfast.engine.jobs import finish_step
+from holdfast.engine.secrets import SecretCopier, SecretRefused
+from holdfast.engine.view import SECRETS
+from holdfast.kube.client import Client
+from holdfast.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from holdfast.kube.resource import Resource
+
+_log = logging.getLogger(__name__)
+
+_REFUSED: Final = (Invalid, Forbidden, NotFound, Conflict)
+
+
+class Recorder(Protocol):
+    """Records Events; never raises."""
+
+    def emit(self, obj: Object, type_: str, reason: str, message: str, /) -> None:
+        """Record one."""
+        ...
+
+
+class Executor:
+    """Carries out the effects of every key."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        resources: Mapping[Kind, Resource],
+        movers: Mapping[str, Mover],
+        image: str,
+        holds: Holds,
+        recorder: Recorder,
+    ) -> None:
+        self._client, self._cache, self._resources = client, cache, resources
+        self._movers, self._image, self._holds, self._recorder = movers, image, holds, recorder
+        self.copier = SecretCopier(client)
+        self._applied: dict[Ref, tuple[str, str]] = {}
+        self._told: dict[Key, frozenset[Note]] = {}
+
+    def settled(self, wanted: Object, actual: Object) -> bool:
+        """Whether exactly this was applied and the object has not been touched since: the server spells it its own way."""
+        entry = self._applied.get(ref_of(wanted))
+        return entry == (wanted["metadata"]["annotations"][APPLIED], _version(actual))
+
+    async def prepare(self, key: Key, owner: Object, effects: Sequence[Effect], now: datetime) -> tuple[Object, bool]:
+        """Carry out what comes before the status.
+
+        Returns the owner as it is then, and whether all went well. What is refused holds its subject; a step does not
+        start when something before it was refused.
+        """
+        well = True
+        for effect in effects:
+            try:
+                if self._held(key, effect):
+                    well = False
+                    continue
+                owner = await self._before(key, owner, effect, now, well=well) or owner
+            except SecretRefused as refusal:
+                well = False
+                self._holds.hold(key, SECRETS, str(refusal))
+            except _REFUSED as refusal:
+                if isinstance(refusal, Conflict) and isinstance(effect, AddFinalizer):
+                    self._cache.distrust(ref_of(owner))
+                    raise
+                well = False
+                self._refused(key, owner, effect, refusal)
+        return owner, well
+
+    async def conclude(self, key: Key, owner: Object, effects: Sequence[Effect], now: datetime) -> None:
+        """Write the status and what comes after it. Raises Conflict when the owner has changed meanwhile."""
+        notes: set[Note] = set()
+        for effect in effects:
+            match effect:
+                case PatchStatus(patch=patch):
+                    owner = await self._patch_status(owner, patch)
+                case Emit(note=note):
+                    notes.add(note)
+                    if note not in self._told.get(key, frozenset()):
+                        self._recorder.emit(owner, "Warning" if note.warning else "Normal", note.reason, note.message)
+                case Delete():
+                    await self._delete(effect, now)
+                case ReleaseFinalizer(finalizer=finalizer):
+                    kept = [name for name in owner["metadata"].get("finalizers", ()) if name != finalizer]
+                    await self._finalizers(owner, kept)
+                case _:
+                    pass
+        self._told[key] = frozenset(notes)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a key that is gone."""
+        self._told.pop(key, None)
+
+    async def _before(self, key: Key, owner: Object, effect: Effect, now: datetime, *, well: bool) -> Object | None:
+        match effect:
+            case AddFinalizer(finalizer=finalizer):
+                return await self._finalizers(owner, [*owner["metadata"].get("finalizers", ()), finalizer])
+            case Apply(object=obj):
+                await self._apply(obj)
+            case Create(object=obj, step=step, run=run):
+                if step is None:
+                    await self._create(obj)
+                elif well:
+                    await self._start(key, owner, step, run)
+            case CopySecret(copy=copy):
+                await self.copier.copy(owner, copy)
+                self._holds.release(key, SECRETS)
+            case Delete():
+                await self._delete(effect, now)
+            case _:
+                pass
+        return None
+
+    async def _start(self, key: Key, owner: Object, step: Step, run: str) -> None:
+        job = finish_step(owner, run, step, self._movers, self._image)
+        await self._create(job)
+        self._holds.release(key, job["metadata"]["name"])
+
+    async def _create(self, obj: Object) -> None:
+        resource = self._resource(obj)
+        try:
+            made = await self._client.create(resource, obj)
+        except AlreadyExists:
+            meta = obj["metadata"]
+            made = await self._client.get(resource, meta["name"], meta.get("namespace") or None)
+        self._cache.wrote(made)
+
+    async def _apply(self, obj: Object) -> None:
+        made = await self._client.apply(self._resource(obj), obj)
+        self._cache.wrote(made)
+        if covers(made, obj):
+            self._applied.pop(ref_of(obj), None)
+        else:
+            self._applied[ref_of(obj)] = (obj["metadata"]["annotations"][APPLIED], _version(made))
+
+    async def _delete(self, effect: Delete, now: datetime) -> None:
+        ref = effect.ref
+        resource = self._resources[ref.kind]
+        propagation = "Foreground" if effect.wait else "Background"
+        try:
+            await self._client.delete(resource, ref.name, ref.namespace or None, uid=effect.uid, propagation=propagation)
+        except (NotFound, Conflict):
+            return
+        _log.info("deleted %s: %s", ref, effect.reason)
+        self._cache.deleting(ref, format_time(now))
+
+    async def _patch_status(self, owner: Object, patch: Mapping[str, Any]) -> Object:
+        return await self._patch_owner(owner, {"status": dict(patch)}, subresource="status")
+
+    async def _finalizers(self, owner: Object, names: Sequence[str]) -> Object:
+        return await self._patch_owner(owner, {"metadata": {"finalizers": list(names)}})
+
+    async def _patch_owner(self, owner: Object, body: Object, *, subresource: str = "") -> Object:
+        meta = owner["metadata"]
+        try:
+            made = await self._client.merge_patch(
+                self._resource(owner),
+                meta["name"],
+                meta.get("namespace") or None,
+                body,
+                subresource=subresource,
+                resource_version=meta["resourceVersion"],
+            )
+        except Conflict:
+            self._cache.distrust(ref_of(owner))
+            raise
+        self._cache.wrote(made)
+        return made
+
+    def _held(self, key: Key, effect: Effect) -> bool:
+        """Whether the server refused this child a moment ago."""
+        return isinstance(effect, Create | Apply) and bool(self._holds.message(key, effect.object["metadata"]["name"]))
+
+    def _refused(self, key: Key, owner: Object, effect: Effect, refusal: ApiError) -> None:
+        name = effect.object["metadata"]["name"] if isinstance(effect, Create | Apply) else type(effect).__name__
+        _log.warning("%s: %s is refused: %s", key, name, refusal)
+        self._holds.hold(key, name, str(refusal))
+        self._recorder.emit(owner, "Warning", "ChildRefused", str(refusal))
+
+    def _resource(self, obj: Object) -> Resource:
+        ref = ref_of(obj)
+        if ref.kind not in self._resources:
+            raise LookupError(f"{ref}: no REST resource is known for {ref.kind}: the wiring must name it")
+        return self._resources[ref.kind]
+
+
+def _version(obj: Object) -> str:
+    """Return what moves when the spec of an object is changed: its generation, else its resourceVersion."""
+    meta = obj["metadata"]
+    return str(meta["generation"]) if "generation" in meta else meta.get("resourceVersion", "")

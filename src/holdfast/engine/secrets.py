@@ -1,0 +1,72 @@
+"""Secrets that pods need in another namespace: read by name, projected, never cached, never shown.
+
+A copy carries our label and the version of its source; only such a Secret is ever overwritten. Values pass through one
+function and are in no message, no log and no repr.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from holdfast.core.labels import OWNER, OWNER_UID, annotation
+from holdfast.core.objects import Object, Ref, owner_reference
+from holdfast.core.plan import SecretCopy
+from holdfast.engine.jobs import marks_of, owner_name
+from holdfast.kube.builtin import SECRETS
+from holdfast.kube.client import Client
+from holdfast.kube.errors import NotFound
+from holdfast.kube.objects import labels_of
+
+COPIED_FROM: Final = "holdfast.dev/copied-from"
+"""Annotation on a copy: `namespace/name@version` of its source."""
+
+
+class SecretRefused(Exception):
+    """A Secret can't be projected. The text says which, and what to do; never a value."""
+
+
+class SecretCopier:
+    """Reads and writes Secrets through one client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def missing(self, copies: Sequence[SecretCopy]) -> str:
+        """Return which sources are missing, as one sentence; empty when all are there."""
+        absent = [str(copy.source) for copy in copies if await self._read(copy.source) is None]
+        if not absent:
+            return ""
+        return f"{', '.join(dict.fromkeys(absent))} {'is' if len(absent) == 1 else 'are'} missing: create what is named"
+
+    async def copy(self, owner: Object, copy: SecretCopy) -> bool:
+        """Bring one copy in line; return whether anything was written. Raises SecretRefused."""
+        source = await self._read(copy.source)
+        if source is None:
+            raise SecretRefused(f"{copy.source} is missing: create it")
+        target = await self._read(copy.target)
+        if target is not None and OWNER_UID not in labels_of(target):
+            raise SecretRefused(f"{copy.target} exists and is not a copy made by Holdfast: rename or remove it")
+        origin = f"{copy.source.namespace}/{copy.source.name}@{source['metadata'].get('resourceVersion', '')}"
+        if target is not None and annotation(target, COPIED_FROM) == origin:
+            return False
+        await self._client.apply(SECRETS, _projected(owner, copy, source, origin))
+        return True
+
+    async def _read(self, ref: Ref) -> Object | None:
+        try:
+            return await self._client.get(SECRETS, ref.name, ref.namespace)
+        except NotFound:
+            return None
+
+
+def _projected(owner: Object, copy: SecretCopy, source: Object, origin: str) -> Object:
+    holder = copy.owner or owner
+    meta: Object = {
+        "name": copy.target.name,
+        "namespace": copy.target.namespace,
+        "labels": marks_of(owner),
+        "annotations": {COPIED_FROM: origin, OWNER: owner_name(owner)},
+    }
+    if holder["metadata"].get("namespace", "") in ("", copy.target.namespace):
+        meta["ownerReferences"] = [owner_reference(holder, controller=False)]
+    data: Object = source.get("data") or {}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": source.get("type", "Opaque"), "data": data}
