@@ -155,6 +155,8 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 proxy=self._config.proxy_url or None,
             )
+            # aiohttp repeats idempotent requests by itself, past our gate and without a word; there is no public switch.
+            setattr(self._session, "_retry_connection", False)  # noqa: B010
         return self._session
 
     async def _headers(self, call: Call) -> CIMultiDict[str]:

@@ -1,0 +1,193 @@
+"""Leadership by a Lease: at most one of several processes acts, even when one of them was stopped for a minute.
+
+Kubernetes checks no epoch for us, so the holder must stop by itself. Its deadline counts from the moment before a
+renewal was sent, on a clock that goes on while the machine sleeps, and lies well before the moment at which others may
+take over: they wait a full duration after they last saw the Lease change, on their own clock. No two clocks are ever
+compared. Writers pass `check` before each attempt (see `Client.gated`); what is still under way when the process stops
+meets resourceVersions and deterministic names.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from holdfast.kube.builtin import LEASES
+from holdfast.kube.client import Client
+from holdfast.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from holdfast.kube.objects import Object
+
+_log = logging.getLogger(__name__)
+
+_GRACE: Final = 2 / 3
+
+
+class LeaseLost(Exception):
+    """We may not write now: another process may hold the lease."""
+
+
+def machine_clock() -> float:
+    """Seconds that never go back and go on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Elector:
+    """One candidate for one Lease. `duration` is in seconds; the holder gives up writing after two thirds of it."""
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        namespace: str,
+        identity: str,
+        *,
+        duration: float = 15.0,
+        clock: Callable[[], float] = machine_clock,
+    ):
+        self.identity = identity
+        self.epoch = 0
+        """How often the lease changed hands, as of our last acquisition."""
+        self._client = client
+        self._name, self._namespace = name, namespace
+        self._duration = duration
+        self._clock = clock
+        self._deadline = float("-inf")
+        self._seen: tuple[str, str] = ("", "")
+        self._seen_at = float("-inf")
+        self._changed = asyncio.Event()
+        self._given_back = asyncio.Event()
+
+    @property
+    def held(self) -> bool:
+        """Whether we may write at this moment."""
+        return self._clock() < self._deadline
+
+    def check(self) -> None:
+        """Raise LeaseLost unless we may write at this moment: the gate before each write."""
+        if not self.held:
+            raise LeaseLost(f"lease {self._namespace}/{self._name} is not held by {self.identity}: writing stopped")
+
+    async def run(self) -> None:
+        """Acquire, renew and acquire again until cancelled; then give the lease back, so that a successor need not wait."""
+        try:
+            while True:
+                await self._try_once()
+                await asyncio.sleep(self._pause())
+        finally:
+            await self._release()
+
+    async def acquired(self) -> None:
+        """Wait until we may write."""
+        while not self.held:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def lost(self) -> None:
+        """Wait until we may no longer write."""
+        while (left := self._deadline - self._clock()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, self._duration / 10)):
+                    await self._given_back.wait()
+
+    async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` whenever we hold the lease, and cancel it when we lose it, until it returns. Needs `run` beside it."""
+        while True:
+            await self.acquired()
+            _log.info("%s leads: lease %s/%s, epoch %d", self.identity, self._namespace, self._name, self.epoch)
+            if await self._lead_once(work):
+                return
+
+    async def _lead_once(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Return whether the work ended by itself, rather than with the lease."""
+        leading = asyncio.ensure_future(work())
+        watching = asyncio.ensure_future(self.lost())
+        try:
+            await asyncio.wait({leading, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if leading.done():
+                await leading
+                return True
+            _log.warning("%s lost the lease %s/%s and stops writing", self.identity, self._namespace, self._name)
+            return False
+        finally:
+            for task in (leading, watching):
+                task.cancel()
+            await asyncio.gather(leading, watching, return_exceptions=True)
+
+    async def _try_once(self) -> None:
+        """Make one attempt to take or renew the lease; failures only let the deadline come nearer."""
+        try:
+            async with asyncio.timeout(self._duration / 3):
+                await self._take_or_renew()
+        except (Conflict, AlreadyExists):
+            _log.debug("%s: another candidate was faster", self.identity)
+        except (ApiError, OSError, TimeoutError) as error:
+            _log.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no answer in time")
+
+    async def _take_or_renew(self) -> None:
+        began = self._clock()
+        try:
+            lease = await self._client.get(LEASES, self._name, self._namespace)
+        except NotFound:
+            meta = {"name": self._name, "namespace": self._namespace}
+            await self._client.create(LEASES, {"metadata": meta, "spec": self._spec({})})
+            self._won(began, 0)
+            return
+        spec: Object = lease.get("spec") or {}
+        if not self._may_take(lease):
+            return
+        new = self._spec(spec)
+        began = self._clock()
+        await self._client.replace(LEASES, {**lease, "spec": new})
+        self._won(began, new["leaseTransitions"])
+
+    def _may_take(self, lease: Object) -> bool:
+        """Ours, given back, or unchanged for the holder's whole duration as we saw it on our own clock."""
+        spec: Object = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        seen = (holder, lease["metadata"].get("resourceVersion", ""))
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self._clock()
+        if holder in ("", self.identity):
+            return True
+        wait = max(self._duration, float(spec.get("leaseDurationSeconds") or 0))
+        return self._clock() - self._seen_at > wait
+
+    def _spec(self, old: Object) -> Object:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        transitions = old.get("leaseTransitions") or 0
+        ours = old.get("holderIdentity") == self.identity
+        return {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": max(1, round(self._duration)),
+            "acquireTime": old.get("acquireTime") or now if ours else now,
+            "renewTime": now,
+            "leaseTransitions": transitions if ours or not old else transitions + 1,
+        }
+
+    def _won(self, began: float, epoch: int) -> None:
+        self._deadline = began + self._duration * _GRACE
+        self.epoch = epoch
+        self._given_back.clear()
+        self._changed.set()
+
+    def _pause(self) -> float:
+        return self._duration / 7.5 * random.uniform(0.9, 1.1)
+
+    async def _release(self) -> None:
+        """Empty the holder, if it is still us; a failure costs the successor one duration, nothing else."""
+        held, self._deadline = self.held, float("-inf")
+        self._given_back.set()
+        if not held:
+            return
+        try:
+            async with asyncio.timeout(self._duration / 3):
+                lease = await self._client.get(LEASES, self._name, self._namespace)
+                if lease.get("spec", {}).get("holderIdentity") == self.identity:
+                    spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+                    await self._client.replace(LEASES, {**lease, "spec": spec})
+        except (ApiError, OSError, TimeoutError) as error:
+            _log.info("lease %s/%s could not be given back: %s", self._namespace, self._name, error)
