@@ -12,6 +12,7 @@ import msgspec
 
 from holdfast.core.objects import Object
 from holdfast.core.quantity import parse_quantity
+from holdfast.embedded.read import items, mapping
 
 PROVISIONER = "holdfast.dev/local"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
@@ -47,12 +48,12 @@ class Decision(msgspec.Struct, frozen=True):
 def decide(claim: Object, volumes: Sequence[Object], classes: Sequence[Object], *, users: int, waiting: int) -> Decision:
     """Judge a claim. `users` counts the pods that mount it and are not over, `waiting` those that can't run without it."""
     meta = claim["metadata"]
-    protected = CLAIM_FINALIZER in (meta.get("finalizers") or [])
+    protected = CLAIM_FINALIZER in items(meta, "finalizers")
     if meta.get("deletionTimestamp"):
         return Decision(Do.RELEASE if protected and not users else Do.NOTHING)
     if not protected:
         return Decision(Do.PROTECT)
-    if (claim.get("status") or {}).get("phase") == "Bound":
+    if mapping(claim, "status").get("phase") == "Bound":
         return _bound(claim, volumes)
     chosen = _chosen(claim, volumes)
     if chosen is not None:
@@ -74,11 +75,11 @@ def fits(claim: Object, volume: Object) -> bool:
     spec, wanted = volume["spec"], claim["spec"]
     if spec.get("claimRef") or volume["metadata"].get("deletionTimestamp"):
         return False
-    labels = volume["metadata"].get("labels") or {}
-    selected = (wanted.get("selector") or {}).get("matchLabels") or {}
+    labels = mapping(volume["metadata"], "labels")
+    selected = mapping(wanted, "selector", "matchLabels")
     return (
         (spec.get("storageClassName") or "") == (wanted.get("storageClassName") or "")
-        and set(wanted.get("accessModes") or []) <= set(spec.get("accessModes") or [])
+        and set(items(wanted, "accessModes")) <= set(items(spec, "accessModes"))
         and capacity(volume) >= request(claim)
         and (spec.get("volumeMode") or "Filesystem") == (wanted.get("volumeMode") or "Filesystem")
         and all(labels.get(key) == value for key, value in selected.items())
@@ -87,7 +88,7 @@ def fits(claim: Object, volume: Object) -> bool:
 
 def default_class(classes: Sequence[Object]) -> Object | None:
     """Return the default storage class; of several the newest."""
-    marked = [each for each in classes if (each["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true"]
+    marked = [each for each in classes if mapping(each["metadata"], "annotations").get(DEFAULT_CLASS) == "true"]
     return max(marked, key=lambda each: each["metadata"].get("creationTimestamp") or "", default=None)
 
 
@@ -128,7 +129,7 @@ def claim_reference(claim: Object) -> Object:
 
 def claim_request(claim: Object) -> str:
     """Return the size a claim asks for, as it is written."""
-    return str(((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage") or "1Gi")
+    return str(mapping(claim["spec"], "resources", "requests").get("storage") or "1Gi")
 
 
 def request(claim: Object) -> int:
@@ -138,7 +139,7 @@ def request(claim: Object) -> int:
 
 def capacity(volume: Object) -> int:
     """Return the size of a volume in bytes."""
-    return int(parse_quantity(str((volume["spec"].get("capacity") or {}).get("storage") or "0")))
+    return int(parse_quantity(str(mapping(volume["spec"], "capacity").get("storage") or "0")))
 
 
 def volume_phase(volume: Object, claim: Object | None) -> str:
@@ -164,7 +165,7 @@ def _chosen(claim: Object, volumes: Sequence[Object]) -> Object | None:
     """Return the volume that names this claim, or that the claim names."""
     meta, named = claim["metadata"], claim["spec"].get("volumeName")
     for volume in volumes:
-        reference: Mapping[str, Any] = volume["spec"].get("claimRef") or {}
+        reference: Mapping[str, Any] = mapping(volume["spec"], "claimRef")
         mine = (reference.get("namespace"), reference.get("name")) == (meta["namespace"], meta["name"])
         if mine and reference.get("uid") in (None, "", meta["uid"]):
             return volume

@@ -16,6 +16,7 @@ from holdfast.core.objects import Object
 from holdfast.embedded.controllers import claim_decision
 from holdfast.embedded.controllers import pods as podlib
 from holdfast.embedded.controllers.claim_decision import CLAIM_FINALIZER, PROVISIONED_BY, PROVISIONER, VOLUME_FINALIZER, Do
+from holdfast.embedded.read import items, mapping
 from holdfast.kube.builtin import PVCS, PVS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
@@ -66,7 +67,7 @@ class ClaimController:
         )
         match found.do:
             case Do.PROTECT:
-                await self._finalizers(claim, [*(claim["metadata"].get("finalizers") or []), CLAIM_FINALIZER])
+                await self._finalizers(claim, [*items(claim["metadata"], "finalizers"), CLAIM_FINALIZER])
             case Do.RELEASE:
                 await self._finalizers(claim, [each for each in claim["metadata"]["finalizers"] if each != CLAIM_FINALIZER])
             case Do.CLASSIFY if found.storage_class is not None:
@@ -103,7 +104,7 @@ class ClaimController:
         """Tie claim and volume together: the volume first, so that no second claim can take it."""
         name = volume["metadata"]["name"]
         reference = claim_decision.claim_reference(claim)
-        if (volume["spec"].get("claimRef") or {}).get("uid") != reference["uid"]:
+        if mapping(volume["spec"], "claimRef").get("uid") != reference["uid"]:
             version = volume["metadata"]["resourceVersion"]
             await self._client.merge_patch(PVS, name, None, {"spec": {"claimRef": reference}}, resource_version=version)
         if claim["spec"].get("volumeName") != name:
@@ -133,7 +134,7 @@ class ClaimController:
         await self._client.merge_patch(PVCS, meta["name"], meta["namespace"], body)
 
     async def _phase(self, claim: Object, wanted: Object) -> None:
-        meta, old = claim["metadata"], claim.get("status") or {}
+        meta, old = claim["metadata"], mapping(claim, "status")
         if {**old, **wanted} != old:
             await self._client.merge_patch(PVCS, meta["name"], meta["namespace"], {"status": wanted}, subresource="status")
 
@@ -164,12 +165,12 @@ class VolumeController:
             return Result()
         phase = claim_decision.volume_phase(volume, await self._claim(volume))
         meta, spec = volume["metadata"], volume["spec"]
-        ours = (meta.get("annotations") or {}).get(PROVISIONED_BY) == PROVISIONER
+        ours = mapping(meta, "annotations").get(PROVISIONED_BY) == PROVISIONER
         if meta.get("deletionTimestamp"):
-            if phase != "Bound" and VOLUME_FINALIZER in (meta.get("finalizers") or []):
+            if phase != "Bound" and VOLUME_FINALIZER in items(meta, "finalizers"):
                 await self._let_go(volume)
             return Result()
-        if (volume.get("status") or {}).get("phase") != phase:
+        if mapping(volume, "status").get("phase") != phase:
             await self._client.merge_patch(PVS, meta["name"], None, {"status": {"phase": phase}}, subresource="status")
         if phase == "Released" and ours and spec.get("persistentVolumeReclaimPolicy") == "Delete":
             await self._reclaim(volume)
@@ -212,7 +213,7 @@ def _claims_of_pod(pod: Object) -> list[str]:
 
 
 def _pending(claim: Object) -> bool:
-    return (claim.get("status") or {}).get("phase") != "Bound"
+    return mapping(claim, "status").get("phase") != "Bound"
 
 
 def _going(pod: Object) -> bool:

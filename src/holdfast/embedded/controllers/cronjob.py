@@ -10,6 +10,7 @@ from holdfast.core.times import format_time
 from holdfast.embedded.controllers import cronjob_decision
 from holdfast.embedded.controllers import pods as podlib
 from holdfast.embedded.controllers.cronjob_decision import Decision
+from holdfast.embedded.read import mapping
 from holdfast.kube.builtin import CRONJOBS, JOBS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
@@ -71,7 +72,7 @@ class CronJobController:
         self._events.emit(cronjob, "Normal", "SuccessfulDelete", f"Deleted job {meta['name']}")
 
     async def _show(self, cronjob: Object, decision: Decision) -> None:
-        patch = podlib.patch_of(cronjob.get("status") or {}, decision.status)
+        patch = podlib.patch_of(mapping(cronjob, "status"), decision.status)
         meta = cronjob["metadata"]
         if patch:
             await self._client.merge_patch(CRONJOBS, meta["name"], meta["namespace"], {"status": patch}, subresource="status")
@@ -80,15 +81,15 @@ class CronJobController:
 def job_of(cronjob: Object, due: datetime) -> Object:
     """Build the Job for a due time."""
     template: Object = cronjob["spec"]["jobTemplate"]
-    meta: Object = template.get("metadata") or {}
+    meta: Object = mapping(template, "metadata")
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": cronjob_decision.job_name(cronjob, due),
             "namespace": cronjob["metadata"]["namespace"],
-            "labels": dict(meta.get("labels") or {}),
-            "annotations": {**(meta.get("annotations") or {}), SCHEDULED_AT: format_time(due)},
+            "labels": dict(mapping(meta, "labels")),
+            "annotations": {**mapping(meta, "annotations"), SCHEDULED_AT: format_time(due)},
             "ownerReferences": [owner_reference(cronjob)],
         },
         "spec": template["spec"],

@@ -14,6 +14,7 @@ from holdfast.core.cron import Cron, CronError
 from holdfast.core.objects import Object
 from holdfast.core.times import format_time, optional_time
 from holdfast.embedded.controllers.job_decision import finished
+from holdfast.embedded.read import items, mapping
 
 _WINDOWS = [timedelta(minutes=10), timedelta(hours=2), timedelta(days=1), timedelta(days=32), timedelta(days=400)]
 
@@ -77,7 +78,7 @@ def _due(
     cronjob: Object, jobs: Sequence[Object], cron: Cron, now: datetime
 ) -> tuple[datetime | None, tuple[Object, ...], tuple[Note, ...]]:
     """Return the due time to serve now, the Jobs it replaces, and what to tell."""
-    spec, status = cronjob["spec"], cronjob.get("status") or {}
+    spec, status = cronjob["spec"], mapping(cronjob, "status")
     created = optional_time(cronjob["metadata"].get("creationTimestamp")) or now
     earliest = optional_time(status.get("lastScheduleTime")) or created
     due = last_due(cron, earliest, now)
@@ -99,11 +100,11 @@ def _due(
 
 
 def _status(cronjob: Object, jobs: Sequence[Object]) -> Object:
-    status: Object = dict(cronjob.get("status") or {})
+    status: Object = dict(mapping(cronjob, "status"))
     status["active"] = [reference(job) for job in sorted(jobs, key=_created) if not finished(job)]
-    ends = [end for job in jobs if (end := (job.get("status") or {}).get("completionTime"))]
+    ends = [end for job in jobs if (end := mapping(job, "status").get("completionTime"))]
     if ends:
-        status["lastSuccessfulTime"] = max([*ends, status.get("lastSuccessfulTime") or ""])
+        status["lastSuccessfulTime"] = max([*ends, str(status.get("lastSuccessfulTime") or "")])
     return status
 
 
@@ -132,7 +133,7 @@ def _outdated(cronjob: Object, jobs: Sequence[Object]) -> tuple[Object, ...]:
 
 
 def _ended_as(job: Object, kind: str) -> bool:
-    conditions = (job.get("status") or {}).get("conditions") or []
+    conditions = items(job, "status", "conditions")
     return any(each.get("type") == kind and each.get("status") == "True" for each in conditions)
 
 

@@ -16,6 +16,7 @@ from holdfast.core.objects import Object
 from holdfast.embedded.controllers import job_decision
 from holdfast.embedded.controllers import pods as podlib
 from holdfast.embedded.controllers.job_decision import Decision, Seen
+from holdfast.embedded.read import mapping
 from holdfast.kube.builtin import JOBS, PODS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
@@ -120,7 +121,7 @@ class JobController:
                 continue
 
     async def _show(self, job: Object, decision: Decision) -> None:
-        old, meta = job.get("status") or {}, job["metadata"]
+        old, meta = mapping(job, "status"), job["metadata"]
         patch = podlib.patch_of(old, decision.status)
         if not patch:
             return
@@ -152,7 +153,7 @@ class JobController:
     async def _keep_lost(self, job: Object, memory: _Memory) -> Object:
         """Write down how many pods are gone, before anything is decided by it."""
         text = msgspec.json.encode(memory.lost).decode()
-        annotations = job["metadata"].get("annotations") or {}
+        annotations = mapping(job["metadata"], "annotations")
         if memory.lost == _Lost() or annotations.get(LOST) == text:
             return job
         body = {"metadata": {"annotations": {LOST: text}}}
@@ -208,7 +209,7 @@ def pod_of(job: Object, suffix: str) -> Object:
 
 
 def _lost_of(job: Object) -> _Lost:
-    text = (job["metadata"].get("annotations") or {}).get(LOST)
+    text = mapping(job["metadata"], "annotations").get(LOST)
     try:
         return msgspec.json.decode(text, type=_Lost) if text else _Lost()
     except msgspec.DecodeError:

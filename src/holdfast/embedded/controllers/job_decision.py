@@ -14,6 +14,7 @@ from holdfast.core.conditions import condition, find, is_true, upsert
 from holdfast.core.objects import Object
 from holdfast.core.times import format_time, optional_time
 from holdfast.embedded.controllers import pods as podlib
+from holdfast.embedded.read import mapping
 
 BACKOFF_CAP = 360.0
 
@@ -54,7 +55,7 @@ class _Count(msgspec.Struct, frozen=True):
 def decide(seen: Seen, now: datetime) -> Decision:
     """Judge a Job at a moment."""
     job = seen.job
-    status: Object = dict(job.get("status") or {})
+    status: Object = dict(mapping(job, "status"))
     conditions = status.get("conditions")
     count = _count(seen)
     if finished(job):
@@ -77,7 +78,7 @@ def decide(seen: Seen, now: datetime) -> Decision:
 
 def finished(job: Object) -> bool:
     """Whether a Job is Complete or Failed."""
-    conditions = (job.get("status") or {}).get("conditions")
+    conditions = mapping(job, "status").get("conditions")
     return is_true(conditions, "Complete") or is_true(conditions, "Failed")
 
 
@@ -130,7 +131,7 @@ def _failure(seen: Seen, count: _Count, shown: Mapping[str, Any], now: datetime)
     """Return reason and message when the Job must fail."""
     spec = seen.job["spec"]
     limit = int(spec["backoffLimit"]) if spec.get("backoffLimit") is not None else 6
-    policy = (spec["template"].get("spec") or {}).get("restartPolicy")
+    policy = mapping(spec["template"], "spec").get("restartPolicy")
     again = podlib.restarts(count.active) if policy == "OnFailure" else 0
     if count.failed > limit or (again > 0 and again >= max(limit, 1)):
         return "BackoffLimitExceeded", f"Job has reached the specified backoff limit of {limit}"

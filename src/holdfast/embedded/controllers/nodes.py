@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from holdfast.core.conditions import condition, find, upsert
 from holdfast.core.objects import Object
 from holdfast.embedded.controllers import pods as podlib
+from holdfast.embedded.read import mapping
 from holdfast.kube.builtin import NODES, PODS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
@@ -65,7 +66,7 @@ class NodeController:
     def _left(self, name: str) -> float:
         """Return for how many seconds the node may still be silent."""
         lease = self._leases.get(LEASE_NAMESPACE, name)
-        renewed = str(((lease or {}).get("spec") or {}).get("renewTime") or "")
+        renewed = str(mapping(lease, "spec").get("renewTime") or "")
         now = self._clock()
         seen = self._renewed.get(name)
         if seen is None or seen[0] != renewed:
@@ -73,7 +74,7 @@ class NodeController:
         return seen[1] + self._grace - now
 
     async def _mark(self, node: Object) -> None:
-        status = node.get("status") or {}
+        status = mapping(node, "status")
         if (find(status.get("conditions"), "Ready") or {}).get("status") == "Unknown":
             return
         wanted = condition("Ready", None, "NodeStatusUnknown", "the node has stopped renewing its lease")

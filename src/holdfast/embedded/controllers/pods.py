@@ -8,6 +8,7 @@ from typing import Any
 from holdfast.core.conditions import is_true
 from holdfast.core.objects import Object, owner_reference
 from holdfast.core.times import optional_time
+from holdfast.embedded.read import items, mapping
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _random = random.SystemRandom()
@@ -27,24 +28,24 @@ def from_template(
     annotations: Mapping[str, str] | None = None,
 ) -> Object:
     """Build a pod of a template; the owner is its controller. Given labels win over the template's."""
-    meta: Mapping[str, Any] = template.get("metadata") or {}
+    meta: Mapping[str, Any] = mapping(template, "metadata")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": name,
             "namespace": owner["metadata"]["namespace"],
-            "labels": {**(meta.get("labels") or {}), **(labels or {})},
-            "annotations": {**(meta.get("annotations") or {}), **(annotations or {})},
+            "labels": {**mapping(meta, "labels"), **(labels or {})},
+            "annotations": {**mapping(meta, "annotations"), **(annotations or {})},
             "ownerReferences": [owner_reference(owner)],
         },
-        "spec": template.get("spec") or {},
+        "spec": mapping(template, "spec"),
     }
 
 
 def phase(pod: Object) -> str:
     """Return the phase; Pending for a pod without a status."""
-    return str((pod.get("status") or {}).get("phase") or "Pending")
+    return str(mapping(pod, "status").get("phase") or "Pending")
 
 
 def finished(pod: Object) -> bool:
@@ -64,14 +65,13 @@ def active(pod: Object) -> bool:
 
 def ready(pod: Object) -> bool:
     """Whether the pod runs and says that it is ready."""
-    return phase(pod) == "Running" and is_true((pod.get("status") or {}).get("conditions"), "Ready")
+    return phase(pod) == "Running" and is_true(mapping(pod, "status").get("conditions"), "Ready")
 
 
 def finished_at(pod: Object) -> datetime | None:
     """Return when the last container of a pod ended."""
     ends = [
-        (each.get("state") or {}).get("terminated", {}).get("finishedAt")
-        for each in (pod.get("status") or {}).get("containerStatuses") or []
+        mapping(each, "state").get("terminated", {}).get("finishedAt") for each in items(pod, "status", "containerStatuses")
     ]
     times = [moment for end in ends if (moment := optional_time(end)) is not None]
     return max(times, default=None)
@@ -81,15 +81,15 @@ def restarts(pods: Iterable[Object]) -> int:
     """Return how often containers of these pods were restarted."""
     total = 0
     for pod in pods:
-        status = pod.get("status") or {}
-        for each in [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]:
+        status = mapping(pod, "status")
+        for each in [*items(status, "containerStatuses"), *items(status, "initContainerStatuses")]:
             total += int(each.get("restartCount") or 0)
     return total
 
 
 def claims_of(pod: Object) -> list[str]:
     """Return the names of the claims that a pod mounts."""
-    volumes = pod["spec"].get("volumes") or []
+    volumes = items(pod["spec"], "volumes")
     return [each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim")]
 
 

@@ -7,6 +7,7 @@ from holdfast.core.conditions import condition, upsert
 from holdfast.core.objects import Object
 from holdfast.embedded.controllers import pods as podlib
 from holdfast.embedded.controllers.scheduling_decision import choose
+from holdfast.embedded.read import items, mapping
 from holdfast.kube.builtin import PODS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
@@ -64,10 +65,10 @@ class Scheduler:
             return
 
     async def _explain(self, pod: Object, message: str) -> None:
-        meta, status = pod["metadata"], pod.get("status") or {}
+        meta, status = pod["metadata"], mapping(pod, "status")
         wanted = condition("PodScheduled", False, "Unschedulable", message)
         conditions = upsert(status.get("conditions"), wanted, datetime.now(UTC))
-        if conditions == (status.get("conditions") or []):
+        if conditions == items(status, "conditions"):
             return
         self._events.emit(pod, "Warning", "FailedScheduling", message)
         body: Object = {"status": {"conditions": conditions}}

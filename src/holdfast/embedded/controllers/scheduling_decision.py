@@ -7,6 +7,7 @@ import msgspec
 
 from holdfast.core.conditions import is_true
 from holdfast.core.objects import Object
+from holdfast.embedded.read import items, mapping
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ def _claim_problem(name: str, claim: Object | None) -> str:
         return f'persistentvolumeclaim "{name}" not found'
     if claim["metadata"].get("deletionTimestamp"):
         return f'persistentvolumeclaim "{name}" is being deleted'
-    phase = (claim.get("status") or {}).get("phase")
+    phase = mapping(claim, "status").get("phase")
     if phase == "Lost":
         return f'persistentvolumeclaim "{name}" has lost its volume'
     return "" if phase == "Bound" else f'persistentvolumeclaim "{name}" is not bound'
@@ -49,25 +50,25 @@ def _claim_problem(name: str, claim: Object | None) -> str:
 
 def _misfit(pod: Object, node: Object) -> str:
     """Return why a pod can't go to a node; empty when it can."""
-    spec: Mapping[str, Any] = node.get("spec") or {}
-    ready = next((each for each in (node.get("status") or {}).get("conditions") or [] if each.get("type") == "Ready"), None)
-    if not is_true((node.get("status") or {}).get("conditions"), "Ready"):
-        message = (ready or {}).get("message") or ""
+    spec: Mapping[str, Any] = mapping(node, "spec")
+    ready = next((each for each in items(node, "status", "conditions") if each.get("type") == "Ready"), None)
+    if not is_true(mapping(node, "status").get("conditions"), "Ready"):
+        message = ready.get("message") if ready else ""
         return f"node(s) were not ready ({message})" if message else "node(s) were not ready"
     if spec.get("unschedulable"):
         return "node(s) were unschedulable"
-    for taint in spec.get("taints") or []:
+    for taint in items(spec, "taints"):
         if taint.get("effect") in ("NoSchedule", "NoExecute") and not _tolerated(pod, taint):
             return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
-    labels: Mapping[str, str] = node["metadata"].get("labels") or {}
-    selector: Mapping[str, str] = pod["spec"].get("nodeSelector") or {}
+    labels: Mapping[str, str] = mapping(node["metadata"], "labels")
+    selector: Mapping[str, str] = mapping(pod["spec"], "nodeSelector")
     if any(labels.get(key) != value for key, value in selector.items()) or not _affine(pod, node, labels):
         return "node(s) didn't match Pod's node affinity/selector"
     return ""
 
 
 def _tolerated(pod: Object, taint: Mapping[str, Any]) -> bool:
-    for each in pod["spec"].get("tolerations") or []:
+    for each in items(pod["spec"], "tolerations"):
         effect, key = each.get("effect"), each.get("key")
         if effect and effect != taint.get("effect"):
             continue
@@ -78,21 +79,21 @@ def _tolerated(pod: Object, taint: Mapping[str, Any]) -> bool:
 
 
 def _affine(pod: Object, node: Object, labels: Mapping[str, str]) -> bool:
-    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    affinity = mapping(pod["spec"], "affinity", "nodeAffinity")
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     if not required:
         return True
     fields = {"metadata.name": node["metadata"]["name"]}
     return any(
-        all(_matches(each, labels) for each in term.get("matchExpressions") or [])
-        and all(_matches(each, fields) for each in term.get("matchFields") or [])
-        for term in required.get("nodeSelectorTerms") or []
+        all(_matches(each, labels) for each in items(term, "matchExpressions"))
+        and all(_matches(each, fields) for each in items(term, "matchFields"))
+        for term in items(required, "nodeSelectorTerms")
     )
 
 
 def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     value = labels.get(expression["key"])
-    values: Sequence[str] = expression.get("values") or []
+    values: Sequence[str] = items(expression, "values")
     match expression["operator"]:
         case "In":
             return value in values

@@ -5,6 +5,7 @@ import contextlib
 from holdfast.core.objects import Object
 from holdfast.embedded.controllers import pods as podlib
 from holdfast.embedded.controllers import statefulset_decision
+from holdfast.embedded.read import mapping
 from holdfast.kube.builtin import PODS, PVCS, STATEFULSETS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
@@ -37,7 +38,7 @@ class StatefulSetController:
             await self._delete(sts, pod)
         for ordinal in decision.create:
             await self._create(sts, ordinal)
-        patch = podlib.patch_of(sts.get("status") or {}, decision.status)
+        patch = podlib.patch_of(mapping(sts, "status"), decision.status)
         if patch:
             meta = sts["metadata"]
             await self._client.merge_patch(

@@ -13,6 +13,7 @@ import msgspec
 
 from holdfast.core.objects import Object, bounded_name
 from holdfast.embedded.controllers import pods as podlib
+from holdfast.embedded.read import items, mapping
 
 REVISION = "controller-revision-hash"
 _ORDINAL = re.compile(r"-(\d+)$")
@@ -44,7 +45,7 @@ def decide(sts: Object, pods: Sequence[Object]) -> Decision:
 def ordinals(sts: Object) -> list[int]:
     """Return the ordinals there shall be."""
     given = sts["spec"].get("replicas")
-    first = int((sts["spec"].get("ordinals") or {}).get("start") or 0)
+    first = int(mapping(sts["spec"], "ordinals").get("start") or 0)
     return list(range(first, first + (1 if given is None else int(given))))
 
 
@@ -71,9 +72,9 @@ def pod_of(sts: Object, ordinal: int) -> Object:
         REVISION: revision(sts),
     }
     pod = podlib.from_template(sts, spec["template"], name, labels=labels)
-    claims: Sequence[Mapping[str, Any]] = spec.get("volumeClaimTemplates") or []
+    claims: Sequence[Mapping[str, Any]] = items(spec, "volumeClaimTemplates")
     names = {each["metadata"]["name"] for each in claims}
-    others = [each for each in pod["spec"].get("volumes") or [] if each["name"] not in names]
+    others = [each for each in items(pod["spec"], "volumes") if each["name"] not in names]
     mine = [
         {"name": each["metadata"]["name"], "persistentVolumeClaim": {"claimName": claim_name(sts, each, ordinal)}}
         for each in claims
@@ -90,15 +91,15 @@ def claim_name(sts: Object, template: Mapping[str, Any], ordinal: int) -> str:
 def claims_of(sts: Object, ordinal: int) -> list[Object]:
     """Build the claims of an ordinal. They belong to the set only where it says that they shall go with it."""
     found: list[Object] = []
-    retention = sts["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
-    for template in sts["spec"].get("volumeClaimTemplates") or []:
+    retention = mapping(sts["spec"], "persistentVolumeClaimRetentionPolicy")
+    for template in items(sts["spec"], "volumeClaimTemplates"):
         meta: Mapping[str, Any] = template["metadata"]
-        selected = (sts["spec"].get("selector") or {}).get("matchLabels") or {}
+        selected = mapping(sts["spec"], "selector", "matchLabels")
         metadata: Object = {
             "name": claim_name(sts, template, ordinal),
             "namespace": sts["metadata"]["namespace"],
-            "labels": {**(meta.get("labels") or {}), **selected},
-            "annotations": dict(meta.get("annotations") or {}),
+            "labels": {**mapping(meta, "labels"), **selected},
+            "annotations": dict(mapping(meta, "annotations")),
         }
         if retention.get("whenDeleted") == "Delete":
             metadata["ownerReferences"] = [
@@ -133,10 +134,10 @@ def _shrink(wanted: Sequence[int], pods: Mapping[int, Object], *, ordered: bool,
 
 def _update(sts: Object, wanted: Sequence[int], pods: Mapping[int, Object]) -> list[Object]:
     """Return the next pod to replace by one of the present template: the highest first, one at a time."""
-    strategy = sts["spec"].get("updateStrategy") or {}
+    strategy = mapping(sts["spec"], "updateStrategy")
     if strategy.get("type") == "OnDelete":
         return []
-    partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
+    partition = int(mapping(strategy, "rollingUpdate").get("partition") or 0)
     for number in sorted(wanted, reverse=True):
         pod = pods[number]
         if number >= partition and _revision_of(pod) != revision(sts) and not pod["metadata"].get("deletionTimestamp"):
@@ -145,7 +146,7 @@ def _update(sts: Object, wanted: Sequence[int], pods: Mapping[int, Object]) -> l
 
 
 def _revision_of(pod: Object) -> str:
-    return (pod["metadata"].get("labels") or {}).get(REVISION, "")
+    return mapping(pod["metadata"], "labels").get(REVISION, "")
 
 
 def _status(sts: Object, pods: Sequence[Object]) -> Object:
@@ -153,7 +154,7 @@ def _status(sts: Object, pods: Sequence[Object]) -> Object:
     alive = [pod for pod in pods if podlib.active(pod)]
     ready = sum(podlib.ready(pod) for pod in alive)
     updated = sum(_revision_of(pod) == now for pod in alive)
-    old = sts.get("status") or {}
+    old = mapping(sts, "status")
     before = old.get("currentRevision") or now
     return {
         "observedGeneration": sts["metadata"].get("generation", 1),

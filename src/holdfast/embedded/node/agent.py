@@ -19,6 +19,7 @@ from holdfast.embedded.node.files import remove_tree
 from holdfast.embedded.node.pod import PodRunner
 from holdfast.embedded.node.podstatus import Verdict
 from holdfast.embedded.node.settings import Host
+from holdfast.embedded.read import items, mapping
 from holdfast.kube.builtin import PODS
 from holdfast.kube.errors import ApiError, Conflict, NotFound
 from holdfast.kube.informer import Informer
@@ -83,7 +84,7 @@ class Agent:
 
     def _begin(self, known: _Known) -> None:
         pod = known.pod
-        status = pod.get("status") or {}
+        status = mapping(pod, "status")
         if status.get("phase") in TERMINAL:
             return
         if status.get("startTime"):
@@ -179,20 +180,20 @@ async def _logged(work: Awaitable[None]) -> None:
 
 def given_up(pod: Object, verdict: Verdict, now: datetime) -> Object:
     """Return the status of a pod that nobody runs any more: what ran is terminated, what waited never ran."""
-    status: Object = pod.get("status") or {}
+    status: Object = mapping(pod, "status")
     moment = format_time(now)
     found: Object = {"phase": "Failed", "reason": verdict.reason, "message": verdict.message}
     for key in ("containerStatuses", "initContainerStatuses"):
         listed = status.get(key)
         if listed:
             found[key] = [_ended(each, verdict, moment) for each in listed]
-    conditions = status.get("conditions") or []
+    conditions = items(status, "conditions")
     found["conditions"] = [_unready(each, verdict, moment) for each in conditions]
     return found
 
 
 def _ended(status: Object, verdict: Verdict, moment: str) -> Object:
-    running = (status.get("state") or {}).get("running")
+    running = mapping(status, "state").get("running")
     if running is None:
         return status | {"ready": False}
     ended = {

@@ -15,6 +15,7 @@ from holdfast.embedded.node.identity import ALL_CAPABILITIES, IdentityError, ide
 from holdfast.embedded.node.images import Image
 from holdfast.embedded.node.sandbox import Identity, Kind, Mount, Sandbox
 from holdfast.embedded.node.volumes import ACCOUNT_PATH, ACCOUNT_VOLUME, Volume
+from holdfast.embedded.read import items, mapping
 
 TERMINATION_PATH = "/dev/termination-log"
 
@@ -44,7 +45,7 @@ def base_environment(pod: Object, container: Object, image: Image | None, cluste
 
 def sandbox_of(pod: Object, container: Object, parts: Parts) -> Sandbox:
     """Return the sandbox of a container. Raises NotReady when its spec can't be carried out here."""
-    mounts = [_mount(each, container, parts) for each in container.get("volumeMounts") or []]
+    mounts = [_mount(each, container, parts) for each in items(container, "volumeMounts")]
     if ACCOUNT_VOLUME in parts.volumes and not any(mount.target == ACCOUNT_PATH for mount in mounts):
         mounts.append(Mount(Kind.READ_ONLY, ACCOUNT_PATH, parts.volumes[ACCOUNT_VOLUME].path))
     mounts.append(Mount(Kind.BIND, container.get("terminationMessagePath") or TERMINATION_PATH, str(parts.termination)))
@@ -53,7 +54,7 @@ def sandbox_of(pod: Object, container: Object, parts: Parts) -> Sandbox:
     placed = layout.arrange(root, mounts)
     if directory != "/":
         placed = layout.with_directory(placed, directory)
-    context: Mapping[str, Any] = container.get("securityContext") or {}
+    context: Mapping[str, Any] = mapping(container, "securityContext")
     return Sandbox(
         command=command_of(container, parts.image, parts.environment),
         environment=parts.environment,
@@ -67,7 +68,7 @@ def sandbox_of(pod: Object, container: Object, parts: Parts) -> Sandbox:
 
 def command_of(container: Object, image: Image | None, environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return command and arguments. Raises NotReady for an image whose own command nobody here knows."""
-    arguments: Sequence[str] = container.get("args") or []
+    arguments: Sequence[str] = items(container, "args")
     command: Sequence[str] = container.get("command") or (image.command if image else ())
     if not command:
         raise NotReady(
@@ -97,7 +98,7 @@ def refuse_unsupported(pod: Object) -> None:
     for name in ("hostPID", "hostIPC", "shareProcessNamespace"):
         if spec.get(name):
             raise NotReady("UnsupportedPod", f"spec.{name} is not possible on a sandbox node; leave it out", fatal=True)
-    for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
+    for container in [*items(spec, "initContainers"), *spec["containers"]]:
         if container.get("volumeDevices"):
             raise NotReady(
                 "UnsupportedPod", f"container {container['name']!r}: block volumes are not possible here", fatal=True

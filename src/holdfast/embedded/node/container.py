@@ -23,6 +23,7 @@ from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.sources import Sources
 from holdfast.embedded.node.state import MAX_MESSAGE, Container, Running, Terminated, Waiting, last_words, reason_of
 from holdfast.embedded.node.volumes import Volume
+from holdfast.embedded.read import items, mapping
 from holdfast.kube.errors import ApiError
 
 
@@ -81,10 +82,10 @@ class ContainerRunner:
         if process is None:
             return
         deadline = asyncio.get_running_loop().time() + grace
-        hook = (self.state.spec.get("lifecycle") or {}).get("preStop") or {}
+        hook = mapping(self.state.spec, "lifecycle", "preStop")
         if (action := hook.get("exec")) is not None and grace > 0:
             with contextlib.suppress(TimeoutError, OSError):
-                await asyncio.wait_for(probes.execute(process, action.get("command") or []), grace)
+                await asyncio.wait_for(probes.execute(process, items(action, "command")), grace)
         await process.stop(deadline - asyncio.get_running_loop().time())
 
     async def _once(self, volumes: Mapping[str, Volume]) -> Exit | None:
@@ -157,10 +158,10 @@ class ContainerRunner:
             raise
 
     def _limit(self) -> list[str]:
-        limit = ((self.state.spec.get("resources") or {}).get("limits") or {}).get("memory")
+        limit = mapping(self.state.spec, "resources", "limits").get("memory")
         if limit is None:
             return []
-        annotations = self._pod["metadata"].get("annotations") or {}
+        annotations = mapping(self._pod["metadata"], "annotations")
         by_addresses = annotations.get(ANNOTATION) == "true"
         return self._host.limiter.wrapper(self._group(), int(parse_quantity(str(limit))), address_space=by_addresses)
 

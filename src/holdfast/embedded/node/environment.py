@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.core.objects import Object
 from holdfast.embedded.node import downward
 from holdfast.embedded.node.sources import Sources, key_of
+from holdfast.embedded.read import items
 
 _REFERENCE = re.compile(r"\$\$|\$\(([^()$]*)\)")
 _NAME = re.compile(r"[A-Za-z_.-][A-Za-z0-9_.-]*")
@@ -22,9 +23,9 @@ async def environment(
 ) -> dict[str, str]:
     """Return all variables of a container; later ones win, as in Kubernetes. Raises NotReady for what is missing."""
     found = dict(base)
-    for each in container.get("envFrom") or []:
+    for each in items(container, "envFrom"):
         found |= await _imported(each, sources)
-    for each in container.get("env") or []:
+    for each in items(container, "env"):
         if each.get("valueFrom") is None:
             found[each["name"]] = expand(each.get("value") or "", found)
             continue

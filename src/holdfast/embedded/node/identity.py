@@ -10,6 +10,7 @@ from typing import Any
 
 from holdfast.core.objects import Object
 from holdfast.embedded.node.sandbox import Identity
+from holdfast.embedded.read import items, mapping
 
 NOBODY = 65534
 
@@ -35,15 +36,15 @@ def identity_of(pod: Object, container: Object, available: frozenset[str] = ALL_
 
     Raises IdentityError for `runAsNonRoot` with user 0 and for an unknown capability.
     """
-    outer: Mapping[str, Any] = pod["spec"].get("securityContext") or {}
-    inner: Mapping[str, Any] = container.get("securityContext") or {}
+    outer: Mapping[str, Any] = mapping(pod["spec"], "securityContext")
+    inner: Mapping[str, Any] = mapping(container, "securityContext")
     uid = int(_first(inner, outer, "runAsUser", NOBODY))
     gid = int(_first(inner, outer, "runAsGroup", 0 if uid == 0 else NOBODY))
     if uid == 0 and _first(inner, outer, "runAsNonRoot", False):
         raise IdentityError(
             f"container {container['name']!r} has runAsNonRoot and runAsUser: 0; give it another user or drop runAsNonRoot"
         )
-    groups = [int(group) for group in outer.get("supplementalGroups") or []]
+    groups = [int(group) for group in items(outer, "supplementalGroups")]
     if outer.get("fsGroup") is not None:
         groups.append(int(outer["fsGroup"]))
     return Identity(
@@ -57,9 +58,9 @@ def identity_of(pod: Object, container: Object, available: frozenset[str] = ALL_
 def _capabilities(name: str, context: Mapping[str, Any], uid: int) -> frozenset[str]:
     if context.get("privileged"):
         return ALL_CAPABILITIES
-    asked: Mapping[str, list[str]] = context.get("capabilities") or {}
-    added = {_plain(word) for word in asked.get("add") or []}
-    dropped = {_plain(word) for word in asked.get("drop") or []}
+    asked: Mapping[str, list[str]] = mapping(context, "capabilities")
+    added = {_plain(word) for word in items(asked, "add")}
+    dropped = {_plain(word) for word in items(asked, "drop")}
     unknown = (added | dropped) - ALL_CAPABILITIES - {"ALL"}
     if unknown:
         raise IdentityError(f"container {name!r}: unknown capability {', '.join(sorted(unknown))}")

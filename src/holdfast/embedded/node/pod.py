@@ -22,6 +22,7 @@ from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.sources import Sources
 from holdfast.embedded.node.state import Container, Waiting
 from holdfast.embedded.node.volumes import TOKEN_SECONDS, Places, Volume
+from holdfast.embedded.read import items, mapping
 from holdfast.kube.builtin import PODS
 from holdfast.kube.errors import ApiError, Conflict, NotFound
 
@@ -32,7 +33,7 @@ class PodRunner:
     """Runs one pod. Made and driven by the agent."""
 
     def __init__(self, host: Host, pod: Object) -> None:
-        self.pod = pod
+        self.pod: Object = pod
         self.uid = str(pod["metadata"]["uid"])
         self._host = host
         self._directory = host.disk / "pods" / self.uid
@@ -42,9 +43,9 @@ class PodRunner:
         self._ended = False
         self._dirty = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._written: Object = pod.get("status") or {}
+        self._written: Object = mapping(pod, "status")
         policy = pod["spec"].get("restartPolicy") or "Always"
-        self._init = [self._runner(each, _init_policy(each, policy)) for each in pod["spec"].get("initContainers") or []]
+        self._init = [self._runner(each, _init_policy(each, policy)) for each in items(pod["spec"], "initContainers")]
         self._main = [self._runner(each, policy) for each in pod["spec"]["containers"]]
         self.pod = pod | {"status": self._written | {"podIP": host.address, "hostIP": host.address}}
 
@@ -233,10 +234,10 @@ class PodRunner:
 
     def _unlimited(self) -> str:
         """Return why a memory limit of this pod is not kept; empty when it is, or when there is none."""
-        limits = [(each.get("resources") or {}).get("limits") or {} for each in self.pod["spec"]["containers"]]
+        limits = [mapping(each, "resources", "limits") for each in self.pod["spec"]["containers"]]
         if self._host.limiter.root is not None or not any("memory" in each for each in limits):
             return ""
-        if (self.pod["metadata"].get("annotations") or {}).get(ANNOTATION) == "true":
+        if mapping(self.pod, "metadata", "annotations").get(ANNOTATION) == "true":
             return "memory limits are kept as RLIMIT_AS, which counts addresses and not use"
         return f"this node can make no memory cgroup, so memory limits are not kept; annotate {ANNOTATION}=true for RLIMIT_AS"
 

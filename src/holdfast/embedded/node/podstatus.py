@@ -9,6 +9,7 @@ import msgspec
 from holdfast.core.objects import Object
 from holdfast.core.times import format_time
 from holdfast.embedded.node.state import Container, Terminated, Waiting
+from holdfast.embedded.read import items
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -43,7 +44,7 @@ def status(view: View, old: Mapping[str, Any]) -> Object:
         "podIP": view.address,
         "podIPs": [{"ip": view.address}],
         "qosClass": old.get("qosClass") or "BestEffort",
-        "conditions": _conditions(view, phase, old.get("conditions") or []),
+        "conditions": _conditions(view, phase, items(old, "conditions")),
         "containerStatuses": [each.status() for each in view.main],
     }
     if view.init:

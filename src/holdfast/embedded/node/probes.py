@@ -9,6 +9,7 @@ import aiohttp
 
 from holdfast.core.objects import Object
 from holdfast.embedded.node.process import CLEAN_ENVIRONMENT, Process
+from holdfast.embedded.read import items
 
 
 async def run_probes(
@@ -77,7 +78,7 @@ async def check(container: Object, process: Process, probe: Mapping[str, Any]) -
 
 async def _check(container: Object, process: Process, probe: Mapping[str, Any]) -> str:
     if (action := probe.get("exec")) is not None:
-        code = await execute(process, action.get("command") or [])
+        code = await execute(process, items(action, "command"))
         return "" if code == 0 else f"exit code {code}"
     if (action := probe.get("httpGet")) is not None:
         return await _get(action, port_of(container, action["port"]))
@@ -91,7 +92,7 @@ async def _check(container: Object, process: Process, probe: Mapping[str, Any]) 
 async def _get(action: Mapping[str, Any], port: int) -> str:
     scheme = str(action.get("scheme") or "HTTP").lower()
     url = f"{scheme}://{action.get('host') or '127.0.0.1'}:{port}/{str(action.get('path') or '/').lstrip('/')}"
-    headers = {each["name"]: each["value"] for each in action.get("httpHeaders") or []}
+    headers = {each["name"]: each["value"] for each in items(action, "httpHeaders")}
     async with (
         aiohttp.ClientSession() as session,
         session.get(url, headers=headers, ssl=False, allow_redirects=False) as answer,
@@ -120,7 +121,7 @@ async def execute(process: Process, command: list[str]) -> int:
 
 def port_of(container: Object, port: int | str) -> int:
     """Return a port by number or by its name among the container's ports."""
-    for each in container.get("ports") or []:
+    for each in items(container, "ports"):
         if each.get("name") == port:
             return int(each["containerPort"])
     return int(port)

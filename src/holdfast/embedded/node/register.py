@@ -5,13 +5,14 @@ import contextlib
 import logging
 import os
 import platform
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import holdfast
+from holdfast.core.conditions import find
 from holdfast.core.objects import Object
 from holdfast.core.times import format_time
 from holdfast.embedded.node.settings import Host
+from holdfast.embedded.read import items
 from holdfast.kube.builtin import LEASES, NAMESPACES, NODES
 from holdfast.kube.errors import AlreadyExists, ApiError, NotFound
 
@@ -36,7 +37,7 @@ async def register(host: Host, port: int, problem: str) -> None:
         body = {"metadata": {"labels": labels}}
         await host.client.merge_patch(NODES, host.name, None, body)
     present = await host.client.get(NODES, host.name)
-    status = node_status(host, port, problem, (present.get("status") or {}).get("conditions") or [], datetime.now(UTC))
+    status = node_status(host, port, problem, items(present, "status", "conditions"), datetime.now(UTC))
     await host.client.merge_patch(NODES, host.name, None, {"status": status}, subresource="status")
 
 
@@ -46,7 +47,7 @@ def node_status(host: Host, port: int, problem: str, old: list[Object], now: dat
         ready = {"type": "Ready", "status": "False", "reason": "SandboxUnavailable", "message": problem}
     else:
         ready = {"type": "Ready", "status": "True", "reason": "SandboxReady", "message": "pods run as bubblewrap sandboxes"}
-    before: Mapping[str, object] = next((each for each in old if each.get("type") == "Ready"), {})
+    before = find(old, "Ready") or Object()
     same = before.get("status") == ready["status"] and before.get("lastTransitionTime")
     times = {
         "lastHeartbeatTime": format_time(now),

@@ -83,7 +83,7 @@ def _host(
         limiter=find_limiter(key),
         disk=disk,
         memory=make_directory(memory, 0o700),
-        ca=config.ca_data or b"",
+        ca=config.ca_data.encode(),
         capacity=register.capacity(machine.memory_bytes()),
         address=ADDRESS,
         variables={

@@ -24,6 +24,7 @@ from holdfast.core.times import parse_time
 from holdfast.embedded.node import logs
 from holdfast.embedded.node.agent import Agent
 from holdfast.embedded.node.settings import Host
+from holdfast.embedded.read import items, mapping
 from holdfast.kube.errors import ApiError
 
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -79,7 +80,7 @@ class NodeServer:
     def _path(self, pod: Object, container: str, *, previous: bool) -> Path:
         """Return the log file that is asked for. Raises HTTP errors that say why there is none."""
         meta, spec = pod["metadata"], pod["spec"]
-        known = [each["name"] for each in [*(spec.get("initContainers") or []), *spec["containers"]]]
+        known = [each["name"] for each in [*items(spec, "initContainers"), *spec["containers"]]]
         if container not in known:
             raise web.HTTPNotFound(text=f'pod "{meta["name"]}" has no container "{container}" (it has {", ".join(known)})')
         directory = self._host.disk / "pods" / str(meta["uid"]) / "containers" / container
@@ -109,7 +110,7 @@ class NodeServer:
             answer = await self._host.client.post_raw(TOKEN_REVIEWS, review)
         except ApiError as problem:
             raise web.HTTPServiceUnavailable(text=f"the API server can't vouch for the token now: {problem}") from None
-        if not (answer.get("status") or {}).get("authenticated"):
+        if not mapping(answer, "status").get("authenticated"):
             raise web.HTTPUnauthorized(text="the API server does not know this token")
         self._vouched[key] = now + VOUCHED_SECONDS
 

@@ -12,6 +12,7 @@ import msgspec
 
 from holdfast.core.objects import Object
 from holdfast.embedded.node.failure import config_error
+from holdfast.embedded.read import items, mapping
 from holdfast.kube.builtin import CONFIGMAPS, PVCS, PVS, SECRETS, SERVICEACCOUNTS
 from holdfast.kube.client import Client
 from holdfast.kube.errors import NotFound
@@ -49,7 +50,7 @@ class Sources:
         if volume is None:
             raise config_error(f'persistentvolume "{volume_name}" of claim "{self._namespace}/{name}" not found')
         spec = volume["spec"]
-        path = (spec.get("hostPath") or spec.get("local") or {}).get("path")
+        path = (spec.get("hostPath") or mapping(spec, "local")).get("path")
         if not path:
             raise config_error(f'persistentvolume "{volume_name}" is neither hostPath nor local; this node has no other kind')
         return str(path)
@@ -102,9 +103,9 @@ class Item(msgspec.Struct, frozen=True):
     mode: int | None = None
 
 
-def items(source: Mapping[str, Any]) -> list[Item]:
+def chosen_keys(source: Mapping[str, Any]) -> list[Item]:
     """Return the `items` of a Secret or ConfigMap volume; an empty list stands for all keys."""
-    listed: Sequence[Mapping[str, Any]] = source.get("items") or []
+    listed: Sequence[Mapping[str, Any]] = items(source, "items")
     return [Item(each["key"], each["path"], each.get("mode")) for each in listed]
 
 
@@ -118,7 +119,7 @@ def key_of(kind: str, name: str, data: Values, key: str, *, optional: bool = Fal
 
 def _decode(found: Object) -> Values:
     if found.get("kind") == "Secret":
-        return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
-    plain = {key: value.encode() for key, value in (found.get("data") or {}).items()}
-    binary = {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
+        return {key: base64.b64decode(value) for key, value in mapping(found, "data").items()}
+    plain = {key: value.encode() for key, value in mapping(found, "data").items()}
+    binary = {key: base64.b64decode(value) for key, value in mapping(found, "binaryData").items()}
     return plain | binary

@@ -16,7 +16,8 @@ from holdfast.core.objects import Object
 from holdfast.embedded.node import downward
 from holdfast.embedded.node.failure import NotReady, config_error
 from holdfast.embedded.node.files import File, give_to_group, make_directory, remove_tree, write_files
-from holdfast.embedded.node.sources import Item, Sources, Values, items, key_of
+from holdfast.embedded.node.sources import Item, Sources, Values, chosen_keys, key_of
+from holdfast.embedded.read import items, mapping
 
 ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 ACCOUNT_VOLUME = "holdfast-service-account"
@@ -47,8 +48,8 @@ class Places(msgspec.Struct, frozen=True):
 async def prepare(pod: Object, places: Places, sources: Sources) -> dict[str, Volume]:
     """Make every volume of a pod. Raises NotReady, naming the volume, for what is missing; may be called again."""
     found: dict[str, Volume] = {}
-    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
-    for volume in pod["spec"].get("volumes") or []:
+    group = mapping(pod["spec"], "securityContext").get("fsGroup")
+    for volume in items(pod["spec"], "volumes"):
         name = volume["name"]
         kind = next((key for key in volume if key != "name"), "emptyDir")
         make = _KINDS.get(kind)
@@ -56,7 +57,7 @@ async def prepare(pod: Object, places: Places, sources: Sources) -> dict[str, Vo
             known = ", ".join(sorted(_KINDS))
             raise NotReady("UnsupportedVolume", f"volume {name!r} is a {kind}; this node has only {known}", fatal=True)
         try:
-            found[name] = await make(_Request(pod, name, volume.get(kind) or {}, places, sources, group))
+            found[name] = await make(_Request(pod, name, mapping(volume, kind), places, sources, group))
         except NotReady as problem:
             raise NotReady(problem.reason, f"volume {name!r}: {problem.message}", fatal=problem.fatal) from None
     if await _wants_account(pod, sources):
@@ -67,8 +68,8 @@ async def prepare(pod: Object, places: Places, sources: Sources) -> dict[str, Vo
 
 async def refresh(pod: Object, places: Places, sources: Sources) -> None:
     """Write the tokens of a running pod anew, before they expire."""
-    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
-    projected = [each for each in pod["spec"].get("volumes") or [] if each.get("projected")]
+    group = mapping(pod["spec"], "securityContext").get("fsGroup")
+    projected = [each for each in items(pod["spec"], "volumes") if each.get("projected")]
     for volume in projected:
         await _projected(_Request(pod, volume["name"], volume["projected"], places, sources, group))
     if await _wants_account(pod, sources):
@@ -102,8 +103,8 @@ async def _wants_account(pod: Object, sources: Sources) -> bool:
     asked = spec.get("automountServiceAccountToken")
     if asked is False:
         return False
-    containers = [*(spec.get("initContainers") or []), *spec["containers"]]
-    if all(any(mount["mountPath"] == ACCOUNT_PATH for mount in each.get("volumeMounts") or []) for each in containers):
+    containers = [*items(spec, "initContainers"), *spec["containers"]]
+    if all(any(mount["mountPath"] == ACCOUNT_PATH for mount in items(each, "volumeMounts")) for each in containers):
         return False
     return asked is True or await sources.automount(account_of(pod))
 
@@ -129,7 +130,7 @@ async def _claim(request: _Request) -> Volume:
         raise config_error(f'the directory of claim "{request.source["claimName"]}" is gone: {path}')
     read_only = bool(request.source.get("readOnly"))
     if request.group is not None and not read_only:
-        context = request.pod["spec"].get("securityContext") or {}
+        context = mapping(request.pod["spec"], "securityContext")
         lazy = context.get("fsGroupChangePolicy") == "OnRootMismatch"
         await asyncio.to_thread(give_to_group, path, request.group, only_on_mismatch=lazy)
     return Volume(str(path), read_only)
@@ -182,7 +183,7 @@ def _keyed(request: _Request, kind: str, name: str, data: Values | None) -> Volu
 async def _downward(request: _Request) -> Volume:
     path = request.memory()
     mode = request.source.get("defaultMode")
-    files = _downward_files(request, request.source.get("items") or [], 0o644 if mode is None else mode)
+    files = _downward_files(request, items(request.source, "items"), 0o644 if mode is None else mode)
     write_files(path, files, request.group)
     return Volume(str(path), read_only=True)
 
@@ -191,9 +192,9 @@ async def _projected(request: _Request) -> Volume:
     given = request.source.get("defaultMode")
     mode = 0o644 if given is None else given
     files: dict[str, File] = {}
-    for each in request.source.get("sources") or []:
+    for each in items(request.source, "sources"):
         kind = next(iter(each), "")
-        files |= await _projection(request, kind, each.get(kind) or {}, mode)
+        files |= await _projection(request, kind, mapping(each, kind), mode)
     path = request.memory()
     write_files(path, files, request.group)
     return Volume(str(path), read_only=True)
@@ -209,7 +210,7 @@ async def _projection(request: _Request, kind: str, source: Mapping[str, Any], m
             data = await request.sources.config_map(source["name"], optional=optional)
             return _chosen("configmap", source["name"], data, source, mode)
         case "downwardAPI":
-            return _downward_files(request, source.get("items") or [], mode)
+            return _downward_files(request, items(source, "items"), mode)
         case "serviceAccountToken":
             seconds = int(source.get("expirationSeconds") or 3600)
             audience = source.get("audience") or ""
@@ -225,7 +226,7 @@ async def _projection(request: _Request, kind: str, source: Mapping[str, Any], m
 def _chosen(kind: str, name: str, data: Values | None, source: Mapping[str, Any], mode: int) -> dict[str, File]:
     if data is None:
         return {}
-    wanted = items(source) or [Item(key, key) for key in data]
+    wanted = chosen_keys(source) or [Item(key, key) for key in data]
     files: dict[str, File] = {}
     for item in wanted:
         value = key_of(kind, name, data, item.key, optional=bool(source.get("optional")))
