@@ -23,7 +23,7 @@ from holdfast.dialects.kubestash.decode import (
     target,
 )
 from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_CONFIGURATION, BACKUP_STORAGE, REPOSITORY, RESTORE_SESSION
-from holdfast.dialects.kubestash.read import flag, mapping, name_of, namespace_of, phase_of, text
+from holdfast.dialects.kubestash.read import deleting, mapping, name_of, namespace_of, phase_of, text
 
 NOT_SATISFIED: Final = "PreRequisitesNotSatisfied"
 ANOTHER_RUNS: Final = "AnotherBackupSessionRunning"
@@ -107,6 +107,8 @@ def gate(obj: Object, view: View) -> Refusal | None:
         return _missing(f"BackupConfiguration {place} is not Ready but {phase_of(found.invoker) or 'new'}: see its status")
     if found.configuration.paused:
         return _missing(f"BackupConfiguration {place} is paused")
+    if not executor.names(found.target, found.workload, view):
+        return _missing(f"{found.target.ref} has no pods, so there is nothing to back up")
     for other in history.sessions(place.name, place.namespace, view):
         if name_of(other) != name_of(obj) and _blocks(other, obj):
             return Refusal(ANOTHER_RUNS, f"BackupSession {place.namespace}/{name_of(other)} is still running")
@@ -140,7 +142,7 @@ def _destinations(obj: Object, wanted: Configuration, session: Session, view: Vi
     for use, snapshot in zip(session.repositories, snapshots, strict=True):
         backend = backends.get(use.backend)
         repository = view.get(REPOSITORY, namespace, use.name)
-        if repository is None or flag(repository, "metadata", "deletionTimestamp"):
+        if repository is None or deleting(repository):
             return _missing(f"Repository {namespace}/{use.name} not found")
         storage = (
             view.get(BACKUP_STORAGE, backend.storage.namespace, backend.storage.name) if backend and backend.storage else None

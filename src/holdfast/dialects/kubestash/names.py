@@ -100,6 +100,11 @@ def storage_label(namespace: str, name: str) -> str:
     return bounded_name(f"{namespace}.{name}")
 
 
+def label_value(name: str) -> str:
+    """Return a name as the value of a label: 63 characters at most."""
+    return bounded_name(name)
+
+
 def component_path(session: str, component: str) -> str:
     """Return the path of a component's restic repository below the Repository's own path."""
     return f"repository/v1/{session}/{component}"

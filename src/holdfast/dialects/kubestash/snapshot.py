@@ -22,7 +22,7 @@ from holdfast.core.times import format_duration, format_time, optional_time, par
 from holdfast.dialects.kubestash import names, sizes
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT
-from holdfast.dialects.kubestash.read import at, conditions_of, deleting, mapping, namespace_of, phase_of, text
+from holdfast.dialects.kubestash.read import at, conditions_of, deleting, items, mapping, namespace_of, phase_of, text
 
 TERMINAL: Final = ("Succeeded", "Failed")
 INCOMPLETE: Final = ("BackupIncomplete", "BackupExecutorTerminatedBeforeCompletion")
@@ -49,7 +49,7 @@ class SnapshotHandler:
         if deleting(obj) or phase_of(obj) in TERMINAL:
             return Desired(release=deleting(obj))
         deadline = optional_time(text(_session(obj, view) or {}, "status", "backupDeadline"))
-        return Desired(wake_at=deadline)
+        return Desired(wake_at=deadline if deadline and deadline > now else None)
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status: what is known of each component, and the sum of it. A terminal one is final."""
@@ -79,9 +79,7 @@ def components_of(snapshot: Object) -> tuple[str, ...]:
 
 def restic_ids(component: Object) -> tuple[str, ...]:
     """Return the restic snapshots of a component."""
-    found = at(component, "resticStats")
-    entries: list[Object] = found if isinstance(found, list) else []
-    return tuple(text(entry, "id") for entry in entries if text(entry, "id"))
+    return tuple(text(entry, "id") for entry in items(component, "resticStats") if text(entry, "id"))
 
 
 def _frozen(obj: Object) -> Object:
@@ -200,9 +198,8 @@ def _stat(result: RepositoryResult, index: int, paths: Sequence[str]) -> Object:
 
 
 def _started(component: Object) -> str:
-    found = at(component, "resticStats")
-    entries: list[Object] = found if isinstance(found, list) else []
-    return next((text(entry, "summary", "startTime") for entry in entries if text(entry, "summary", "startTime")), "")
+    times = (text(entry, "summary", "startTime") for entry in items(component, "resticStats"))
+    return next((time for time in times if time), "")
 
 
 def _status(obj: Object, parts: Sequence[Part], now: datetime) -> Object:

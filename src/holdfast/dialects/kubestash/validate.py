@@ -13,7 +13,7 @@ from holdfast.core.objects import Object
 from holdfast.core.plan import Problem, Problems
 from holdfast.core.ports import Refs
 from holdfast.core.times import parse_duration
-from holdfast.dialects.kubestash import addons, runtime, usage
+from holdfast.dialects.kubestash import addons, executor, runtime, usage
 from holdfast.dialects.kubestash.decode import Configuration, Place, Session, configuration, place
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
 from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_STORAGE, NAMESPACE, REPOSITORY, RETENTION_POLICY, TARGETS
@@ -37,6 +37,7 @@ def backup_configuration(obj: Object, refs: Refs) -> Problems | None:
         lambda: _other_repositories(wanted, refs),
         lambda: _usage(wanted, refs),
         lambda: _addons(wanted, refs),
+        lambda: _volumes(wanted, refs),
         lambda: _secrets(wanted, refs),
     )
     for rule in rules:
@@ -255,6 +256,19 @@ def _addons(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
         addon = refs.get(ADDON, "", session.addon.name)
         if addon is not None:
             yield from addons.declared_problems(session.addon, addon, addons.BACKUP, f"{field}.addon")
+
+
+def _volumes(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
+    """Each mount must name a volume of the target, once the target is there."""
+    there = wanted.target and refs.get(wanted.target.kind, wanted.target.namespace, wanted.target.name)
+    if wanted.target is None or there is None:
+        return
+    for session, field in _each(wanted):
+        for index, task in enumerate(session.addon.tasks):
+            for name in executor.names(wanted.target, there, refs)[:1]:
+                part = executor.component(name, wanted.target, there, task, refs, read_only=True)
+                if isinstance(part, Problem):
+                    yield Problem(f"{field}.addon.tasks[{index}].{part.field}", part.message)
 
 
 def _secrets(wanted: Configuration, refs: Refs) -> Iterable[Problem]:

@@ -1,0 +1,281 @@
+"""BackupSession: one run of one session, from the gate to the last cleanup.
+
+Where a session is follows from what exists: its Snapshots, their Jobs, the Jobs of retention. `_where` reads that off, and
+both `compile` (what next?) and `project` (what to tell?) follow it, so they can't disagree. A terminal phase is final;
+after it only the repetition of a failed session may be noted.
+"""
+
+import enum
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from holdfast.core.conditions import Condition, condition, find, is_true, upsert_all
+from holdfast.core.objects import Object, Ref
+from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
+from holdfast.core.ports import Outcome, Refs, View
+from holdfast.core.times import format_duration, format_time, optional_time
+from holdfast.dialects.kubestash import backup_context, backup_plan, cleanup, decode, history, names, retry, validate
+from holdfast.dialects.kubestash.backup_context import Context, Refusal
+from holdfast.dialects.kubestash.cleanup import Cleanup
+from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, SNAPSHOT
+from holdfast.dialects.kubestash.read import conditions_of, deleting, mapping, name_of, namespace_of, number, phase_of, text
+from holdfast.dialects.kubestash.snapshot import TERMINAL, components_of
+
+SKIPPED: Final = "BackupSkipped"
+SNAPSHOTS: Final = "SnapshotsEnsured"
+EXECUTOR: Final = "BackupExecutorEnsured"
+CLEANER: Final = "RetentionPolicyExecutorEnsured"
+INCOMPLETE: Final = "SnapshotCleanupIncomplete"
+PENDING_LONG: Final = "PodHasBeenInPendingStateForLongerThanExpected"
+
+
+class Stage(enum.Enum):
+    """How far a session is."""
+
+    SKIP = enum.auto()
+    FAIL = enum.auto()
+    PREPARE = enum.auto()
+    BACKUP = enum.auto()
+    CLEAN = enum.auto()
+    DONE = enum.auto()
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """The stage of a session, with what was found on the way there."""
+
+    stage: Stage
+    refusal: Refusal | None = None
+    context: Context | None = None
+    snapshots: tuple[Object, ...] = ()
+    states: tuple[StepState, ...] = ()
+    cleanups: tuple[Cleanup, ...] = ()
+
+
+class BackupSessionHandler:
+    """Handles BackupSessions."""
+
+    kind = BACKUP_SESSION
+    finalizer = ""
+
+    def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
+        """Judge the spec, which can't change."""
+        found: list[Problem] = []
+        invoker = mapping(obj, "spec", "invoker")
+        if old is not None and mapping(old, "spec") != mapping(obj, "spec"):
+            found.append(Problem("spec", "can't change: create another BackupSession"))
+        if not decode.is_backup_configuration(invoker):
+            given = text(invoker, "kind") or "an empty kind"
+            found.append(Problem("spec.invoker.kind", f"{given} is not supported yet: use BackupConfiguration"))
+        if not text(invoker, "name"):
+            found.append(Problem("spec.invoker.name", "needed: the name of a BackupConfiguration"))
+        if not text(obj, "spec", "session"):
+            found.append(Problem("spec.session", "needed: the name of a session of the BackupConfiguration"))
+        if (number(obj, "spec", "retryLeft") or 0) < 0:
+            found.append(Problem("spec.retryLeft", "is negative: use 0 or more"))
+        found += validate.durations(mapping(obj, "spec"), ("backupTimeout",), "spec")
+        return Problems(tuple(found)) if found else None
+
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Say what the session needs next: Snapshots, the backup's Jobs, retention's Jobs, or its repetition."""
+        if deleting(obj):
+            return Desired(release=True)
+        if phase_of(obj) in history.FINISHED:
+            return retry.desired(obj, view, now)
+        if (problems := self.validate(obj, None, view)) is not None:
+            return problems
+        where = _where(obj, view, now)
+        if where.stage is Stage.FAIL:
+            return Desired(doomed=_running_jobs(obj, where.snapshots, view))
+        if where.context is None or where.stage is Stage.SKIP:
+            return Desired()
+        if where.stage is Stage.PREPARE:
+            return Desired(children=backup_plan.snapshots(where.context, view))
+        return _running(obj, where, view, now)
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return the status."""
+        if phase_of(obj) in history.FINISHED:
+            return retry.noted(obj, view)
+        where = _where(obj, view, now)
+        if outcome.problems is not None:
+            refusal = Refusal(backup_context.NOT_SATISFIED, str(outcome.problems))
+            return _failed(obj, where, refusal, now) if phase_of(obj) else _skipped(obj, refusal, now)
+        if where.stage is Stage.SKIP and where.refusal is not None:
+            return _skipped(obj, where.refusal, now)
+        if where.stage is Stage.FAIL and where.refusal is not None:
+            return _failed(obj, where, where.refusal, now)
+        return _progressed(obj, where, now)
+
+
+def _where(obj: Object, view: View, now: datetime) -> Where:
+    if not phase_of(obj) and (refusal := backup_context.gate(obj, view)) is not None:
+        return Where(stage=Stage.SKIP, refusal=refusal)
+    context = backup_context.gather(obj, view)
+    if isinstance(context, Refusal):
+        return Where(stage=Stage.FAIL, refusal=context, snapshots=_known_snapshots(obj, view))
+    namespace, name = namespace_of(obj), name_of(obj)
+    found = [view.get(SNAPSHOT, namespace, destination.snapshot) for destination in context.destinations]
+    snapshots = tuple(snapshot for snapshot in found if snapshot is not None)
+    foreign = next((snapshot for snapshot in snapshots if text(snapshot, "spec", "backupSession") != name), None)
+    if foreign is not None:
+        owner = text(foreign, "spec", "backupSession")
+        message = f"Snapshot {namespace}/{name_of(foreign)} belongs to BackupSession {owner}"
+        return Where(stage=Stage.FAIL, refusal=Refusal("FailedToEnsureSnapshots", message))
+    if len(snapshots) < len(found):
+        if not is_true(conditions_of(obj), SNAPSHOTS):
+            return Where(stage=Stage.PREPARE, context=context, snapshots=snapshots)
+        message = "a Snapshot of this session was deleted before it had finished"
+        return Where(
+            stage=Stage.FAIL, refusal=Refusal("FailedToEnsureSnapshots", message), context=context, snapshots=snapshots
+        )
+    states = _states(obj, context, snapshots, view)
+    if any(phase_of(snapshot) not in TERMINAL for snapshot in snapshots) or _live(states):
+        return Where(stage=Stage.BACKUP, context=context, snapshots=snapshots, states=states)
+    cleanups = cleanup.cleanups(context, view, now)
+    stage = Stage.CLEAN if any(item.phase == cleanup.PENDING for item in cleanups) else Stage.DONE
+    return Where(stage=stage, context=context, snapshots=snapshots, states=states, cleanups=cleanups)
+
+
+def _states(obj: Object, context: Context, snapshots: Sequence[Object], view: View) -> tuple[StepState, ...]:
+    jobs = (names.component_job(name_of(obj), component) for component in components_of(snapshots[0]))
+    return tuple(view.step(context.target.namespace, job) for job in jobs)
+
+
+def _live(states: Sequence[StepState]) -> bool:
+    return any(state.exists and not state.phase.terminal for state in states)
+
+
+def _known_snapshots(obj: Object, view: View) -> tuple[Object, ...]:
+    listed = (text(entry, "name") for entry in mapping(obj, "status").get("snapshots") or ())
+    found = (view.get(SNAPSHOT, namespace_of(obj), name) for name in listed)
+    return tuple(snapshot for snapshot in found if snapshot is not None)
+
+
+def _deadline(obj: Object, context: Context) -> datetime | None:
+    timeout = decode.duration(mapping(obj, "spec"), "backupTimeout") or context.session.timeout
+    started = optional_time(text(obj, "metadata", "creationTimestamp"))
+    return started + timeout if timeout and started else None
+
+
+def _running(obj: Object, where: Where, view: View, now: datetime) -> Desired | Problems:
+    """Keep the backup's plan until the end, so that its Jobs are looked after, and add retention's when it is time."""
+    assert where.context is not None
+    deadline = _deadline(obj, where.context)
+    backup = backup_plan.plan(where.context, where.snapshots, deadline, view)
+    if isinstance(backup, Problem):
+        return Problems((backup,))
+    steps = tuple(item.step for item in where.cleanups if item.step is not None)
+    runs = (backup.plan, Plan(name="retention", kind=RunKind.RETENTION, steps=steps)) if steps else (backup.plan,)
+    return Desired(
+        runs=runs,
+        secret_copies=(*backup.copies, *(copy for item in where.cleanups for copy in item.copies)),
+        doomed=tuple(doomed for item in where.cleanups for doomed in item.doomed),
+        wake_at=deadline if deadline and deadline > now else None,
+    )
+
+
+def _running_jobs(obj: Object, snapshots: Sequence[Object], view: View) -> tuple[Doomed, ...]:
+    """Return the Jobs that still run for a session that has failed."""
+    found: list[Doomed] = []
+    for snapshot in snapshots[:1]:
+        namespace = text(snapshot, "spec", "appRef", "namespace", default=namespace_of(obj))
+        for component in components_of(snapshot):
+            job = names.component_job(name_of(obj), component)
+            state = view.step(namespace, job)
+            if state.exists and state.phase is Phase.RUNNING:
+                found.append(Doomed(Ref(JOB, namespace, job), "its BackupSession has failed"))
+    return tuple(found)
+
+
+def _skipped(obj: Object, refusal: Refusal, now: datetime) -> Object:
+    judged = condition(SKIPPED, True, refusal.reason, refusal.message)
+    return {
+        **mapping(obj, "status"),
+        "phase": "Skipped",
+        "conditions": upsert_all(conditions_of(obj), (judged,), now, restamp=True),
+    }
+
+
+def _failed(obj: Object, where: Where, refusal: Refusal, now: datetime) -> Object:
+    type_ = SNAPSHOTS if refusal.reason == "FailedToEnsureSnapshots" else EXECUTOR
+    reason = refusal.reason if type_ == SNAPSHOTS else "FailedToEnsureBackupExecutor"
+    judged = condition(type_, False, reason, refusal.message)
+    status: Object = {
+        **mapping(obj, "status"),
+        "phase": "Failed",
+        "duration": _duration(obj, now),
+        "conditions": upsert_all(conditions_of(obj), (judged,), now, restamp=True),
+    }
+    if where.snapshots:
+        status["snapshots"] = [_listed(snapshot, "Failed") for snapshot in where.snapshots]
+    return {**status, **retry.planned(obj, where.context.session if where.context else None, now)}
+
+
+def _progressed(obj: Object, where: Where, now: datetime) -> Object:
+    assert where.context is not None
+    context = where.context
+    conditions = upsert_all(conditions_of(obj), _conditions(where), now, restamp=True)
+    status: Object = {"phase": _phase(where), "totalSnapshots": len(context.destinations), "conditions": conditions}
+    if where.snapshots:
+        status["snapshots"] = [_listed(snapshot) for snapshot in where.snapshots]
+    deadline = _deadline(obj, context)
+    if deadline is not None:
+        status |= {"sessionDeadline": format_time(deadline), "backupDeadline": format_time(deadline)}
+    if where.cleanups:
+        status["retentionPolicy"] = [item.status for item in where.cleanups]
+    if where.stage is Stage.DONE:
+        status["duration"] = _duration(obj, now)
+    if status["phase"] == "Failed":
+        status |= retry.planned(obj, context.session, now)
+    return status
+
+
+def _phase(where: Where) -> str:
+    if where.stage is Stage.PREPARE or not where.snapshots:
+        return "Pending"
+    if where.stage is not Stage.DONE:
+        return "Running"
+    failed = any(phase_of(snapshot) == "Failed" for snapshot in where.snapshots)
+    return "Failed" if failed or any(item.phase == cleanup.FAILED for item in where.cleanups) else "Succeeded"
+
+
+def _conditions(where: Where) -> list[Condition]:
+    found: list[Condition] = []
+    if where.stage is not Stage.PREPARE:
+        found.append(condition(SNAPSHOTS, True, "SuccessfullyEnsuredSnapshots", "Snapshots have been ensured successfully."))
+    if where.states and all(state.exists for state in where.states):
+        said = "Backup executor has been ensured successfully."
+        found.append(condition(EXECUTOR, True, "SuccessfullyEnsuredBackupExecutor", said))
+    stuck = next((state for state in where.states if state.reason == "Unschedulable" and not state.phase.terminal), None)
+    if stuck is not None:
+        found.append(condition(PENDING_LONG, None, "PodUnschedulable", stuck.message))
+    elif where.context is not None and find(conditions_of(where.context.obj), PENDING_LONG) is not None:
+        found.append(condition(PENDING_LONG, False, "PodScheduled", "No pod of this session waits to be scheduled."))
+    steps = [item for item in where.cleanups if item.step is not None]
+    if steps and all(item.step is not None and item.step.mover is None for item in steps):
+        said = "Retention policy executor has been ensured successfully."
+        found.append(condition(CLEANER, True, "SuccessfullyEnsuredRetentionPolicyExecutor", said))
+    lost = [item for item in where.cleanups if item.lost]
+    if lost:
+        said = "; ".join(f"{item.repository}: {item.error}" for item in lost)
+        found.append(condition(INCOMPLETE, True, "SnapshotCleanupTerminatedBeforeCompletion", said))
+    return found
+
+
+def _listed(snapshot: Object, otherwise: str = "") -> Object:
+    """Return the entry of a Snapshot; `otherwise` is its phase unless it is terminal."""
+    phase = phase_of(snapshot) or "Pending"
+    return {
+        "name": name_of(snapshot),
+        "phase": otherwise if otherwise and phase not in TERMINAL else phase,
+        "appRef": mapping(snapshot, "spec", "appRef"),
+        "repository": text(snapshot, "spec", "repository"),
+    }
+
+
+def _duration(obj: Object, now: datetime) -> str:
+    started = optional_time(text(obj, "metadata", "creationTimestamp"))
+    return format_duration((now - started) if started else now - now)

@@ -1,0 +1,207 @@
+"""Retention after a backup: for each repository of a session, which Snapshots go, and the Job that forgets their data.
+
+`core.retention` decides over the Snapshots of the same repository and session; a Snapshot that is paused, or that an
+active RestoreSession reads, is held. The Job carries the list of what it was told to forget, and only those Snapshots are
+deleted once it has reported: what a later pass would drop in addition is the next session's matter.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from holdfast.core.calls import Forget, Forgotten, Retention
+from holdfast.core.objects import Object, Ref
+from holdfast.core.plan import Doomed, Phase, Problem, SecretCopy, Step, StepState
+from holdfast.core.ports import View
+from holdfast.core.retention import Health, RecoveryPoint, retain
+from holdfast.core.times import parse_time
+from holdfast.dialects.kubestash import names, pods, storage
+from holdfast.dialects.kubestash.backup_context import Context, Destination
+from holdfast.dialects.kubestash.decode import comma_list
+from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, RESTORE_SESSION, RETENTION_POLICY, SNAPSHOT
+from holdfast.dialects.kubestash.read import flag, items, mapping, name_of, namespace_of, phase_of, text
+from holdfast.dialects.kubestash.repository import snapshot_time
+from holdfast.dialects.kubestash.retention_policy import keep_of
+from holdfast.dialects.kubestash.snapshot import restic_ids
+
+APPLIED, FAILED, PENDING = "Applied", "FailedToApply", "Pending"
+_LIMIT: Final = timedelta(hours=6)
+_READING: Final = ("", "Pending", "Running")
+
+
+class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
+    """Retention in one repository: its phase, and what has to happen next, if anything.
+
+    `lost`: its Job was cut short before it had reported. (One that somebody deletes is made again: forgetting twice is safe.)
+    """
+
+    repository: str
+    wire: Object
+    phase: str
+    error: str = ""
+    step: Step | None = None
+    copies: tuple[SecretCopy, ...] = ()
+    doomed: tuple[Doomed, ...] = ()
+    lost: bool = False
+
+    @property
+    def status(self) -> Object:
+        """The entry of `status.retentionPolicy`."""
+        entry: Object = {"ref": self.wire, "repository": self.repository, "phase": self.phase}
+        return {**entry, "error": self.error} if self.error else entry
+
+
+def cleanups(context: Context, view: View, now: datetime) -> tuple[Cleanup, ...]:
+    """Return the state of retention in every repository."""
+    return tuple(_cleanup(context, destination, view, now) for destination in context.destinations)
+
+
+def _cleanup(context: Context, destination: Destination, view: View, now: datetime) -> Cleanup:
+    repository = destination.use.name
+    wire = destination.policy.wire() if destination.policy else {}
+    for entry in items(context.obj, "status", "retentionPolicy"):
+        if text(entry, "repository") == repository and text(entry, "phase") in (APPLIED, FAILED):
+            return Cleanup(repository=repository, wire=wire, phase=text(entry, "phase"), error=text(entry, "error"))
+    name, namespace = names.retention_job(name_of(context.obj), repository), context.configuration.place.namespace
+    job = view.get(JOB, namespace, name)
+    if job is not None:
+        return _observed(job, view.step(namespace, name), repository, wire, context, view)
+    return _wanted(context, destination, wire, name, view, now)
+
+
+def _observed(job: Object, state: StepState, repository: str, wire: Object, context: Context, view: View) -> Cleanup:
+    if not state.phase.terminal:
+        step = Step(name=f"retention-{repository}", child=job)
+        return Cleanup(repository=repository, wire=wire, phase=PENDING, step=step)
+    if state.phase is not Phase.SUCCEEDED:
+        said = state.message or state.reason or "the Job failed"
+        return Cleanup(repository=repository, wire=wire, phase=FAILED, error=said, lost=state.report is None)
+    asked = comma_list(text(job, "metadata", "annotations", names.FORGETS))
+    doomed = _doomed(asked, context.configuration.place.namespace, "forgotten in its repository by retention", view)
+    return Cleanup(repository=repository, wire=wire, phase=PENDING if doomed else APPLIED, doomed=doomed)
+
+
+def _wanted(context: Context, destination: Destination, wire: Object, job: str, view: View, now: datetime) -> Cleanup:
+    repository, place = destination.use.name, destination.policy
+    policy = view.get(RETENTION_POLICY, place.namespace, place.name) if place else None
+    if policy is None:
+        return Cleanup(repository=repository, wire=wire, phase=FAILED, error=f"RetentionPolicy {place or ''} not found")
+    keep = keep_of(policy)
+    if isinstance(keep, Problem):
+        return Cleanup(repository=repository, wire=wire, phase=FAILED, error=f"RetentionPolicy {place}: {keep}")
+    found = _snapshots(context, repository, view)
+    verdicts = retain([_point(item, _holds(item, view)) for item in found.values()], keep, now)
+    dropped = [(found[verdict.point.id], "; ".join(verdict.reasons)) for verdict in verdicts.dropped]
+    if any(_has_data(item) for item, _ in dropped):
+        return _job(context, destination, wire, job, [item for item, _ in dropped])
+    namespace = context.configuration.place.namespace
+    doomed = tuple(Doomed(Ref(SNAPSHOT, namespace, name_of(item)), f"retention: {why}") for item, why in dropped)
+    return Cleanup(repository=repository, wire=wire, phase=PENDING if doomed else APPLIED, doomed=doomed)
+
+
+def _job(context: Context, destination: Destination, wire: Object, name: str, dropped: Sequence[Object]) -> Cleanup:
+    repository, namespace = destination.use.name, context.configuration.place.namespace
+    opened = storage.open_store(destination.storage, namespace, f"storage-{repository}", context.obj)
+    if isinstance(opened, Problem) or destination.use.secret is None:
+        said = str(opened) if isinstance(opened, Problem) else f"repository {repository} has no encryptionSecret"
+        return Cleanup(repository=repository, wire=wire, phase=FAILED, error=said)
+    encryption = storage.open_encryption(destination.use.secret, namespace, repository, context.obj)
+    obj = context.obj
+    labels = names.labels(
+        "retention-policy",
+        kind=BACKUP_SESSION.kind,
+        namespace=namespace_of(obj),
+        name=name_of(obj),
+        session=context.session.name,
+    )
+    job = pods.job(
+        name,
+        namespace,
+        labels,
+        container="retention",
+        volumes=opened.volumes,
+        mounts=opened.mounts,
+        as_root=opened.as_root,
+        annotations={names.FORGETS: ",".join(name_of(item) for item in dropped)},
+    )
+    call = Retention(_forgets(destination, opened, encryption, dropped)).call((*opened.secrets, *encryption.secrets))
+    step = Step(name=f"retention-{repository}", child=job, mover=call, deadline=_LIMIT)
+    copies = (*opened.copies, *encryption.copies)
+    return Cleanup(repository=repository, wire=wire, phase=PENDING, step=step, copies=copies)
+
+
+def _forgets(
+    destination: Destination, opened: storage.Store, encryption: storage.Encryption, dropped: Sequence[Object]
+) -> tuple[Forget, ...]:
+    """Group what goes by the restic repository that holds it."""
+    by_path: dict[tuple[str, str], list[Forgotten]] = {}
+    for item in dropped:
+        for component, status in mapping(item, "status", "components").items():
+            ids = restic_ids(status)
+            if ids:
+                by_path.setdefault((text(status, "path"), component), []).append(Forgotten(name_of(item), ids))
+    return tuple(
+        Forget(
+            storage.repository_target(
+                opened,
+                encryption,
+                name=destination.use.name,
+                path=f"{destination.use.directory}/{path}",
+                component=component,
+            ),
+            tuple(forgotten),
+        )
+        for (path, component), forgotten in sorted(by_path.items())
+    )
+
+
+def _snapshots(context: Context, repository: str, view: View) -> dict[str, Object]:
+    namespace = context.configuration.place.namespace
+    label = (names.REPO_NAME, names.label_value(repository))
+    return {
+        name_of(item): item
+        for item in view.list(SNAPSHOT, namespace, label=label)
+        if namespace_of(item) == namespace
+        and text(item, "spec", "repository") == repository
+        and text(item, "spec", "session") == context.session.name
+    }
+
+
+def _point(snapshot: Object, hold: str) -> RecoveryPoint:
+    phase = phase_of(snapshot)
+    return RecoveryPoint(
+        id=name_of(snapshot),
+        time=parse_time(snapshot_time(snapshot)),
+        health={"Succeeded": Health.GOOD, "Failed": Health.BAD}.get(phase, Health.ACTIVE),
+        hold=hold,
+        verified=text(snapshot, "status", "verificationStatus") == "Verified",
+    )
+
+
+def _holds(snapshot: Object, view: View) -> str:
+    """Return why a Snapshot must not go now; empty for no reason."""
+    if flag(snapshot, "spec", "paused"):
+        return "paused"
+    for restore in view.list(RESTORE_SESSION):
+        if phase_of(restore) in _READING and _reads(restore, snapshot):
+            return f"RestoreSession {namespace_of(restore)}/{name_of(restore)} reads it"
+    return ""
+
+
+def _reads(restore: Object, snapshot: Object) -> bool:
+    source = mapping(restore, "spec", "dataSource")
+    if text(source, "namespace", default=namespace_of(restore)) != namespace_of(snapshot):
+        return False
+    pinned = {text(entry, "name") for entry in items(restore, "status", "dependencies") if text(entry, "kind") == "Snapshot"}
+    return name_of(snapshot) in pinned or text(source, "snapshot") == name_of(snapshot)
+
+
+def _has_data(snapshot: Object) -> bool:
+    return any(restic_ids(status) for status in mapping(snapshot, "status", "components").values())
+
+
+def _doomed(snapshots: Sequence[str], namespace: str, why: str, view: View) -> tuple[Doomed, ...]:
+    there = (name for name in snapshots if view.get(SNAPSHOT, namespace, name) is not None)
+    return tuple(Doomed(Ref(SNAPSHOT, namespace, name), why) for name in there)

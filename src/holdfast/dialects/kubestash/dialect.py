@@ -1,0 +1,47 @@
+"""The KubeStash dialect: its handlers, and every kind that they look at."""
+
+from collections.abc import Sequence
+
+from holdfast.core.objects import Kind
+from holdfast.core.ports import Handler
+from holdfast.dialects.kubestash import kinds
+from holdfast.dialects.kubestash.backup_configuration import BackupConfigurationHandler
+from holdfast.dialects.kubestash.backup_session import BackupSessionHandler
+from holdfast.dialects.kubestash.backup_storage import BackupStorageHandler
+from holdfast.dialects.kubestash.repository import RepositoryHandler
+from holdfast.dialects.kubestash.restore_session import RestoreSessionHandler
+from holdfast.dialects.kubestash.retention_policy import RetentionPolicyHandler
+from holdfast.dialects.kubestash.snapshot import SnapshotHandler
+
+
+class KubeStash:
+    """Implements `core.ports.Dialect`."""
+
+    name = "kubestash"
+
+    @property
+    def handlers(self) -> Sequence[Handler]:
+        """One handler for each reconciled kind."""
+        return (
+            BackupStorageHandler(),
+            RetentionPolicyHandler(),
+            BackupConfigurationHandler(),
+            RepositoryHandler(),
+            BackupSessionHandler(),
+            SnapshotHandler(),
+            RestoreSessionHandler(),
+        )
+
+    @property
+    def watched(self) -> Sequence[Kind]:
+        """Every kind that a handler looks up or owns, beside the handled ones."""
+        return (
+            kinds.ADDON,
+            kinds.JOB,
+            kinds.CRON_JOB,
+            kinds.SERVICE_ACCOUNT,
+            kinds.ROLE_BINDING,
+            kinds.NAMESPACE,
+            kinds.POD,
+            *kinds.TARGETS,
+        )
