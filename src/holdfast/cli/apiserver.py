@@ -1,0 +1,73 @@
+"""`holdfast apiserver`: the embedded API server alone, with the dialects' own judgement as admission."""
+
+import argparse
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from holdfast.cli.children import signal_ready
+from holdfast.cli.datadir import DEFAULT
+from holdfast.cli.dialects import handlers
+from holdfast.cli.service import add_service, serve
+from holdfast.core.objects import Kind, Object
+from holdfast.core.ports import Handler
+from holdfast.embedded.apiserver.admission import AdmissionCheck, Reader
+from holdfast.embedded.apiserver.server import ApiServer
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_service(parser)
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT, help="where everything is kept (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="0 chooses one, once, and keeps it (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    return serve(_serve(arguments))
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    server = ApiServer(arguments.data_dir.expanduser(), port=arguments.port, admission=admission(handlers()))
+    await server.start()
+    try:
+        signal_ready(arguments.ready_fd)
+        await asyncio.Event().wait()
+    finally:
+        await server.stop()
+
+
+def admission(found: Sequence[Handler]) -> Mapping[tuple[str, str], AdmissionCheck]:
+    """Return each handler's `validate` as the check of its kind, so that a user reads the problem in kubectl's answer."""
+    return {(handler.kind.group, handler.kind.kind): _check(handler) for handler in found}
+
+
+def _check(handler: Handler) -> AdmissionCheck:
+    def check(new: Object, old: Object | None, reader: Reader) -> list[str]:
+        problems = handler.validate(new, old, StoredRefs(reader))
+        return [str(item) for item in problems.items] if problems else []
+
+    return check
+
+
+class StoredRefs:
+    """The core's Refs over what the server has stored."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Return one object."""
+        return self._reader.get(kind.group, kind.kind, namespace, name)
+
+    def list(
+        self, kind: Kind, namespace: str | None = None, *, label: tuple[str, str] | None = None, owner: str = ""
+    ) -> Sequence[Object]:
+        """Return objects by namespace, and by label or owner."""
+        found = self._reader.list(kind.group, kind.kind, namespace)
+        if label is not None:
+            key, value = label
+            return [obj for obj in found if (obj["metadata"].get("labels") or {}).get(key) == value]
+        if owner:
+            return [obj for obj in found if any(ref["uid"] == owner for ref in obj["metadata"].get("ownerReferences") or [])]
+        return found

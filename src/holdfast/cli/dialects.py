@@ -1,0 +1,42 @@
+"""The dialects this build speaks: their handlers, their kinds, and where on the REST tree all kinds live."""
+
+from collections.abc import Mapping, Sequence
+
+from holdfast.core.objects import Kind
+from holdfast.core.ports import Dialect, Handler
+from holdfast.dialects.kubestash.dialect import KubeStash
+from holdfast.dialects.kubestash.types import KINDS as KUBESTASH
+from holdfast.kube import builtin
+from holdfast.kube.resource import Resource
+from holdfast.schema.kind import KindSpec
+
+TITLES: Mapping[str, str] = {"kubestash": "KubeStash"}
+"""The APIs by folder, as their reference pages are titled."""
+
+KINDS: Mapping[str, Sequence[KindSpec]] = {"kubestash": KUBESTASH}
+"""The kinds of each API."""
+
+
+def dialects() -> Sequence[Dialect]:
+    """Return every dialect."""
+    return (KubeStash(),)
+
+
+def handlers() -> Sequence[Handler]:
+    """Return the handlers of all dialects."""
+    return [handler for dialect in dialects() for handler in dialect.handlers]
+
+
+def resources() -> Mapping[Kind, Resource]:
+    """Return the REST mapping of every kind we know: Kubernetes' own and those of the dialects."""
+    own = [value for value in vars(builtin).values() if isinstance(value, Resource)]
+    found = {Kind(resource.group, resource.kind): resource for resource in own}
+    for kinds in KINDS.values():
+        for spec in kinds:
+            found[Kind(spec.group, spec.kind)] = resource_of(spec)
+    return found
+
+
+def resource_of(spec: KindSpec) -> Resource:
+    """Return the REST mapping of one kind of a dialect."""
+    return Resource(spec.group, spec.version, spec.kind, spec.plural, spec.namespaced)

@@ -1,0 +1,63 @@
+"""What an operator puts into its API server before it starts: CRDs, and the built-in Addons, Functions and roles.
+
+The CRDs come from the types of this very build, so that operator and schema can't differ. The other manifests lie in
+`deploy/addons` and are part of the package. Everything is applied server-side: a second time changes nothing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+import holdfast
+from holdfast.cli.dialects import KINDS, resources
+from holdfast.cli.errors import HoldfastError
+from holdfast.core.objects import Object, kind_of
+from holdfast.kube.builtin import CRDS
+from holdfast.kube.client import Client
+from holdfast.schema.emit import crd
+
+
+def deploy_dir() -> Path:
+    """Return the folder of manifests: of the installed package, or of the source tree."""
+    package = Path(holdfast.__file__).resolve().parent
+    for folder in (package / "_deploy", package.parents[1] / "deploy"):
+        if (folder / "addons").is_dir():
+            return folder
+    raise HoldfastError(f"the manifests of deploy/addons are neither in {package} nor beside it: install holdfast anew")
+
+
+async def install(client: Client) -> None:
+    """Install everything and return when the API server serves every kind."""
+    crds = [crd(spec) for kinds in KINDS.values() for spec in kinds]
+    for document in crds:
+        await client.apply(CRDS, document)
+    await _established(client, {document["metadata"]["name"] for document in crds})
+    known = resources()
+    for document in manifests(deploy_dir() / "addons"):
+        await client.apply(known[kind_of(document)], document)
+
+
+def manifests(folder: Path) -> Iterator[Object]:
+    """Return every document of every YAML file below a folder, in the order of their names."""
+    for path in sorted(folder.rglob("*.yaml")):
+        for document in yaml.safe_load_all(path.read_text()):
+            if document:
+                yield document
+
+
+async def _established(client: Client, waiting: set[str]) -> None:
+    listing = await client.list(CRDS)
+    waiting -= {obj["metadata"]["name"] for obj in listing.items if _is_established(obj)}
+    if not waiting:
+        return
+    async for event in client.watch(CRDS, resource_version=listing.resource_version):
+        if _is_established(event.object):
+            waiting.discard(event.object["metadata"]["name"])
+        if not waiting:
+            return
+
+
+def _is_established(obj: Object) -> bool:
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)

@@ -1,0 +1,74 @@
+"""`holdfast <command>`: finds the module of a command and runs it.
+
+Every command is a module with `configure(parser)` and `run(arguments) -> int`. Only the module that is asked for is imported,
+so that `holdfast --help` answers at once.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
+
+from holdfast.cli.errors import HoldfastError
+
+
+class Command(Protocol):
+    """What a command's module offers."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's options."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it; returns the exit code."""
+        ...
+
+
+COMMANDS: Mapping[str, str] = {
+    "demo": "back up and restore real data of this machine, and prove it",
+    "up": "run a control plane on this machine: API server, operator, node",
+    "down": "stop the control plane that `up` started",
+    "apiserver": "run the API server alone",
+    "operator": "run the controllers and the backup engine alone",
+    "node": "run pods of any Kubernetes API server as sandboxed processes of this machine",
+    "gen": "write the CRDs and the reference pages from the types",
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the console script."""
+    given = list(sys.argv[1:] if words is None else words)
+    if given == ["--version"]:
+        print(f"holdfast {importlib.import_module('importlib.metadata').version('holdfast')}")
+        return 0
+    arguments = _parser(given[0] if given else "").parse_args(given)
+    if not arguments.command:
+        _parser("").print_help()
+        return 2
+    try:
+        return _module(arguments.command).run(arguments)
+    except HoldfastError as error:
+        print(f"holdfast {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(chosen: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="holdfast", description="Backup and recovery for Kubernetes.")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        if name == chosen:
+            _module(name).configure(command)
+    return parser
+
+
+def _module(name: str) -> Command:
+    return cast(Command, importlib.import_module(f"holdfast.cli.{name}"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""`holdfast operator`: the backup engine, and for the embedded API server also the controllers that a cluster brings along.
+
+The engine acts only while this process holds the Lease, so that two operators of one cluster never write against each other.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import secrets
+import socket
+from pathlib import Path
+
+from holdfast import __version__
+from holdfast.cli.dialects import dialects, resources
+from holdfast.cli.install import install
+from holdfast.cli.service import add_kubeconfig, announce, connect, serve
+from holdfast.embedded.controllers.run import run_controllers
+from holdfast.engine.shell import Engine
+from holdfast.kube.client import Client
+from holdfast.kube.config import ClusterConfig
+from holdfast.kube.events import EventRecorder
+from holdfast.kube.lease import Elector
+from holdfast.movers.fills import movers
+
+LEASE = "holdfast-operator"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_kubeconfig(parser)
+    parser.add_argument("--data-dir", type=Path, help="run the built-in controllers too, with their volumes here")
+    parser.add_argument("--image", default=f"holdfast:{__version__}", help="the image of movers (default: %(default)s)")
+    parser.add_argument("--lease-namespace", default="kube-system", help="where the Lease lives (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to stop."""
+    return serve(_operate(arguments, connect(arguments)))
+
+
+async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None:
+    serving, controlling = asyncio.Event(), asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(announce(serving, arguments.ready_fd))
+        client = await stack.enter_async_context(Client(config, field_manager="holdfast"))
+        await install(client)
+        elector = Elector(client, LEASE, arguments.lease_namespace, _identity(arguments))
+        async with asyncio.TaskGroup() as group:
+            if arguments.data_dir:
+                own = await stack.enter_async_context(Client(config, field_manager="holdfast-controllers"))
+                group.create_task(run_controllers(own, arguments.data_dir.expanduser(), ready=controlling))
+                await controlling.wait()
+            group.create_task(elector.run())
+            await elector.lead(lambda: _engine(client, elector, arguments.image, serving))
+
+
+async def _engine(client: Client, elector: Elector, image: str, serving: asyncio.Event) -> None:
+    recorder = EventRecorder(client, component="holdfast")
+    engine = Engine(client, dialects(), movers(), resources(), image=image, recorder=recorder, gate=elector.check)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(engine.run())
+            await engine.manager.synced()
+            serving.set()
+    finally:
+        await recorder.close()
+
+
+def _identity(arguments: argparse.Namespace) -> str:
+    """Return our name as a candidate. A data directory has one operator ever, which needn't wait for its own last life."""
+    return "embedded" if arguments.data_dir else f"{socket.gethostname()}-{secrets.token_hex(4)}"

@@ -1,0 +1,100 @@
+"""Opens what a call names: a store with its credentials, a repository with its password.
+
+Credentials and passwords come from files that the pod mounts, go straight into the store, and are never printed.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from holdfast.core.calls import RepositoryTarget, StorageTarget
+from holdfast.core.report import Progress
+from holdfast.movers.context import MoverError
+from holdfast.repo.repository import Repository
+from holdfast.repo.result import Progress as RepositoryProgress
+from holdfast.repo.store import Store
+from holdfast.repo.url import open_store as open_url
+
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CA_CERT_DATA")
+_NEEDED = _KEYS[:2]
+
+
+def open_store(target: StorageTarget) -> Store:
+    """Open a store. Raises MoverError for missing keys, BadLocation for a URL that makes no sense."""
+    return open_url(target.url, environment(target))
+
+
+def environment(target: StorageTarget) -> dict[str, str]:
+    """Return the settings of a store in the names that the repository library reads."""
+    found = credentials(target)
+    if found.pop("CA_CERT_DATA", ""):
+        found["AWS_CA_BUNDLE"] = str(Path(target.credentials_dir) / "CA_CERT_DATA")
+    options = {"region": "AWS_DEFAULT_REGION", "insecure_tls": "AWS_INSECURE_TLS"}
+    return found | {options[name]: value for name, value in target.options.items() if name in options}
+
+
+def credentials(target: StorageTarget) -> dict[str, str]:
+    """Read the Secret of a store. Raises MoverError naming the key that it lacks."""
+    if not target.credentials_dir:
+        return {}
+    folder = Path(target.credentials_dir)
+    found = {key: (folder / key).read_text().strip() for key in _KEYS if (folder / key).is_file()}
+    for key in _NEEDED:
+        if not found.get(key):
+            raise MoverError("IncompleteSecret", f"the storage's Secret has no key {key}", f"add {key} to the Secret")
+    return found
+
+
+def password(target: RepositoryTarget) -> str:
+    """Read the password of a repository. Raises MoverError when there is none."""
+    if not target.password_file:
+        raise MoverError(
+            "NoPassword",
+            f"repository {target.name} names no encryption Secret",
+            "set encryptionSecret: data is never stored in clear",
+        )
+    try:
+        text = Path(target.password_file).read_text().rstrip("\r\n")
+    except OSError as error:
+        key = Path(target.password_file).name
+        raise MoverError(
+            "NoPassword", f"the encryption Secret of repository {target.name} has no key {key}", f"add {key} to the Secret"
+        ) from error
+    if not text:
+        raise MoverError("NoPassword", f"the encryption password of repository {target.name} is empty", "set one in the Secret")
+    return text
+
+
+def open_repository(target: RepositoryTarget) -> Repository:
+    """Open the repository of a target. Raises errors of `repo`, or MoverError."""
+    secret = password(target)
+    return Repository.open(open_store(target.store), secret)
+
+
+def follow(
+    target: RepositoryTarget, say: Callable[[Progress], None], base: Progress | None = None
+) -> Callable[[RepositoryProgress], None]:
+    """Return the hook that turns a repository's progress into the mover's, on top of what earlier paths have done."""
+    start = base or Progress(target.name, target.component)
+
+    def hook(done: RepositoryProgress) -> None:
+        say(progress_of(start, done))
+
+    return hook
+
+
+def progress_of(start: Progress, done: RepositoryProgress) -> Progress:
+    """Return progress with its rate (bytes per second) and, once the totals are known, the seconds left."""
+    rate = done.bytes_done / done.seconds if done.seconds > 0 else 0.0
+    left = max(done.bytes_total - done.bytes_done, 0) / rate if done.totals_known and rate > 0 else None
+    return msgspec.structs.replace(
+        start,
+        files_done=start.files_done + done.files_done,
+        files_total=start.files_total + done.files_total,
+        bytes_done=start.bytes_done + done.bytes_done,
+        bytes_total=start.bytes_total + done.bytes_total,
+        seconds=start.seconds + done.seconds,
+        rate=rate,
+        eta=left,
+    )
