@@ -1,0 +1,185 @@
+"""The engine on a real API server: interests wake, nothing is written twice, a restart adopts, a lost lease is silent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from holdfast.embedded.apiserver.server import ApiServer
+from tests.conformance.engine_world import THINGS, end_job, engine_on, exists, install, make, phase_is, status_of, until
+
+from holdfast.kube.builtin import CONFIGMAPS, EVENTS, JOBS, SECRETS
+from holdfast.kube.client import Client
+from holdfast.kube.config import load_kubeconfig
+from holdfast.kube.lease import LeaseLost
+
+pytestmark = pytest.mark.api
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    server = ApiServer(tmp_path / "data")
+    await server.start()
+    try:
+        async with Client(load_kubeconfig(server.kubeconfig_path), field_manager="test") as client:
+            await install(client)
+            yield client
+    finally:
+        await server.stop()
+
+
+async def test_an_object_that_was_missing_wakes_who_looked_for_it(client: Client) -> None:
+    async with engine_on(client):
+        await make(client, "t", ref="settings")
+        await phase_is(client, "t", "NotReady")
+        await client.create(CONFIGMAPS, {"metadata": {"name": "settings", "namespace": "demo"}})
+        await phase_is(client, "t", "Ready")
+        await client.delete(CONFIGMAPS, "settings", "demo")
+        await phase_is(client, "t", "NotReady")
+
+
+async def test_a_pass_over_an_unchanged_object_sends_no_request(client: Client) -> None:
+    async with engine_on(client) as engine:
+        await make(client, "t", job="")
+        await phase_is(client, "t", "Running")
+        controller = engine.controllers[next(iter(engine.controllers))]
+        await quiet(controller)
+        before, passes = dict(engine.sent), controller.stats.passes  # type: ignore[attr-defined]
+        await client.merge_patch(THINGS, "t", "demo", {"metadata": {"labels": {"touched": "yes"}}})
+        await until_passes(controller, passes + 1)
+        await quiet(controller)
+        assert dict(engine.sent) == before  # type: ignore[attr-defined]
+
+
+async def test_a_restart_adopts_what_runs(client: Client) -> None:
+    async with engine_on(client):
+        await make(client, "t", job="")
+        await phase_is(client, "t", "Running")
+    first = await client.get(JOBS, "job-t", "demo")
+    async with engine_on(client):
+        await end_job(client, "job-t", "demo", "Failed")
+        await phase_is(client, "t", "Failed")
+    assert (await client.get(JOBS, "job-t", "demo"))["metadata"]["uid"] == first["metadata"]["uid"]
+    assert (await status_of(client, "t"))["message"] == "dump: as the test says"
+
+
+async def test_a_restart_between_the_job_and_its_status_adopts_too(client: Client) -> None:
+    async with engine_on(client):
+        await make(client, "t", job="")
+        await phase_is(client, "t", "Running")
+    await client.merge_patch(THINGS, "t", "demo", {"status": None}, subresource="status")
+    before = await client.get(JOBS, "job-t", "demo")
+    async with engine_on(client):
+        await phase_is(client, "t", "Running")
+    assert (await client.get(JOBS, "job-t", "demo"))["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+async def test_a_job_deleted_in_its_middle_fails_the_run_and_is_not_made_again(client: Client) -> None:
+    async with engine_on(client):
+        await make(client, "t", job="")
+        await phase_is(client, "t", "Running")
+        await client.delete(JOBS, "job-t", "demo")
+        await phase_is(client, "t", "Failed")
+        assert (await status_of(client, "t"))["reason"] == "Deleted"
+        assert not await exists(client, JOBS, "job-t", "demo")
+
+
+async def test_the_run_starts_in_the_pass_that_creates_its_job(client: Client) -> None:
+    async with engine_on(client):
+        await make(client, "t", job="")
+        await phase_is(client, "t", "Running")
+        job = await client.get(JOBS, "job-t", "demo")
+        assert job["metadata"]["ownerReferences"][0]["name"] == "t"
+        assert (await status_of(client, "t"))["begun"] is True
+
+
+async def test_a_missing_secret_is_said_and_the_run_starts_when_it_is_there(client: Client) -> None:
+    async with engine_on(client):
+        await make(client, "t", job="app", secret="aws")
+        await phase_is(client, "t", "Waiting")
+        assert (await status_of(client, "t"))["message"] == "dump: Secret demo/aws is missing: create what is named"
+        assert not await exists(client, JOBS, "job-t", "app")
+        await client.create(SECRETS, {"metadata": {"name": "aws", "namespace": "demo"}, "data": {"KEY": "c2VjcmV0"}})
+        await phase_is(client, "t", "Running")
+        copy = await client.get(SECRETS, "copy", "app")
+        assert copy["data"] == {"KEY": "c2VjcmV0"}
+        assert "c2VjcmV0" not in str(await client.get(THINGS, "t", "demo"))
+
+
+async def test_a_users_secret_of_that_name_is_not_overwritten(client: Client) -> None:
+    await client.create(SECRETS, {"metadata": {"name": "copy", "namespace": "app"}, "data": {"OWN": "b3du"}})
+    await client.create(SECRETS, {"metadata": {"name": "aws", "namespace": "demo"}, "data": {"KEY": "c2VjcmV0"}})
+    async with engine_on(client):
+        await make(client, "t", job="app", secret="aws")
+        await phase_is(client, "t", "Waiting")
+        assert "Secret app/copy exists and is not a copy" in (await status_of(client, "t"))["message"]
+    assert (await client.get(SECRETS, "copy", "app"))["data"] == {"OWN": "b3du"}
+
+
+async def test_what_an_owner_leaves_in_another_namespace_is_collected(client: Client) -> None:
+    await client.create(SECRETS, {"metadata": {"name": "aws", "namespace": "demo"}, "data": {"KEY": "c2VjcmV0"}})
+    async with engine_on(client):
+        await make(client, "t", job="app", secret="aws")
+        await phase_is(client, "t", "Running")
+        await client.delete(THINGS, "t", "demo")
+
+        async def collected() -> bool:
+            return not await exists(client, JOBS, "job-t", "app") and not await exists(client, SECRETS, "copy", "app")
+
+        await until(collected)
+    assert await exists(client, SECRETS, "aws", "demo")
+
+
+async def test_a_job_that_the_server_refuses_is_shown_in_its_words(client: Client) -> None:
+    async with engine_on(client):
+        await make(client, "t", job="no-such-namespace")
+        await phase_is(client, "t", "Waiting")
+
+        async def said() -> bool:
+            return "no-such-namespace" in (await status_of(client, "t")).get("message", "")
+
+        await until(said)
+
+
+async def test_without_the_lease_nothing_is_written(client: Client) -> None:
+    refused = asyncio.Event()
+
+    def gate() -> None:
+        refused.set()
+        raise LeaseLost("not ours")
+
+    async with engine_on(client, gate=gate):
+        await make(client, "t", job="")
+        await asyncio.wait_for(refused.wait(), 10)
+        assert await status_of(client, "t") == {}
+        assert not await exists(client, JOBS, "job-t", "demo")
+
+
+async def test_a_note_becomes_one_event(client: Client) -> None:
+    async with engine_on(client):
+        await make(client, "t", job="")
+        await phase_is(client, "t", "Running")
+
+        async def told() -> bool:
+            events = (await client.list(EVENTS, "demo")).items
+            return [(event["reason"], event["count"]) for event in events if event["involvedObject"]["name"] == "t"] == [
+                ("Looked", 1)
+            ]
+
+        await until(told)
+
+
+async def quiet(controller) -> None:  # type: ignore[no-untyped-def]
+    """Wait until a controller has had nothing to do for a moment."""
+    passes = -1
+    async with asyncio.timeout(10):
+        while passes != controller.stats.passes or len(controller.queue) or controller.queue.running:
+            passes = controller.stats.passes
+            await asyncio.sleep(0.3)
+
+
+async def until_passes(controller, passes: int) -> None:  # type: ignore[no-untyped-def]
+    async def reached() -> bool:
+        return controller.stats.passes >= passes
+
+    await until(reached)
