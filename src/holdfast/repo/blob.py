@@ -65,10 +65,8 @@ def seal_blob(key: Key, plain: Buffer, ident: bytes, *, check: bool = True) -> S
     """Compress where that gains, seal, and prove that the result opens to what went in."""
     small = compress(plain)
     raw_length = len(plain)
-    if len(small) >= raw_length:
-        sealed = Sealed(ident, key.seal(plain), 0)
-    else:
-        sealed = Sealed(ident, key.seal(small), raw_length)
+    gains = len(small) < raw_length
+    sealed = Sealed(ident, key.seal(small if gains else plain), raw_length if gains else 0)
     if check:
         _self_check(key, sealed)
     return sealed

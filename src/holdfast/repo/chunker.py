@@ -30,6 +30,11 @@ ZERO_ID = hashlib.sha256(ZEROS).digest()
 """The id of a chunk of zeros: known, so that holes cost no hashing."""
 
 
+def is_zero(data: Buffer) -> bool:
+    """Whether a piece of MIN_BYTES holds nothing but zeros; mostly answered by its first bytes."""
+    return bytes(data[:64]) == ZEROS[:64] and ZEROS.startswith(data)
+
+
 class Chunker:
     """Cuts for one repository. Stateless after construction: one instance serves all threads."""
 
@@ -42,7 +47,7 @@ class Chunker:
     def next_cut(self, data: memoryview) -> int:
         """Length of the first chunk of `data`, which must hold MAX_BYTES, or all that is left of the file."""
         size = min(len(data), MAX_BYTES)
-        if size <= MIN_BYTES or data[:MIN_BYTES] == ZEROS:
+        if size <= MIN_BYTES or is_zero(data[:MIN_BYTES]):
             return min(size, MIN_BYTES)
         for start in range(MIN_BYTES, size, _SEGMENT):
             end = min(start + _SEGMENT, size)

@@ -1,8 +1,8 @@
 """Writing the content of many files from few reads of packs.
 
-Blobs that are wanted are grouped by pack and sorted by offset; neighbours are fetched with one read of at most RANGE_BYTES, which
-is what bounds memory: one range and one open blob per thread. Blocks of zeros are not written but left as holes. A small file is
-created, filled and given its metadata in one go; larger ones are filled piece by piece, in any order.
+Blobs that are wanted are grouped by pack and sorted by offset; neighbours are fetched with one read of at most RANGE_BYTES,
+which is what bounds memory: one range and one open blob per thread. Blocks of zeros are not written but left as holes. A
+small file is created, filled and given its metadata in one go; larger ones are filled piece by piece, in any order.
 """
 
 import os

@@ -3,8 +3,9 @@
 Backups and restores hold a shared lock, whoever deletes data an exclusive one. A lock is written first and the others are
 listed afterwards, so of two rivals at least one sees the other. It is refreshed every five minutes by a new object that
 replaces the old one; a holder whose lock vanished, or that could not refresh it in time, must not write any more (`ensure`).
-A lock is stale when its holder is proven dead (same boot, same pid namespace, no such process; for foreign locks same host and no
-such process outside any namespace), or when it is older than 30 minutes. Stale locks are removed when they stand in the way.
+A lock is stale when its holder is proven dead (same boot, same pid namespace, no such process; for foreign locks same host
+and no such process, seen from outside of any namespace), or when it is older than 30 minutes. Stale locks are removed when
+they stand in the way.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -206,7 +207,7 @@ def read_locks(store: Store, unseal: Callable[[str], bytes]) -> Iterator[tuple[s
 
 
 @contextlib.contextmanager
-def hold(lock: Lock) -> Iterator[Lock]:
+def hold(lock: Lock) -> Generator[Lock]:
     """Hold a lock for the length of a `with` block."""
     lock.acquire()
     try:

@@ -1,7 +1,7 @@
 """What else one asks of a repository: its snapshots, whether one reads back, how large it is, and to forget some.
 
-`forget` removes snapshot objects only; the caller decided which. Space comes back when the repository is pruned, which stock restic
-does under an exclusive lock.
+`forget` removes snapshot objects only; the caller decided which. Space comes back when the repository is pruned, which
+stock restic does under an exclusive lock.
 """
 
 import contextlib

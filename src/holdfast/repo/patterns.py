@@ -1,7 +1,7 @@
 """Patterns for paths: what a backup leaves out, what a restore takes.
 
-A pattern is matched component by component: `*`, `?` and `[...]` stay within one component, `**` spans any number. A pattern that
-begins with `/` is anchored at the root, any other may match at any depth. A pattern that matches a folder takes all below.
+A pattern is matched component by component: `*`, `?` and `[...]` stay within one component, `**` spans any number. A pattern
+that begins with `/` is anchored at the root, any other may match at any depth. One that matches a folder takes all below.
 """
 
 import re

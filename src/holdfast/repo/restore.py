@@ -57,8 +57,8 @@ def restore(
     began = time.monotonic()
     found = repo.snapshot(snapshot)
     full = not (subfolder or include or exclude) and found.summary is not None
-    totals = (found.summary.total_files_processed, found.summary.total_bytes_processed) if full and found.summary else (0, 0)
-    meter = Meter(progress, lambda: (*totals, full))
+    files, size = (found.summary.total_files_processed, found.summary.total_bytes_processed) if found.summary else (0, 0)
+    meter = Meter(progress, lambda: (files, size, True) if full else (0, 0, False))
     run = _Restore(repo, Patterns(include), Patterns(exclude), meter, stop or threading.Event(), verify, sparse, workers)
     if lock:
         with repo.lock():

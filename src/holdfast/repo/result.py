@@ -1,6 +1,6 @@
 """What backups and restores tell their callers: progress on the way, counts and faults at the end.
 
-Names of files may hold bytes that are not UTF-8; in these texts such bytes are written as `\\xNN`, so that any report can carry them.
+Names of files may hold bytes that are not UTF-8; in these texts such bytes become escapes, so that any report can carry them.
 """
 
 import os

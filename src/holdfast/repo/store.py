@@ -2,7 +2,8 @@
 
 A store is a flat set of immutable named objects: `config`, `keys/<id>`, `locks/<id>`, `snapshots/<id>`, `index/<id>`
 and `data/<first two digits>/<id>`. Every store keeps three promises: `put` is atomic and durable when it returns, it never
-replaces what exists with something else, and a name that `list` shows can be read. All calls block and may come from many threads.
+replaces what exists with something else, and a name that `list` shows can be read. All calls block and may come from many
+threads.
 """
 
 from collections.abc import Iterator

@@ -6,6 +6,7 @@ time. Times are written in UTC, as in any container. Reading tolerates more than
 """
 
 import base64
+import contextlib
 import functools
 import grp
 import os
@@ -124,14 +125,10 @@ def encode_tree(nodes: Sequence[str]) -> bytes:
 def owner_fields(uid: int, gid: int) -> str:
     """`uid` to `group` of a node; names that this machine does not know are left out."""
     fields = f'"uid":{uid},"gid":{gid}'
-    try:
+    with contextlib.suppress(KeyError, OverflowError):
         fields += f',"user":"{json_text(pwd.getpwuid(uid).pw_name)}"'
-    except (KeyError, OverflowError):
-        pass
-    try:
+    with contextlib.suppress(KeyError, OverflowError):
         fields += f',"group":"{json_text(grp.getgrgid(gid).gr_name)}"'
-    except (KeyError, OverflowError):
-        pass
     return fields
 
 
@@ -146,7 +143,7 @@ def go_type(mode: int) -> tuple[str, int]:
 
 
 def read_xattrs(path: str | int) -> str:
-    """The `extended_attributes` field of a file with a leading comma, or nothing. Attributes can't be read on all file systems."""
+    """The `extended_attributes` field of a file with a leading comma, or nothing where there are none to read."""
     follow = isinstance(path, int)
     try:
         names = os.listxattr(path, follow_symlinks=follow)

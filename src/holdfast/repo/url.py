@@ -1,7 +1,7 @@
 """Repository URLs, written as the stock program writes them, and the stores behind them.
 
-`/path` or `local:/path` is a directory, `s3:http://host:port/bucket/prefix`, `s3:https://...` or `s3:host/bucket/prefix` a bucket.
-Credentials come from the environment mapping that the caller hands in, never from the URL.
+`/path` or `local:/path` is a directory, `s3:http://host:port/bucket/prefix` or `s3:host/bucket/prefix` a bucket. Credentials
+come from the environment mapping that the caller hands in, never from the URL. The S3 client is loaded only when it is needed.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from holdfast.repo.errors import BadLocation
 from holdfast.repo.local import LocalStore
+from holdfast.repo.retry import RetryingStore
 from holdfast.repo.store import Store
 
 
@@ -17,7 +18,7 @@ def open_store(url: str, env: Mapping[str, str]) -> Store:
     if url.startswith("s3:"):
         from holdfast.repo.s3 import open_s3
 
-        return open_s3(url, env)
+        return RetryingStore(open_s3(url, env))
     path = url.removeprefix("local:")
     if path.startswith(("/", "./", "../")):
         return LocalStore(Path(path))

@@ -1,10 +1,10 @@
 """The writing side of a repository: blobs go in, packs and indexes come out, in the order that keeps it consistent.
 
 Blobs may come from many threads. Each is stored once: known ones are recognised by the index, ones on their way by a set.
-Data blobs are spread at random over two open packs whose target sizes are random too, so that the sizes that a store's owner sees
-say little about the sizes of chunks. Packs are stored by a few upload threads behind a bound, and an index object is written
-when enough packs wait for one, so that an interrupted backup is not in vain. Memory: open packs (2 data, 1 tree) plus
-`uploads + 1` finished ones, each PACK_BYTES and a quarter at most.
+Data blobs are spread at random over two open packs whose target sizes are random too, so that the sizes that a store's owner
+sees say little about the sizes of chunks. Packs are stored by a few upload threads behind a bound, and an index object is
+written when enough packs wait for one, so that an interrupted backup is not in vain. Memory: open packs (2 data, 1 tree) plus
+`uploads + 1` finished ones, each of PACK_BYTES and one blob at most.
 """
 
 import random
