@@ -29,7 +29,6 @@ async def watch_events(
     path: str,
     query: Mapping[str, str],
     *,
-    read_timeout: float = READ_TIMEOUT,
     opened: Callable[[], None] | None = None,
 ) -> AsyncGenerator[WatchEvent, None]:
     """Yield the events of one watch request until it ends. Raises ApiError: Gone, Unavailable, Forbidden and the like."""
@@ -37,7 +36,7 @@ async def watch_events(
     full = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": seconds}
     call = Call(method="GET", path=path, query=full)
     try:
-        async with transport.stream(call, read_timeout=read_timeout) as content:
+        async with transport.stream(call, read_timeout=READ_TIMEOUT) as content:
             if opened is not None:
                 opened()
             async for line in _lines(content):

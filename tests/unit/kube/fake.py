@@ -184,9 +184,9 @@ class FakeApi:
         self._streams.append(line)
         try:
             while True:
-                for version, type_, path, obj in list(self.history):
-                    if version > seen and (type_ == "BOOKMARK" or _in_collection(path, request.path)):
-                        seen = version
+                for version, type_, path, obj in [entry for entry in self.history if entry[0] > seen]:
+                    seen = version
+                    if type_ == "BOOKMARK" or _in_collection(path, request.path):
                         await response.write(json.dumps({"type": type_, "object": obj}).encode() + b"\n")
                 async with self._changed:
                     if not self.history or self.history[-1][0] <= seen:
