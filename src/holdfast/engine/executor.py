@@ -5,7 +5,8 @@ decision shows the server's own words in the status and tries again later, inste
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -38,6 +39,9 @@ from holdfast.kube.resource import Resource
 
 _log = logging.getLogger(__name__)
 
+COPY_AGAIN: Final = 600.0
+"""Seconds after which a Secret that was copied for no particular run is compared with its source again."""
+
 _REFUSED: Final = (Invalid, Forbidden, NotFound, Conflict)
 
 
@@ -61,11 +65,15 @@ class Executor:
         image: str,
         holds: Holds,
         recorder: Recorder,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._cache, self._resources = client, cache, resources
         self._movers, self._image, self._holds, self._recorder = movers, image, holds, recorder
         self.copier = SecretCopier(client)
         self._applied: dict[Ref, tuple[str, str]] = {}
+        self._copied: dict[Ref, float] = {}
+        self._monotonic = monotonic
         self._told: dict[Key, frozenset[Note]] = {}
 
     def settled(self, wanted: Object, actual: Object) -> bool:
@@ -80,11 +88,14 @@ class Executor:
         start when something before it was refused.
         """
         well = True
+        starting = any(isinstance(effect, Create) and effect.step for effect in effects)
         for effect in effects:
+            if isinstance(effect, CopySecret) and not starting and self._copied_lately(effect):
+                continue
+            if self._held(key, effect):
+                well = False
+                continue
             try:
-                if self._held(key, effect):
-                    well = False
-                    continue
                 owner = await self._before(key, owner, effect, now, well=well) or owner
             except SecretRefused as refusal:
                 well = False
@@ -134,6 +145,7 @@ class Executor:
                     await self._start(key, owner, step, run)
             case CopySecret(copy=copy):
                 await self.copier.copy(owner, copy)
+                self._copied[copy.target] = self._monotonic()
                 self._holds.release(key, SECRETS)
             case Delete():
                 await self._delete(effect, now)
@@ -196,6 +208,10 @@ class Executor:
             raise
         self._cache.wrote(made)
         return made
+
+    def _copied_lately(self, effect: CopySecret) -> bool:
+        """Whether a copy that no start waits for may rest: a pass over an unchanged object sends no request."""
+        return self._monotonic() - self._copied.get(effect.copy.target, float("-inf")) < COPY_AGAIN
 
     def _held(self, key: Key, effect: Effect) -> bool:
         """Whether the server refused this child a moment ago."""
