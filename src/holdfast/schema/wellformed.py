@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from holdfast.schema.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, UNSUPPORTED, FieldError
+from holdfast.schema.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, UNSUPPORTED, FieldError, type_name
 from holdfast.schema.formats import compile_pattern
 
 Node = dict[str, Any]
@@ -28,36 +28,70 @@ _NEVER: Final = (
     "writeOnly", "xml", "additionalItems",
 )  # fmt: skip
 _NOT_IN_JUNCTOR: Final = ("description", "type", "default", "additionalProperties", "nullable", "title", PRESERVE, EMBEDDED)
+_NUMBER: Final = (int, float)
+_SHAPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "type": str, "format": str, "pattern": str, "description": str, "nullable": bool,
+    "properties": dict, "items": dict, "additionalProperties": (dict, bool), "not": dict,
+    "required": list, "enum": list, "allOf": list, "anyOf": list, "oneOf": list, LIST_KEYS: list,
+    "minLength": int, "maxLength": int, "minItems": int, "maxItems": int, "minProperties": int, "maxProperties": int,
+    "minimum": _NUMBER, "maximum": _NUMBER, "multipleOf": _NUMBER, "exclusiveMinimum": bool, "exclusiveMaximum": bool,
+    PRESERVE: bool, INT_OR_STRING: bool, EMBEDDED: bool, LIST_TYPE: str,
+}  # fmt: skip
 _SCALARS: Final = ("string", "integer", "number", "boolean")
 
 
 def problems_of(root: Node, where: str = "openAPIV3Schema") -> list[FieldError]:
     """List all that keeps `root` from being a structural schema of a custom resource; empty when it is one."""
     found = list(_node(root, where))
-    if root.get("type") not in (None, "object"):
+    if not found and root.get("type") not in (None, "object"):
         found.append(FieldError(f"{where}.type", INVALID, root["type"], "must be object at the root"))
     return found
 
 
 def _node(schema: Any, where: str) -> Problems:
-    if not isinstance(schema, dict):
-        yield FieldError(where, INVALID, schema, "must be a schema")
+    misshapen = list(_shape(schema, where))
+    if misshapen:
+        yield from misshapen
         return
-    node: Node = schema  # pyright: ignore[reportUnknownVariableType]
+    node: Node = schema
     yield from _keywords(node, where)
     yield from _type(node, where)
     yield from _list(node, where)
-    for name in ("allOf", "anyOf", "oneOf"):
-        for index, part in enumerate(node.get(name, [])):
-            yield from _junctor(part, node, f"{where}.{name}[{index}]")
-    if "not" in node:
-        yield from _junctor(node["not"], node, f"{where}.not")
+    yield from _parts(node, node, where)
     for key, child in node.get("properties", {}).items():
         yield from _node(child, f"{where}.properties[{key}]")
     if "items" in node:
         yield from _node(node["items"], f"{where}.items")
     if isinstance(node.get("additionalProperties"), dict):
         yield from _node(node["additionalProperties"], f"{where}.additionalProperties")
+
+
+def _shape(schema: Any, where: str) -> Problems:
+    """Check the JSON types of the keywords, so that the rest may rely on them."""
+    if not isinstance(schema, dict):
+        yield FieldError(where, INVALID, schema, "must be a schema")
+        return
+    node = cast(Node, schema)
+    for name, shape in _SHAPES.items():
+        value = node.get(name)
+        if name in node and (not isinstance(value, shape) or (isinstance(value, bool) and bool not in _types(shape))):
+            yield FieldError(f"{where}.{name}", INVALID, value, f"must not be of type {type_name(value)}")
+    step = node.get("multipleOf")
+    if isinstance(step, int | float) and step <= 0:
+        yield FieldError(f"{where}.multipleOf", INVALID, step, "must be greater than 0")
+
+
+def _types(shape: type | tuple[type, ...]) -> tuple[type, ...]:
+    return shape if isinstance(shape, tuple) else (shape,)
+
+
+def _parts(node: Node, outside: Node, where: str) -> Problems:
+    """Check what stands below the junctors of a node; `outside` says the types of the fields named there."""
+    for name in ("allOf", "anyOf", "oneOf"):
+        for index, part in enumerate(node.get(name) or []):
+            yield from _junctor(part, outside, f"{where}.{name}[{index}]")
+    if "not" in node:
+        yield from _junctor(node["not"], outside, f"{where}.not")
 
 
 def _keywords(node: Node, where: str) -> Problems:
@@ -126,7 +160,11 @@ def _list(node: Node, where: str) -> Problems:
             )
 
 
-def _junctor(part: Node, outside: Node, where: str) -> Problems:
+def _junctor(part: Any, outside: Node, where: str) -> Problems:
+    misshapen = list(_shape(part, where))
+    if misshapen:
+        yield from misshapen
+        return
     for name in _NOT_IN_JUNCTOR:
         allowed = name == "type" and outside.get(INT_OR_STRING)
         if name in part and not allowed:
@@ -139,8 +177,4 @@ def _junctor(part: Node, outside: Node, where: str) -> Problems:
             yield from _junctor(child, known, f"{where}.properties[{key}]")
     if "items" in part:
         yield from _junctor(part["items"], outside.get("items", {}), f"{where}.items")
-    for name in ("allOf", "anyOf", "oneOf"):
-        for index, inner in enumerate(part.get(name, [])):
-            yield from _junctor(inner, outside, f"{where}.{name}[{index}]")
-    if "not" in part:
-        yield from _junctor(part["not"], outside, f"{where}.not")
+    yield from _parts(part, outside, where)

@@ -171,6 +171,12 @@ def test_an_embedded_object_keeps_its_own_metadata_and_must_say_what_it_is() -> 
         ({"type": "object", "additionalProperties": False}, "openAPIV3Schema.properties[x].additionalProperties: Forbidden"),
         ({"type": "object", "additionalProperties": STRING, "properties": {"a": STRING}}, "exclude each other"),
         ({"type": "array", "items": STRING, "uniqueItems": True}, "use x-kubernetes-list-type: set instead"),
+        ({"type": "object", "properties": ["a"]}, "properties[x].properties: Invalid value"),
+        ({"type": "string", "minLength": True}, "properties[x].minLength: Invalid value: true: must not be of type boolean"),
+        ({"type": "object", "properties": None}, "properties[x].properties: Invalid value: null"),
+        ({"type": "string", "not": "a"}, "properties[x].not: Invalid value"),
+        ({"type": "string", "allOf": ["a"]}, "properties[x].allOf[0]: Invalid value"),
+        ({"type": "number", "multipleOf": 0}, "must be greater than 0"),
         ({"type": "string", "pattern": "["}, "is not a usable regular expression"),
         ({"type": "integer", "default": "a"}, 'must be of type integer: "string"'),
         ({"type": "object", "default": {"a": 1}}, "default has an unknown field"),
@@ -193,6 +199,11 @@ def test_an_embedded_object_keeps_its_own_metadata_and_must_say_what_it_is() -> 
 )
 def test_a_schema_that_is_not_structural_is_refused_with_its_place(field: Object, expected: str) -> None:
     assert expected in refused({"type": "object", "properties": {"x": field}})
+
+
+@pytest.mark.parametrize("schema", [None, [], "object", {"type": "array", "items": STRING}, {"type": ["object"]}])
+def test_what_is_no_schema_of_an_object_is_refused(schema: Any) -> None:
+    assert refused(schema)
 
 
 def test_every_fault_of_a_schema_is_told_at_once() -> None:
