@@ -1,0 +1,149 @@
+"""The executor: what the server makes of our objects, what it refuses, and in which order things happen."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from holdfast.core.diff import stamped
+from holdfast.core.effects import Apply, CopySecret, Create, Emit, PatchStatus
+from holdfast.core.objects import Kind, Object, Ref
+from holdfast.core.plan import Note, SecretCopy
+from holdfast.engine.cache import Cache
+from holdfast.engine.executor import Executor
+from holdfast.engine.holds import Holds
+from holdfast.engine.interest import Key
+from holdfast.kube.builtin import CONFIGMAPS, SECRETS
+from holdfast.kube.errors import AlreadyExists, Conflict, Invalid
+from holdfast.kube.resource import Resource
+
+NOW = datetime(2026, 11, 20, 13, 0, tzinfo=UTC)
+CONFIG_MAP, SECRET = Kind("", "ConfigMap"), Kind("", "Secret")
+KEY = Key(CONFIG_MAP, "demo", "owner")
+OWNER: Object = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "owner", "namespace": "demo", "uid": "u", "resourceVersion": "1"},
+}
+
+
+def config_map(**data: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "demo"}, "data": data}
+
+
+class FakeClient:
+    """Answers with what a test puts in, and writes down what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer: dict[str, Any] = {}
+
+    async def apply(self, res: Resource, obj: Object) -> Object:
+        return self._say("apply", obj)
+
+    async def create(self, res: Resource, obj: Object) -> Object:
+        return self._say("create", obj)
+
+    async def get(self, res: Resource, name: str, namespace: str | None = None) -> Object:
+        return self._say(f"get {res.kind} {namespace}/{name}", {"metadata": {"name": name, "namespace": namespace}})
+
+    async def merge_patch(self, res: Resource, name: str, namespace: str | None, body: Object, **_: str) -> Object:
+        return self._say("patch", {**OWNER, **body})
+
+    def _say(self, verb: str, obj: Object) -> Object:
+        self.asked.append(verb)
+        answer = self.answer.get(verb, obj)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def emit(self, obj: Object, type_: str, reason: str, message: str) -> None:
+        self.events.append((reason, message))
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.client, self.recorder, self.holds, self.now = FakeClient(), Recorder(), Holds(monotonic=lambda: self.now), 0.0
+        resources = {CONFIG_MAP: CONFIGMAPS, SECRET: SECRETS}
+        self.executor = Executor(
+            self.client,
+            Cache({}),
+            resources,
+            {},
+            "image",
+            self.holds,
+            self.recorder,
+            monotonic=lambda: self.now,  # type: ignore[arg-type]
+        )
+
+    async def prepare(self, *effects: Any) -> bool:
+        return (await self.executor.prepare(KEY, OWNER, effects, NOW))[1]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+async def test_what_the_server_spells_its_own_way_is_settled_until_somebody_changes_it(scene: Scene) -> None:
+    wanted = stamped(config_map(cpu="0.5"))
+    made = {**wanted, "metadata": {**wanted["metadata"], "generation": 1}, "data": {"cpu": "500m"}}
+    scene.client.answer["apply"] = made
+    await scene.prepare(Apply(wanted))
+    assert scene.executor.settled(wanted, made)
+    assert not scene.executor.settled(wanted, {**made, "metadata": {**made["metadata"], "generation": 2}})
+    assert not scene.executor.settled(stamped(config_map(cpu="1")), made)
+
+
+async def test_a_refusal_is_told_held_and_not_repeated_at_once(scene: Scene) -> None:
+    scene.client.answer["apply"] = Invalid(422, "Invalid", "ConfigMap c is invalid: spec.x: no")
+    assert not await scene.prepare(Apply(stamped(config_map())))
+    assert not await scene.prepare(Apply(stamped(config_map())))
+    assert scene.client.asked == ["apply"]
+    assert scene.recorder.events == [("ChildRefused", "ConfigMap c is invalid: spec.x: no")]
+    scene.now = 2.0
+    await scene.prepare(Apply(stamped(config_map())))
+    assert scene.client.asked == ["apply", "apply"]
+
+
+async def test_what_exists_already_is_adopted(scene: Scene) -> None:
+    scene.client.answer["create"] = AlreadyExists(409, "AlreadyExists", "there")
+    assert await scene.prepare(Create(config_map()))
+    assert scene.client.asked == ["create", "get ConfigMap demo/c"]
+
+
+async def test_a_copy_that_nothing_waits_for_is_compared_rarely(scene: Scene) -> None:
+    source = {"metadata": {"name": "s", "namespace": "demo", "resourceVersion": "5"}, "data": {}}
+    scene.client.answer["get Secret demo/s"] = source
+    scene.client.answer["get Secret app/s"] = {"metadata": {"name": "s", "labels": {"holdfast.dev/owner-uid": "u"}}}
+    effect = CopySecret(SecretCopy(Ref(SECRET, "demo", "s"), Ref(SECRET, "app", "s")))
+    for _ in range(3):
+        assert await scene.prepare(effect)
+    assert scene.client.asked.count("apply") == 1
+    scene.now = 700.0
+    await scene.prepare(effect)
+    assert scene.client.asked.count("apply") == 2
+
+
+async def test_a_note_is_told_once_while_it_holds(scene: Scene) -> None:
+    note = Emit(Note("Ready", "all there"))
+    for effects in ([note], [note], [], [note]):
+        await scene.executor.conclude(KEY, OWNER, effects, NOW)
+    assert scene.recorder.events == [("Ready", "all there")] * 2
+
+
+async def test_after_a_conflict_nothing_that_comes_after_the_status_happens(scene: Scene) -> None:
+    scene.client.answer["patch"] = Conflict(409, "Conflict", "changed")
+    with pytest.raises(Conflict):
+        await scene.executor.conclude(KEY, OWNER, [PatchStatus({"phase": "x"}), Emit(Note("Done", "x"))], NOW)
+    assert scene.recorder.events == []
+
+
+async def test_a_kind_without_a_resource_is_named(scene: Scene) -> None:
+    with pytest.raises(LookupError, match=r"no REST resource is known for Job\.batch"):
+        await scene.prepare(Create({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "demo"}}))
