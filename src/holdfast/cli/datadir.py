@@ -8,7 +8,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from holdfast.cli.errors import HoldfastError
@@ -40,7 +40,7 @@ class DataDir:
         return self.run / f"{child}.log"
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None]:
         """Hold the directory. Raises HoldfastError when another supervisor does."""
         handle = os.open(self.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

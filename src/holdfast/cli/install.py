@@ -59,5 +59,5 @@ async def _established(client: Client, waiting: set[str]) -> None:
 
 
 def _is_established(obj: Object) -> bool:
-    conditions = (obj.get("status") or {}).get("conditions") or []
+    conditions: list[Object] = (obj.get("status") or {}).get("conditions") or []
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)

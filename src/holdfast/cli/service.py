@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
 
 import uvloop
@@ -58,7 +58,7 @@ async def _until_stopped(service: Coroutine[object, object, None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def announce(ready: asyncio.Event, descriptor: int | None) -> AsyncIterator[None]:
+async def announce(ready: asyncio.Event, descriptor: int | None) -> AsyncGenerator[None]:
     """Tell the supervisor once `ready` is set."""
 
     async def tell() -> None:

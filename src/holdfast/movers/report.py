@@ -4,6 +4,7 @@ Kubernetes keeps 4,096 bytes of the message, and a report that is cut is no repo
 the list of deleted snapshots (what is left out is deleted already and found gone next time); ids are never cut.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -50,10 +51,12 @@ class ProgressWriter:
 
 
 def write_report(report: Report, path: Path = TERMINATION_LOG) -> None:
-    """Leave the report as the termination message, or on standard output where there is no such file."""
+    """Leave the report as the termination message, or on standard output outside of a pod, which has no such file."""
     data = encode_report(report)
     try:
-        path.write_bytes(data)
+        handle = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
     except OSError:
         print(data.decode(), flush=True)
 

@@ -13,12 +13,13 @@ from holdfast.core.report import Progress, Report, RepositoryResult
 from holdfast.movers.context import Context, log
 from holdfast.movers.failures import failure_of, mover_error, partial
 from holdfast.movers.stores import open_repository, progress_of
-from holdfast.repo.errors import NoSnapshot, RepositoryError
+from holdfast.repo.errors import RepositoryError
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.result import Progress as RepositoryProgress
 from holdfast.repo.result import ProgressHook, RestoreResult
 from holdfast.repo.snapshot import Snapshot
+from holdfast.repo.tree import decode_tree
 
 
 def run(call: VolumeRestore, context: Context) -> Report:
@@ -45,31 +46,32 @@ def run(call: VolumeRestore, context: Context) -> Report:
 def _one(
     repo: Repository, call: VolumeRestore, context: Context, snapshot: Snapshot, path: str, hook: ProgressHook
 ) -> RestoreResult:
-    place = os.path.join(call.target, path.lstrip("/"))
-    try:
-        return restore(
-            repo,
-            snapshot.id,
-            place,
-            subfolder=path,
-            include=call.include,
-            exclude=call.exclude,
-            verify=call.verify,
-            progress=hook,
-            stop=context.stop,
-        )
-    except NoSnapshot:
-        return restore(
-            repo,
-            snapshot.id,
-            os.path.dirname(place),
-            subfolder=os.path.dirname(path),
-            include=(path,),
-            exclude=call.exclude,
-            verify=call.verify,
-            progress=hook,
-            stop=context.stop,
-        )
+    folder, include = path, call.include
+    if not _is_folder(repo, snapshot, path):
+        folder, include = os.path.dirname(path), (path,)
+    return restore(
+        repo,
+        snapshot.id,
+        os.path.join(call.target, folder.lstrip("/")),
+        subfolder=folder,
+        include=include,
+        exclude=call.exclude,
+        verify=call.verify,
+        progress=hook,
+        stop=context.stop,
+    )
+
+
+def _is_folder(repo: Repository, snapshot: Snapshot, path: str) -> bool:
+    """Whether a path of a snapshot is a folder: a file can't be restored into itself."""
+    tree = snapshot.tree
+    for part in path.strip("/").split("/") if path.strip("/") else ():
+        nodes = decode_tree(repo.load_blob(bytes.fromhex(tree)))
+        subtree = next((node.subtree for node in nodes if node.file_name == part), None)
+        if subtree is None:
+            return False
+        tree = subtree
+    return True
 
 
 def _follow(call: VolumeRestore, context: Context, snapshot: Snapshot, before: RepositoryResult) -> ProgressHook:
