@@ -1,0 +1,297 @@
+"""Printer columns of the built-in kinds, as `kubectl get` users know them.
+
+A cell is a JSONPath, or a function of the object and the time where the words are computed (a pod's STATUS, a Job's
+COMPLETIONS). The NAME column is added by `tables`; AGE is rendered there from `creationTimestamp`.
+"""
+
+import datetime as dt
+from typing import Any, Final
+
+from holdfast.embedded.apiserver.ages import duration, parse_time, since
+from holdfast.embedded.apiserver.errors import Object
+from holdfast.embedded.apiserver.kinds import Column
+
+_NONE: Final = "<none>"
+
+
+def _terminated_reason(state: Object) -> str:
+    ended = state["terminated"]
+    if reason := ended.get("reason"):
+        return str(reason)
+    return f"Signal:{ended['signal']}" if ended.get("signal") else f"ExitCode:{ended.get('exitCode', 0)}"
+
+
+def _init_status(pod: Object) -> str:
+    statuses = pod.get("status", {}).get("initContainerStatuses") or []
+    total = len(pod["spec"].get("initContainers") or [])
+    for index, status in enumerate(statuses):
+        state = status.get("state") or {}
+        if "terminated" in state and state["terminated"].get("exitCode", 0) == 0:
+            continue
+        if "terminated" in state:
+            return f"Init:{_terminated_reason(state)}"
+        reason = (state.get("waiting") or {}).get("reason", "")
+        return f"Init:{reason}" if reason not in ("", "PodInitializing") else f"Init:{index}/{total}"
+    return ""
+
+
+def pod_status(pod: Object, now: dt.datetime) -> str:
+    """The word under STATUS: the phase, or the nearest reason that explains it."""
+    status = pod.get("status") or {}
+    shown = status.get("reason") or status.get("phase") or "Unknown"
+    if starting := _init_status(pod):
+        shown = starting
+    else:
+        for container in reversed(status.get("containerStatuses") or []):
+            state = container.get("state") or {}
+            if waiting := (state.get("waiting") or {}).get("reason"):
+                shown = waiting
+            elif "terminated" in state and not status.get("reason"):
+                shown = _terminated_reason(state)
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
+    return str(shown)
+
+
+def _pod_ready(pod: Object, now: dt.datetime) -> str:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    ready = sum(1 for status in statuses if status.get("ready"))
+    return f"{ready}/{len(pod['spec'].get('containers') or [])}"
+
+
+def _pod_restarts(pod: Object, now: dt.datetime) -> str:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    count = sum(status.get("restartCount", 0) for status in statuses)
+    ends = [((status.get("lastState") or {}).get("terminated") or {}).get("finishedAt") for status in statuses]
+    last = max(filter(None, ends), default="")
+    return f"{count} ({since(last, now)} ago)" if count and last else str(count)
+
+
+def _ready(field: str) -> Any:
+    def cell(obj: Object, now: dt.datetime) -> str:
+        status = obj.get("status") or {}
+        return f"{status.get(field) or 0}/{obj['spec'].get('replicas', 1)}"
+
+    return cell
+
+
+def _count(part: str, field: str) -> Any:
+    def cell(obj: Object, now: dt.datetime) -> int:
+        return (obj.get(part) or {}).get(field) or 0
+
+    return cell
+
+
+def _job_status(job: Object, now: dt.datetime) -> str:
+    held = {item["type"] for item in (job.get("status") or {}).get("conditions") or [] if item.get("status") == "True"}
+    for word in ("Complete", "Failed", "Suspended", "FailureTarget", "SuccessCriteriaMet"):
+        if word in held:
+            return word
+    return "Terminating" if job["metadata"].get("deletionTimestamp") else "Running"
+
+
+def _job_completions(job: Object, now: dt.datetime) -> str:
+    wanted = job["spec"].get("completions", 1)
+    return f"{(job.get('status') or {}).get('succeeded') or 0}/{wanted}"
+
+
+def _job_duration(job: Object, now: dt.datetime) -> str:
+    status = job.get("status") or {}
+    if not status.get("startTime"):
+        return ""
+    end = parse_time(status.get("completionTime") or "") or now
+    start = parse_time(status["startTime"])
+    return duration(end - start) if start else ""
+
+
+def _active(cronjob: Object, now: dt.datetime) -> int:
+    return len((cronjob.get("status") or {}).get("active") or [])
+
+
+def _data_count(obj: Object, now: dt.datetime) -> int:
+    return len(obj.get("data") or {}) + len(obj.get("binaryData") or {})
+
+
+_MODES: Final = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+
+
+def _modes(obj: Object, now: dt.datetime) -> str:
+    held = (
+        (obj.get("status") or {}).get("accessModes")
+        if obj["kind"] == "PersistentVolumeClaim"
+        else obj["spec"].get("accessModes")
+    )
+    return ",".join(_MODES.get(mode, mode) for mode in held or [])
+
+
+def _terminating(field: str) -> Any:
+    def cell(obj: Object, now: dt.datetime) -> str:
+        if obj["metadata"].get("deletionTimestamp"):
+            return "Terminating"
+        return str((obj.get("status") or {}).get(field) or "")
+
+    return cell
+
+
+def _claim(pv: Object, now: dt.datetime) -> str:
+    ref = pv["spec"].get("claimRef") or {}
+    return f"{ref.get('namespace', '')}/{ref.get('name', '')}" if ref else ""
+
+
+def _node_status(node: Object, now: dt.datetime) -> str:
+    for condition in (node.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "Ready":
+            word = "Ready" if condition.get("status") == "True" else "NotReady"
+            return f"{word},SchedulingDisabled" if node.get("spec", {}).get("unschedulable") else word
+    return "Unknown"
+
+
+def _roles(node: Object, now: dt.datetime) -> str:
+    prefix = "node-role.kubernetes.io/"
+    found = [label.removeprefix(prefix) for label in node["metadata"].get("labels") or {} if label.startswith(prefix)]
+    return ",".join(sorted(found)) or _NONE
+
+
+def _event_object(event: Object, now: dt.datetime) -> str:
+    ref = event.get("involvedObject") or event.get("regarding") or {}
+    return f"{ref.get('kind', '').lower()}/{ref.get('name', '')}"
+
+
+def _last_seen(event: Object, now: dt.datetime) -> str:
+    series = event.get("series") or {}
+    seen = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    return since(seen or event["metadata"].get("creationTimestamp", ""), now)
+
+
+def _ports(service: Object, now: dt.datetime) -> str:
+    ports = service.get("spec", {}).get("ports") or []
+    return ",".join(f"{port['port']}/{port.get('protocol', 'TCP')}" for port in ports) or _NONE
+
+
+def _default_class(obj: Object, now: dt.datetime) -> str:
+    marks = obj["metadata"].get("annotations") or {}
+    default = marks.get("storageclass.kubernetes.io/is-default-class") == "true"
+    return f"{obj['metadata']['name']} (default)" if default else obj["metadata"]["name"]
+
+
+def _images(obj: Object, now: dt.datetime) -> str:
+    spec = obj["spec"].get("jobTemplate", obj).get("spec", {}).get("template", {}).get("spec", {})
+    return ",".join(item.get("image", "") for item in spec.get("containers") or [])
+
+
+AGE: Final = Column("Age", ".metadata.creationTimestamp", type="date")
+CREATED_AT: Final = Column("Created At", ".metadata.creationTimestamp", type="string")
+
+_IMAGES: Final = Column("Images", "", cell=_images, priority=1)
+
+COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
+    "Pod": (
+        Column("Ready", "", cell=_pod_ready),
+        Column("Status", "", cell=pod_status),
+        Column("Restarts", "", cell=_pod_restarts),
+        AGE,
+        Column("IP", ".status.podIP", priority=1),
+        Column("Node", ".spec.nodeName", priority=1),
+    ),
+    "Namespace": (Column("Status", ".status.phase"), AGE),
+    "Node": (
+        Column("Status", "", cell=_node_status),
+        Column("Roles", "", cell=_roles),
+        AGE,
+        Column("Version", ".status.nodeInfo.kubeletVersion"),
+        Column("Internal-IP", '.status.addresses[?(@.type=="InternalIP")].address', priority=1),
+    ),
+    "PersistentVolumeClaim": (
+        Column("Status", "", cell=_terminating("phase")),
+        Column("Volume", ".spec.volumeName"),
+        Column("Capacity", ".status.capacity.storage"),
+        Column("Access Modes", "", cell=_modes),
+        Column("StorageClass", ".spec.storageClassName"),
+        AGE,
+        Column("VolumeMode", ".spec.volumeMode", priority=1),
+    ),
+    "PersistentVolume": (
+        Column("Capacity", ".spec.capacity.storage"),
+        Column("Access Modes", "", cell=_modes),
+        Column("Reclaim Policy", ".spec.persistentVolumeReclaimPolicy"),
+        Column("Status", "", cell=_terminating("phase")),
+        Column("Claim", "", cell=_claim),
+        Column("StorageClass", ".spec.storageClassName"),
+        Column("Reason", ".status.reason"),
+        AGE,
+    ),
+    "Secret": (Column("Type", ".type"), Column("Data", "", type="integer", cell=_data_count), AGE),
+    "ConfigMap": (Column("Data", "", type="integer", cell=_data_count), AGE),
+    "ServiceAccount": (AGE,),
+    "Service": (
+        Column("Type", ".spec.type"),
+        Column("Cluster-IP", ".spec.clusterIP"),
+        Column("Ports", "", cell=_ports),
+        AGE,
+    ),
+    "StatefulSet": (Column("Ready", "", cell=_ready("readyReplicas")), AGE, _IMAGES),
+    "Deployment": (
+        Column("Ready", "", cell=_ready("readyReplicas")),
+        Column("Up-to-date", "", type="integer", cell=_count("status", "updatedReplicas")),
+        Column("Available", "", type="integer", cell=_count("status", "availableReplicas")),
+        AGE,
+        _IMAGES,
+    ),
+    "ReplicaSet": (
+        Column("Desired", "", type="integer", cell=_count("spec", "replicas")),
+        Column("Current", "", type="integer", cell=_count("status", "replicas")),
+        Column("Ready", "", type="integer", cell=_count("status", "readyReplicas")),
+        AGE,
+        _IMAGES,
+    ),
+    "DaemonSet": (
+        Column("Desired", "", type="integer", cell=_count("status", "desiredNumberScheduled")),
+        Column("Current", "", type="integer", cell=_count("status", "currentNumberScheduled")),
+        Column("Ready", "", type="integer", cell=_count("status", "numberReady")),
+        AGE,
+        _IMAGES,
+    ),
+    "Job": (
+        Column("Status", "", cell=_job_status),
+        Column("Completions", "", cell=_job_completions),
+        Column("Duration", "", cell=_job_duration),
+        AGE,
+        _IMAGES,
+    ),
+    "CronJob": (
+        Column("Schedule", ".spec.schedule"),
+        Column("Timezone", ".spec.timeZone"),
+        Column("Suspend", ".spec.suspend", type="boolean"),
+        Column("Active", "", type="integer", cell=_active),
+        Column("Last Schedule", ".status.lastScheduleTime", type="date"),
+        AGE,
+        _IMAGES,
+    ),
+    "Event": (
+        Column("Last Seen", "", cell=_last_seen),
+        Column("Type", ".type"),
+        Column("Reason", ".reason"),
+        Column("Object", "", cell=_event_object),
+        Column("Message", ".message"),
+    ),
+    "StorageClass": (
+        Column("Provisioner", ".provisioner"),
+        Column("ReclaimPolicy", ".reclaimPolicy"),
+        Column("VolumeBindingMode", ".volumeBindingMode"),
+        Column("AllowVolumeExpansion", ".allowVolumeExpansion", type="boolean"),
+        AGE,
+    ),
+    "Lease": (Column("Holder", ".spec.holderIdentity"), AGE),
+    "PriorityClass": (
+        Column("Value", ".value", type="integer"),
+        Column("Global-Default", ".globalDefault", type="boolean"),
+        AGE,
+    ),
+    "CustomResourceDefinition": (CREATED_AT,),
+    "Role": (CREATED_AT,),
+    "ClusterRole": (CREATED_AT,),
+    "RoleBinding": (Column("Role", ".roleRef.name"), AGE),
+    "ClusterRoleBinding": (Column("Role", ".roleRef.name"), AGE),
+}
+
+NAMES: Final = {"StorageClass": _default_class}

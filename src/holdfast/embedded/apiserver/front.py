@@ -1,0 +1,187 @@
+"""From an HTTP request to the handler that answers it, and back.
+
+Authentication comes first; only health checks are open. What handlers raise becomes a Status here and nowhere else.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from holdfast.embedded.apiserver import discovery, openapi, subresources
+from holdfast.embedded.apiserver.api import Answer, Api, Call, resolve
+from holdfast.embedded.apiserver.auth import User
+from holdfast.embedded.apiserver.deletion import delete, delete_collection
+from holdfast.embedded.apiserver.errors import StatusError, method_not_allowed, no_such_path
+from holdfast.embedded.apiserver.patching import patch
+from holdfast.embedded.apiserver.podlog import LogProxy
+from holdfast.embedded.apiserver.reads import get, list_objects, render
+from holdfast.embedded.apiserver.request import Query, Route, media_type, parse_accept, parse_route, read_body
+from holdfast.embedded.apiserver.watch import Watch
+from holdfast.embedded.apiserver.writes import create, update
+from holdfast.kube.codec import encode
+
+_log = logging.getLogger(__name__)
+_OPEN: Final = ("healthz", "livez", "readyz")
+_VERBS: Final = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_WRITE_SECONDS: Final = 30.0
+
+Handler = Callable[[Api, Call], Awaitable[Answer]]
+
+_SUBRESOURCES: Final[dict[tuple[str, str], Handler]] = {
+    ("create", "binding"): subresources.bind,
+    ("create", "eviction"): subresources.evict,
+    ("create", "token"): subresources.token,
+    ("get", "scale"): subresources.scale,
+    ("update", "scale"): subresources.scale,
+    ("patch", "scale"): subresources.scale,
+    ("update", "finalize"): subresources.finalize,
+    ("update", "status"): update,
+    ("patch", "status"): patch,
+}
+_OBJECTS: Final[dict[str, Handler]] = {"update": update, "patch": patch, "delete": delete}
+_COLLECTIONS: Final[dict[str, Handler]] = {"create": create, "delete": delete_collection}
+
+
+def _json(body: bytes, code: int = 200, media: str = "application/json", warnings: list[str] | None = None) -> web.Response:
+    response = web.Response(body=body, status=code, headers={"Content-Type": media, "Cache-Control": "no-cache, private"})
+    for text in warnings or []:
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        response.headers.add("Warning", f'299 - "{quoted}"')
+    return response
+
+
+class Front:
+    """The request handler of one server."""
+
+    def __init__(self, api: Api, logs: LogProxy, url: Callable[[], str]) -> None:
+        self._api = api
+        self._logs = logs
+        self._url = url
+        self._openapi = openapi.Documents(api.registry)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; never raises but for cancellation."""
+        try:
+            return await self._answer(request)
+        except StatusError as error:
+            response = _json(encode(error.status()), error.code)
+            if error.code == 401:
+                response.headers["WWW-Authenticate"] = "Bearer"
+            return response
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except web.HTTPException as error:
+            return _json(encode(StatusError(error.status, "BadRequest", error.reason).status()), error.status)
+        except Exception:
+            _log.exception("%s %s failed", request.method, request.path)
+            error = StatusError(500, "InternalError", "the server met an error it did not expect; its log says more")
+            return _json(encode(error.status()), 500)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path.strip("/")
+        first = path.partition("/")[0]
+        if first in _OPEN:
+            return web.Response(text="ok")
+        user = self._api.auth.caller(request.headers.get("Authorization", ""))
+        if first in ("api", "apis") and path.count("/") >= (2 if first == "api" else 3):
+            return await self._resource(request, user, parse_route(path))
+        if request.method not in ("GET", "HEAD"):
+            raise method_not_allowed() if first in ("api", "apis", "openapi", "version") else no_such_path()
+        return self._document(request, path.split("/"))
+
+    def _document(self, request: web.BaseRequest, parts: list[str]) -> web.Response:
+        """Discovery, OpenAPI and version: documents about what is served."""
+        registry, accept = self._api.registry, request.headers.get("Accept", "")
+        match parts:
+            case ["version"]:
+                return _json(encode(discovery.version()))
+            case ["api" | "apis"] if media := discovery.aggregated_type(accept):
+                return _json(encode(discovery.aggregated(registry, parts[0] == "api", media)), media=media)
+            case ["api"]:
+                body = discovery.core_versions(self._url().removeprefix("https://"))
+            case ["apis"]:
+                body = discovery.groups(registry)
+            case ["apis", group]:
+                body = discovery.group(registry, group)
+            case ["api", version]:
+                body = discovery.resources(registry, "", version)
+            case ["apis", group, version]:
+                body = discovery.resources(registry, group, version)
+            case ["openapi", "v3", *rest]:
+                return _json(self._openapi.get("/".join(rest)))
+            case _:
+                raise no_such_path()
+        return _json(encode(body))
+
+    async def _resource(self, request: web.BaseRequest, user: User, route: Route) -> web.StreamResponse:
+        verb = _VERBS.get(request.method)
+        if verb is None:
+            raise method_not_allowed()
+        body = b"" if verb == "get" else await read_body(request)
+        if any(route[:3] == (group, "v1", plural) for group, _, plural in discovery.REVIEWS):
+            if verb != "create" or route.name:
+                raise method_not_allowed()
+            return _json(encode(subresources.review(self._api, route.group, route.plural, user, body)), 201)
+        kind = resolve(self._api.registry, route)
+        call = Call(
+            verb=verb,
+            route=route if not (kind.resource == "/namespaces" and route.ns) else route._replace(ns=""),
+            kind=kind,
+            query=Query(request.query),
+            accept=parse_accept(request.headers.get("Accept", "")),
+            user=user,
+            media=media_type(request),
+            body=body,
+            agent=request.headers.get("User-Agent", ""),
+            warnings=[],
+        )
+        if verb == "get":
+            return await self._read(request, call)
+        answer = await self._handler(call)(self._api, call)
+        return _json(render(call, answer.body), answer.code, warnings=call.warnings)
+
+    def _handler(self, call: Call) -> Handler:
+        route = call.route
+        if route.sub:
+            handler = _SUBRESOURCES.get((call.verb, route.sub))
+        else:
+            handler = (_OBJECTS if route.name else _COLLECTIONS).get(call.verb)
+        if handler is None or route.rest or (call.kind.namespaced and call.verb == "create" and not route.ns):
+            raise method_not_allowed()
+        return handler
+
+    async def _read(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        if call.route.sub == "log":
+            return await self._log_stream(request, call)
+        if call.route.sub == "scale":
+            return _json(render(call, (await subresources.scale(self._api, call)).body))
+        if call.route.sub not in ("", "status"):
+            raise method_not_allowed()
+        if call.query.flag("watch"):
+            return await self._stream(request, Watch(self._api, call).stream(), "application/json")
+        if call.route.name:
+            return _json(render(call, get(self._api, call)))
+        return _json(list_objects(self._api, call))
+
+    async def _log_stream(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        upstream = await self._logs.open(call)
+        try:
+            return await self._stream(request, upstream.content.iter_any(), "text/plain")
+        finally:
+            upstream.close()
+
+    async def _stream(self, request: web.BaseRequest, chunks: AsyncIterator[bytes], media: str) -> web.StreamResponse:
+        """Write chunks as they come; a client that does not read for a while is cut off."""
+        response = web.StreamResponse(headers={"Content-Type": media, "Cache-Control": "no-cache, private"})
+        await response.prepare(request)
+        try:
+            async for chunk in chunks:
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await response.write(chunk)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        return response

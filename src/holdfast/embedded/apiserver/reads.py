@@ -1,0 +1,93 @@
+"""GET of one object and LIST of many. Lists join stored bytes; nothing is decoded unless a selector or Table asks for it."""
+
+import base64
+import binascii
+from typing import Any
+
+from holdfast.embedded.apiserver.ages import now
+from holdfast.embedded.apiserver.api import Api, Call, list_document
+from holdfast.embedded.apiserver.errors import Object, bad_request, gone
+from holdfast.embedded.apiserver.kinds import Kind
+from holdfast.embedded.apiserver.selectors import Selector
+from holdfast.embedded.apiserver.store import Key, Page, Record
+from holdfast.embedded.apiserver.tables import partial, table
+from holdfast.embedded.apiserver.wire import with_version
+from holdfast.kube.codec import CodecError, decode, encode
+
+
+def served(kind: Kind, record: Record) -> bytes:
+    """Stored bytes in the version of the request."""
+    return with_version(record.data, kind.storage_api_version, kind.api_version)
+
+
+def render(call: Call, obj: Object | Record) -> bytes:
+    """One object in the form that the request accepts."""
+    if isinstance(obj, Record):
+        if not (call.accept.table or call.accept.metadata_only):
+            return served(call.kind, obj)
+        obj = decode(served(call.kind, obj))
+    if obj.get("kind") == "Status" or not (call.accept.table or call.accept.metadata_only):
+        return encode(obj)
+    if call.accept.metadata_only:
+        return encode(partial(obj))
+    meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+    return encode(table(call.kind, [obj], meta, now(), call.query.text("includeObject") or "Metadata"))
+
+
+def get(api: Api, call: Call) -> Record:
+    """The named object; 404 when there is none."""
+    record = api.store.get(call.key)
+    if record is None:
+        raise call.missing()
+    return record
+
+
+def _continue_token(page: Page, rv: int) -> str:
+    if page.after is None:
+        return ""
+    return base64.urlsafe_b64encode(encode({"rv": rv, "after": [page.after.ns, page.after.name]})).decode()
+
+
+def _start(kind: Kind, token: str, floor: int) -> tuple[Key, int]:
+    try:
+        found = decode(base64.urlsafe_b64decode(token))
+        ns, name = found["after"]
+        key, rv = Key(kind.resource, str(ns), str(name)), int(found["rv"])
+    except (CodecError, binascii.Error, ValueError, KeyError, TypeError):
+        raise bad_request("continue key is not valid: start the list again") from None
+    if rv < floor:
+        raise gone("The provided continue parameter is too old to display a consistent list result: start the list again.")
+    return key, rv
+
+
+def select(api: Api, call: Call, selector: Selector) -> tuple[list[Record], Object]:
+    """One page of the selected objects and the list's metadata. The first page's revision holds for all pages."""
+    limit, token = call.query.number("limit", 0), call.query.text("continue")
+    after, first_rv = _start(call.kind, token, api.rings.of(call.kind.resource).floor) if token else (None, 0)
+    records: list[Record] = []
+    while True:
+        page = api.store.page(call.kind.resource, call.route.ns, limit and limit - len(records), after)
+        records += page.records if selector.everything else [item for item in page.records if selector.matches(item)]
+        first_rv = first_rv or page.rv
+        if page.after is None or len(records) >= limit:
+            break
+        after = page.after
+    meta: Object = {"resourceVersion": str(first_rv)}
+    if more := _continue_token(page, first_rv):
+        meta["continue"] = more
+    return records, meta
+
+
+def list_objects(api: Api, call: Call) -> bytes:
+    """The list document, or the Table of the selected objects."""
+    selector = Selector(call.query.text("labelSelector"), call.query.text("fieldSelector"))
+    records, meta = select(api, call, selector)
+    if call.accept.table:
+        objects = (decode(served(call.kind, record)) for record in records)
+        return encode(table(call.kind, objects, meta, now(), call.query.text("includeObject") or "Metadata"))
+    if call.accept.metadata_only:
+        items: list[Any] = [partial(record.object()) for record in records]
+        document = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items}
+        return encode(document)
+    head = encode(list_document(call.kind, [], meta)).removesuffix(b"]}")
+    return head + b",".join([served(call.kind, record) for record in records]) + b"]}"

@@ -1,0 +1,119 @@
+"""One HTTP request, taken apart: where it points, what it asks for, in which form the answer goes out."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from aiohttp import web
+
+from holdfast.embedded.apiserver.errors import bad_request, no_such_path, too_large, unsupported_media
+
+MAX_BODY = 3 << 20
+JSON = "application/json"
+MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
+APPLY_CBOR = "application/apply-patch+cbor"
+
+_NAMESPACE_SUBRESOURCES = ("status", "finalize")
+
+
+class Route(NamedTuple):
+    """What a resource URL names; a collection has no name."""
+
+    group: str
+    version: str
+    plural: str
+    ns: str = ""
+    name: str = ""
+    sub: str = ""
+    rest: str = ""
+
+
+def parse_route(path: str) -> Route:
+    """Take a `/api/...` or `/apis/...` URL path apart; 404 when it cannot be a resource."""
+    parts = path.strip("/").split("/")
+    head = 2 if parts[0] == "api" else 3
+    group = "" if parts[0] == "api" else parts[1]
+    version, tail = parts[head - 1], parts[head:]
+    if not tail or "" in parts:
+        raise no_such_path()
+    ns = ""
+    if tail[0] == "namespaces" and len(tail) > 2 and tail[2] not in _NAMESPACE_SUBRESOURCES:
+        ns, tail = tail[1], tail[2:]
+    plural, name, sub, rest = (*tail, "", "", "")[:3] + ("/".join(tail[3:]),)
+    return Route(group, version, plural, ns, name, sub, rest)
+
+
+class Query:
+    """Typed access to the query string."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, key: str) -> str:
+        """The value, or empty."""
+        return self._values.get(key, "")
+
+    def flag(self, key: str) -> bool:
+        """`1` or `true`."""
+        return self._values.get(key, "").lower() in ("1", "true", "t")
+
+    def number(self, key: str, default: int) -> int:
+        """A whole number of at least 0; 400 otherwise."""
+        text = self._values.get(key, "")
+        if not text:
+            return default
+        if not text.isdecimal() or len(text) > 18:
+            raise bad_request(f'query parameter {key}: "{text}" is not a whole number')
+        return int(text)
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether `dryRun=All` was asked."""
+        text = self._values.get("dryRun", "")
+        if text not in ("", "All"):
+            raise bad_request(f'query parameter dryRun: unsupported value "{text}": supported value: "All"')
+        return text == "All"
+
+
+class Accept(NamedTuple):
+    """The form of the answer: a server-rendered Table, or metadata only, or the object itself."""
+
+    table: bool
+    metadata_only: bool
+
+
+def parse_accept(header: str) -> Accept:
+    """The first alternative that this server can produce."""
+    for part in header.split(","):
+        fields = [field.strip() for field in part.split(";")]
+        if fields[0] not in (JSON, "*/*", "application/*", ""):
+            continue
+        wanted = dict(field.partition("=")[::2] for field in fields[1:])
+        if wanted.get("as") == "Table":
+            return Accept(True, False)
+        if wanted.get("as", "").startswith("PartialObjectMetadata"):
+            return Accept(False, True)
+        return Accept(False, False)
+    return Accept(False, False)
+
+
+def media_type(request: web.BaseRequest) -> str:
+    """The body's content type without parameters."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(request: web.BaseRequest) -> bytes:
+    """The whole body, at most `MAX_BODY` bytes; 413 over it, 415 for protobuf."""
+    kind = media_type(request)
+    if kind == "application/vnd.kubernetes.protobuf" or kind == "application/cbor":
+        raise unsupported_media(
+            f"the body was sent as {kind}, this server reads JSON: use `kubectl apply -f`, or a kubectl older than 1.32"
+        )
+    if (request.content_length or 0) > MAX_BODY:
+        raise too_large(MAX_BODY)
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise too_large(MAX_BODY)
+    return bytes(body)

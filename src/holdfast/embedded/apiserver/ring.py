@@ -1,0 +1,129 @@
+"""The recent past of each resource, kept in memory for watchers.
+
+Each event is encoded once and shared by all watchers; a watcher is a cursor. What falls out of the ring is gone: a
+watcher behind it is told 410 and lists again. After a restart the past begins at the current revision.
+"""
+
+import asyncio
+from bisect import bisect_right
+
+from holdfast.embedded.apiserver.store import Change
+from holdfast.embedded.apiserver.wire import with_version
+
+
+class Event:
+    """A committed change with its encoded watch lines, one per served version."""
+
+    __slots__ = ("_lines", "new", "old", "rv", "type")
+
+    def __init__(self, change: Change) -> None:
+        self.rv = change.new.rv
+        self.type = change.type
+        self.new = change.new
+        self.old = change.old
+        self._lines: dict[tuple[str, str], bytes] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes that the event keeps alive."""
+        return len(self.new.data) + (len(self.old.data) if self.old else 0)
+
+    def line(self, type_: str, stored: str, wanted: str) -> bytes:
+        """The watch line `{"type":..,"object":..}` for a served version."""
+        found = self._lines.get((type_, wanted))
+        if found is None:
+            found = watch_line(type_, with_version(self.new.data, stored, wanted))
+            self._lines[type_, wanted] = found
+        return found
+
+
+def watch_line(type_: str, data: bytes) -> bytes:
+    """One line of a watch stream."""
+    return b'{"type":"' + type_.encode() + b'","object":' + data + b"}\n"
+
+
+class Ring:
+    """Events of one resource in revision order. `limit` events and `max_bytes` are kept at least half full."""
+
+    def __init__(self, floor: int, limit: int = 8192, max_bytes: int = 32 << 20) -> None:
+        self.floor = floor
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._base = 0
+        self._events: list[Event] = []
+        self._wake: set[asyncio.Future[None]] = set()
+
+    @property
+    def end(self) -> int:
+        """The cursor after the newest event."""
+        return self._base + len(self._events)
+
+    def append(self, event: Event) -> None:
+        """Add a committed event; call `notify` after the last of a batch."""
+        self._events.append(event)
+        self._bytes += event.size
+        if len(self._events) > self._limit or self._bytes > self._max_bytes:
+            self._drop(max(1, len(self._events) // 2))
+
+    def _drop(self, count: int) -> None:
+        gone, self._events = self._events[:count], self._events[count:]
+        self._base += count
+        self.floor = gone[-1].rv
+        self._bytes -= sum(event.size for event in gone)
+
+    def notify(self) -> None:
+        """Wake every waiting watcher."""
+        waiting, self._wake = self._wake, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def cursor(self, rv: int) -> int | None:
+        """The place after revision `rv`; None when that past is gone."""
+        if rv < self.floor:
+            return None
+        return self._base + bisect_right(self._events, rv, key=lambda event: event.rv)
+
+    def since(self, cursor: int, most: int = 512) -> list[Event] | None:
+        """Events from `cursor` on; None when some of them are gone."""
+        start = cursor - self._base
+        return None if start < 0 else self._events[start : start + most]
+
+    async def more(self, timeout: float) -> None:
+        """Wait for the next event, at most `timeout` seconds."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wake.add(future)
+        try:
+            await asyncio.wait([future], timeout=timeout)
+        finally:
+            self._wake.discard(future)
+
+
+class Rings:
+    """One ring per resource, fed by the store."""
+
+    def __init__(self, floor: int) -> None:
+        self._floor = floor
+        self._rings: dict[str, Ring] = {}
+
+    def of(self, res: str) -> Ring:
+        """The ring of `group/plural`."""
+        found = self._rings.get(res)
+        if found is None:
+            found = self._rings[res] = Ring(self._floor)
+        return found
+
+    def publish(self, changes: list[Change]) -> None:
+        """Take a committed batch and wake the watchers it concerns."""
+        touched: set[str] = set()
+        for change in changes:
+            self.of(change.new.key.res).append(Event(change))
+            touched.add(change.new.key.res)
+        for res in touched:
+            self._rings[res].notify()
+
+    def wake_all(self) -> None:
+        """Wake every watcher, so that it sees that the server stops."""
+        for ring in self._rings.values():
+            ring.notify()

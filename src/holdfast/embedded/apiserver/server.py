@@ -1,0 +1,112 @@
+"""The HTTP front: TLS, authentication, routing, and the one place where errors become responses.
+
+`ApiServer` owns the life of everything in this package. Its port is chosen at the first start and kept, so that a
+kubeconfig stays valid across restarts. A request that cannot be understood gets a Status and never ends the process.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from aiohttp import web
+
+from holdfast.embedded.apiserver import namespaces
+from holdfast.embedded.apiserver.api import Admission, Api
+from holdfast.embedded.apiserver.auth import Auth
+from holdfast.embedded.apiserver.collector import Collector
+from holdfast.embedded.apiserver.crds import Definitions
+from holdfast.embedded.apiserver.front import Front
+from holdfast.embedded.apiserver.kubeconfig import write_kubeconfig
+from holdfast.embedded.apiserver.pki import ensure_server_certificate
+from holdfast.embedded.apiserver.podlog import LogProxy
+from holdfast.embedded.apiserver.store import Store
+
+_log = logging.getLogger(__name__)
+_PORT_FILE = "apiserver.port"
+
+
+class ApiServer:
+    """One API server on one data directory. `start` returns when it serves; `stop` when everything is closed."""
+
+    def __init__(self, data_dir: Path, *, host: str = "127.0.0.1", port: int = 0, admission: Admission | None = None) -> None:
+        self.data_dir = data_dir
+        self.kubeconfig_path = data_dir / "admin.kubeconfig"
+        self.host = host
+        self.port = port
+        self._admission: Admission = admission or {}
+        self._store: Store | None = None
+        self._api: Api | None = None
+        self._logs: LogProxy | None = None
+        self._server: web.Server[web.BaseRequest] | None = None
+        self._listener: asyncio.Server | None = None
+        self._collecting: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL; valid once started."""
+        return f"https://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    async def start(self) -> None:
+        """Open the store, make certificates and the kubeconfig where missing, and serve."""
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        pki = self.data_dir / "pki"
+        ca, certificate, key = ensure_server_certificate(pki, (self.host,))
+        self._store = Store(self.data_dir / "state.db")
+        api = self._api = Api(self._store, Auth(pki, self._store), self._admission, ca.read_text())
+        Definitions(self._store, api.registry)
+        await self._store.write(lambda transaction: namespaces.ensure_first(transaction, api.ca))
+        self._collecting = asyncio.create_task(Collector(api).run())
+        self._logs = LogProxy(api)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(certificate, key)
+        context.set_alpn_protocols(["http/1.1"])
+        front = Front(api, self._logs, lambda: self.url)
+        self._server = web.Server(front.handle, handler_cancellation=True, access_log=None)
+        await self._listen(context)
+        write_kubeconfig(self.kubeconfig_path, self.url, ca.read_bytes(), api.auth.admin_token)
+        _log.info("serving the Kubernetes API at %s", self.url)
+
+    async def _listen(self, context: ssl.SSLContext) -> None:
+        remembered = self.data_dir / _PORT_FILE
+        wanted = self.port or (int(remembered.read_text()) if remembered.exists() else 0)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self.host, wanted))
+        except OSError as error:
+            listener.close()
+            raise RuntimeError(
+                f"{self.host}:{wanted} cannot be served: {error.strerror}; stop the program that uses it, "
+                f"or remove {remembered} to let another port be chosen"
+            ) from None
+        loop = asyncio.get_running_loop()
+        self.port = listener.getsockname()[1]
+        server = cast(Callable[[], asyncio.Protocol], self._server)
+        self._listener = await loop.create_server(server, sock=listener, ssl=context, backlog=512)
+        remembered.write_text(str(self.port))
+
+    async def stop(self) -> None:
+        """End watches, finish the writes under way, close the store. Safe to call twice."""
+        if self._api is not None:
+            self._api.stopping = True
+            self._api.rings.wake_all()
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            await self._server.shutdown(2.0)
+        if self._collecting is not None:
+            self._collecting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._collecting
+        if self._logs is not None:
+            await self._logs.close()
+        if self._store is not None:
+            await self._store.close()
+        self._api = self._listener = self._server = self._collecting = self._logs = self._store = None
