@@ -7,7 +7,7 @@ after it only the repetition of a failed session may be noted.
 
 import enum
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -29,6 +29,7 @@ SNAPSHOTS: Final = "SnapshotsEnsured"
 EXECUTOR: Final = "BackupExecutorEnsured"
 CLEANER: Final = "RetentionPolicyExecutorEnsured"
 INCOMPLETE: Final = "SnapshotCleanupIncomplete"
+STOP_GRACE: Final = timedelta(minutes=5)
 PENDING_LONG: Final = "PodHasBeenInPendingStateForLongerThanExpected"
 
 
@@ -107,7 +108,7 @@ class BackupSessionHandler:
             return _skipped(obj, where.refusal, now)
         if where.stage is Stage.FAIL and where.refusal is not None:
             return _failed(obj, where, where.refusal, now)
-        return _progressed(obj, where, now)
+        return _progressed(obj, where, _held_back(outcome), now)
 
 
 def _where(obj: Object, view: View, now: datetime) -> Where:
@@ -132,7 +133,7 @@ def _where(obj: Object, view: View, now: datetime) -> Where:
             stage=Stage.FAIL, refusal=Refusal("FailedToEnsureSnapshots", message), context=context, snapshots=snapshots
         )
     states = _states(obj, context, snapshots, view)
-    if any(phase_of(snapshot) not in TERMINAL for snapshot in snapshots) or _live(states):
+    if any(phase_of(snapshot) not in TERMINAL for snapshot in snapshots) or _live(states, _deadline(obj, context), now):
         return Where(stage=Stage.BACKUP, context=context, snapshots=snapshots, states=states)
     cleanups = cleanup.cleanups(context, view, now)
     stage = Stage.CLEAN if any(item.phase == cleanup.PENDING for item in cleanups) else Stage.DONE
@@ -144,7 +145,10 @@ def _states(obj: Object, context: Context, snapshots: Sequence[Object], view: Vi
     return tuple(view.step(context.target.namespace, job) for job in jobs)
 
 
-def _live(states: Sequence[StepState]) -> bool:
+def _live(states: Sequence[StepState], deadline: datetime | None, now: datetime) -> bool:
+    """Whether a Job still has to end. One that won't be stopped is not waited for for ever."""
+    if deadline is not None and now > deadline + STOP_GRACE:
+        return False
     return any(state.exists and not state.phase.terminal for state in states)
 
 
@@ -214,10 +218,17 @@ def _failed(obj: Object, where: Where, refusal: Refusal, now: datetime) -> Objec
     return {**status, **retry.planned(obj, where.context.session if where.context else None, now)}
 
 
-def _progressed(obj: Object, where: Where, now: datetime) -> Object:
+def _held_back(outcome: Outcome) -> str:
+    """Return why a Job of the backup has not been started; empty when nothing holds one."""
+    states = outcome.runs["backup"].steps.items() if "backup" in outcome.runs else ()
+    held = (f"{name}: {state.message}" for name, state in states if not state.exists and not state.phase.terminal)
+    return next((said for said in held if not said.endswith(": starts")), "")
+
+
+def _progressed(obj: Object, where: Where, held: str, now: datetime) -> Object:
     assert where.context is not None
     context = where.context
-    conditions = upsert_all(conditions_of(obj), _conditions(where), now, restamp=True)
+    conditions = upsert_all(conditions_of(obj), _conditions(where, held), now, restamp=True)
     status: Object = {"phase": _phase(where), "totalSnapshots": len(context.destinations), "conditions": conditions}
     if where.snapshots:
         status["snapshots"] = [_listed(snapshot) for snapshot in where.snapshots]
@@ -242,18 +253,20 @@ def _phase(where: Where) -> str:
     return "Failed" if failed or any(item.phase == cleanup.FAILED for item in where.cleanups) else "Succeeded"
 
 
-def _conditions(where: Where) -> list[Condition]:
+def _conditions(where: Where, held: str) -> list[Condition]:
     found: list[Condition] = []
     if where.stage is not Stage.PREPARE:
         found.append(condition(SNAPSHOTS, True, "SuccessfullyEnsuredSnapshots", "Snapshots have been ensured successfully."))
     if where.states and all(state.exists for state in where.states):
         said = "Backup executor has been ensured successfully."
         found.append(condition(EXECUTOR, True, "SuccessfullyEnsuredBackupExecutor", said))
-    stuck = next((state for state in where.states if state.reason == "Unschedulable" and not state.phase.terminal), None)
-    if stuck is not None:
-        found.append(condition(PENDING_LONG, None, "PodUnschedulable", stuck.message))
+    elif held:
+        found.append(condition(EXECUTOR, None, "WaitsToStart", held))
+    waiting = next((state for state in where.states if state.message and not state.phase.terminal), None)
+    if waiting is not None:
+        found.append(condition(PENDING_LONG, None, waiting.reason or "PodPending", waiting.message))
     elif where.context is not None and find(conditions_of(where.context.obj), PENDING_LONG) is not None:
-        found.append(condition(PENDING_LONG, False, "PodScheduled", "No pod of this session waits to be scheduled."))
+        found.append(condition(PENDING_LONG, False, "PodStarted", "No pod of this session waits to be started."))
     steps = [item for item in where.cleanups if item.step is not None]
     if steps and all(item.step is not None and item.step.mover is None for item in steps):
         said = "Retention policy executor has been ensured successfully."

@@ -82,7 +82,8 @@ class BackupStorageHandler:
             conditions = upsert(conditions, judged, now)
             return {**mapping(obj, "status"), "conditions": conditions, "phase": phase_of(obj) or "NotReady"}
         attempt = _attempt(obj, view, now)
-        changed = [item for item in (_secret(obj, attempt), _initialized(obj, attempt)) if item is not None]
+        waits = initialize.held_back(outcome.runs)
+        changed = [item for item in (_secret(obj, attempt), _initialized(obj, attempt, waits)) if item is not None]
         conditions = upsert_all(remove(conditions, "ValidationPassed"), changed, now)
         ready = is_true(conditions, INITIALIZED.type) and not is_false(conditions, SECRET_FOUND)
         repositories = _repositories(obj, view)
@@ -102,8 +103,8 @@ def _attempt(obj: Object, view: View, now: datetime) -> initialize.Attempt:
     return initialize.attempt(obj, names.storage_init_job(name_of(obj)), INITIALIZED, view, now)
 
 
-def _initialized(obj: Object, attempt: initialize.Attempt) -> Condition | None:
-    return initialize.outcome(obj, attempt, INITIALIZED, "Backend has been initialized successfully.")
+def _initialized(obj: Object, attempt: initialize.Attempt, waits: str) -> Condition | None:
+    return initialize.outcome(obj, attempt, INITIALIZED, "Backend has been initialized successfully.", waits)
 
 
 def _secret(obj: Object, attempt: initialize.Attempt) -> Condition | None:

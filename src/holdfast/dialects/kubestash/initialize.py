@@ -5,15 +5,15 @@ for later on, ten minutes at most. A changed spec is tried at once. What has suc
 when the Job is gone; until a new generation has an outcome, the last one holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from holdfast.core.conditions import Condition, condition, find
+from holdfast.core.conditions import Condition, condition, find, is_true
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Desired, Doomed, MoverCall, Phase, Plan, RunKind, SecretCopy, Step, StepState
+from holdfast.core.plan import Desired, Doomed, MoverCall, Phase, Plan, Run, RunKind, SecretCopy, Step, StepState
 from holdfast.core.ports import View
 from holdfast.core.times import optional_time
 from holdfast.dialects.kubestash.kinds import JOB
@@ -87,15 +87,27 @@ def labelled(job: Object, obj: Object) -> Object:
     return {**job, "metadata": {**meta, "labels": {**mapping(meta, "labels"), GENERATION: str(generation_of(obj))}}}
 
 
-def outcome(obj: Object, found: Attempt, verdict: Verdict, success: str) -> Condition | None:
-    """Return the condition that the attempt proves; None while the last one holds."""
-    if found.state is None or not found.state.phase.terminal:
-        return None
+def outcome(obj: Object, found: Attempt, verdict: Verdict, success: str, waits: str = "") -> Condition | None:
+    """Return the condition that the attempt proves; None while the last one holds.
+
+    `waits`: why the Job has not been started. It is told, like what its pod waits for, unless an earlier spec still works.
+    """
     generation = generation_of(obj)
-    if found.state.phase is Phase.SUCCEEDED:
+    state = found.state or StepState(message=waits)
+    if state.phase is Phase.SUCCEEDED:
         return condition(verdict.type, True, verdict.good, success, generation=generation)
-    said = found.state.message or found.state.reason or "the Job failed"
-    return condition(verdict.type, False, verdict.bad, said, generation=generation)
+    if state.phase is Phase.FAILED:
+        said = state.message or state.reason or "the Job failed"
+        return condition(verdict.type, False, verdict.bad, said, generation=generation)
+    if state.message and not is_true(conditions_of(obj), verdict.type):
+        return condition(verdict.type, False, verdict.bad, f"not yet: {state.message}", generation=generation)
+    return None
+
+
+def held_back(runs: Mapping[str, Run]) -> str:
+    """Return why the Job that shall run has not been started; empty when nothing holds it."""
+    state = runs["initialize"].steps["initialize"] if "initialize" in runs else StepState()
+    return state.message if not state.exists and state.message != "starts" else ""
 
 
 def _done(obj: Object, verdict: Verdict) -> bool:

@@ -94,7 +94,8 @@ class RepositoryHandler:
         """Return the status: Ready or why not, and what its Snapshots sum up to."""
         conditions = conditions_of(obj)
         there = _ready_storage(obj, view)
-        judged = initialize.outcome(obj, _attempt(obj, view, now), INITIALIZED, "Repository has been initialized successfully.")
+        waits, said = initialize.held_back(outcome.runs), "Repository has been initialized successfully."
+        judged = initialize.outcome(obj, _attempt(obj, view, now), INITIALIZED, said, waits)
         if outcome.problems is not None:
             judged = condition(INITIALIZED.type, False, INITIALIZED.bad, str(outcome.problems))
         elif judged is None and isinstance(there, str) and not is_true(conditions, INITIALIZED.type):

@@ -29,6 +29,7 @@ VALIDATED: Final = "ValidationPassed"
 TARGET_FOUND: Final = "RestoreTargetFound"
 EXECUTOR: Final = "RestoreExecutorEnsured"
 INCOMPLETE: Final = ("RestoreIncomplete", "RestoreExecutorTerminatedBeforeCompletion")
+STOP_GRACE: Final = timedelta(minutes=5)
 _DURATIONS: Final = ("timeout", "restoreTimeout")
 
 
@@ -76,7 +77,7 @@ class RestoreSessionHandler:
         where = _where(obj, view)
         if isinstance(where, Problem):
             return _invalid(obj, str(where), now)
-        return _progressed(obj, where, view, now)
+        return _progressed(obj, where, _held_back(outcome), view, now)
 
 
 class Stage(enum.Enum):
@@ -184,7 +185,14 @@ def _invalid(obj: Object, message: str, now: datetime) -> Object:
     return {**mapping(obj, "status"), "phase": "Invalid", "conditions": conditions, "duration": _duration(obj, now)}
 
 
-def _progressed(obj: Object, where: Where, view: View, now: datetime) -> Object:
+def _held_back(outcome: Outcome) -> str:
+    """Return why a Job of the restore has not been started; empty when nothing holds one."""
+    states = outcome.runs["restore"].steps.items() if "restore" in outcome.runs else ()
+    held = (f"{name}: {state.message}" for name, state in states if not state.exists and not state.phase.terminal)
+    return next((said for said in held if not said.endswith(": starts")), "")
+
+
+def _progressed(obj: Object, where: Where, held: str, view: View, now: datetime) -> Object:
     deadline = _deadline(obj)
     over = f"deadline exceeded: the restore was not complete at {format_time(deadline)}" if deadline and now >= deadline else ""
     addon = text(obj, "spec", "addon", "name")
@@ -195,13 +203,13 @@ def _progressed(obj: Object, where: Where, view: View, now: datetime) -> Object:
         status["targetFound"] = where.target_found
     if deadline is not None:
         status["restoreDeadline"] = format_time(deadline)
-    components = {name: entry for name in where.states if (entry := _component(obj, name, where, over))}
+    components = {name: entry for name in where.states if (entry := _component(obj, name, where, over, now))}
     if where.restore is not None:
         status["totalComponents"] = len(where.restore.steps)
     if components:
         status["components"] = components
     status["phase"] = _phase(components, len(where.states), over)
-    status["conditions"] = upsert_all(conditions_of(obj), _conditions(where, components, over), now, restamp=True)
+    status["conditions"] = upsert_all(conditions_of(obj), _conditions(where, components, over or held), now, restamp=True)
     return {**status, "duration": _duration(obj, now)} if status["phase"] in FINISHED else status
 
 
@@ -211,7 +219,7 @@ def _snapshot_dependency(obj: Object, where: Where) -> Object:
     return {"kind": "Snapshot", "name": text(obj, "spec", "dataSource", "snapshot"), "found": False}
 
 
-def _component(obj: Object, name: str, where: Where, over: str) -> Object:
+def _component(obj: Object, name: str, where: Where, over: str, now: datetime) -> Object:
     before, state = mapping(obj, "status", "components", name), where.states[name]
     if text(before, "phase") in (Stage.SUCCEEDED.value, Stage.FAILED.value):
         return before
@@ -219,13 +227,19 @@ def _component(obj: Object, name: str, where: Where, over: str) -> Object:
         return {"phase": Stage.SUCCEEDED.value, **_took(state), **_restored(state)}
     if state.phase is Phase.FAILED:
         return {"phase": Stage.FAILED.value, **_took(state), "error": state.message or state.reason or "the Job failed"}
-    if state.exists:
+    if state.exists and not _past_grace(obj, now):
         return {"phase": Stage.RUNNING.value, **_progress(state)}
     if over:
         return {"phase": Stage.FAILED.value, "error": over}
     if before:
         return {"phase": Stage.FAILED.value, "error": "its Job was deleted before it had finished"}
     return {}
+
+
+def _past_grace(obj: Object, now: datetime) -> bool:
+    """Whether a Job that won't be stopped has been waited for long enough."""
+    deadline = _deadline(obj)
+    return deadline is not None and now > deadline + STOP_GRACE
 
 
 def _took(state: StepState) -> Object:
@@ -276,17 +290,22 @@ def _phase(components: Object, total: int, over: str) -> str:
     return "Failed" if Stage.FAILED.value in phases else "Succeeded"
 
 
-def _conditions(where: Where, components: Object, over: str) -> Sequence[Condition]:
+def _conditions(where: Where, components: Object, held: str) -> Sequence[Condition]:
     found = [condition(VALIDATED, True, "ResourceValidationPassed", "Validation has been passed successfully.")]
     if where.target_found is not None:
         said = "Restore target has been found." if where.target_found else "Restore target has not been found."
         reason = "TargetFound" if where.target_found else "TargetNotFound"
         found.append(condition(TARGET_FOUND, where.target_found, reason, said))
+    waiting = next((state for state in where.states.values() if state.message and not state.phase.terminal), None)
     if where.wait is not None:
-        found.append(condition(EXECUTOR, False, where.wait.reason, over or where.wait.message))
+        found.append(condition(EXECUTOR, False, where.wait.reason, held or where.wait.message))
+    elif waiting is not None:
+        found.append(condition(EXECUTOR, None, waiting.reason or "PodPending", waiting.message))
     elif where.states and all(state.exists for state in where.states.values()):
         said = "Restore executor has been ensured successfully."
         found.append(condition(EXECUTOR, True, "SuccessfullyEnsuredRestoreExecutor", said))
+    elif held:
+        found.append(condition(EXECUTOR, None, "WaitsToStart", held))
     lost = [name for name, state in where.states.items() if _is_lost(state, mapping(components, name))]
     if lost:
         said = "; ".join(f"{name}: {text(components, name, 'error')}" for name in lost)
