@@ -39,13 +39,16 @@ async def run_controllers(
     volumes = (data_dir / "volumes").resolve()
     volumes.mkdir(parents=True, exist_ok=True)
     await _ensure_storage_class(client)
-    manager = Manager(client)
-    _add_all(manager, client, EventRecorder(client, component="holdfast-controllers"), volumes, chosen)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(manager.run())
-        await manager.synced()
-        if ready is not None:
-            ready.set()
+    manager, events = Manager(client), EventRecorder(client, component="holdfast-controllers")
+    _add_all(manager, client, events, volumes, chosen)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(manager.run())
+            await manager.synced()
+            if ready is not None:
+                ready.set()
+    finally:
+        await events.close()
 
 
 def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: Path, settings: Settings) -> None:

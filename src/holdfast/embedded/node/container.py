@@ -85,7 +85,8 @@ class ContainerRunner:
         hook = mapping(self.state.spec, "lifecycle", "preStop")
         if (action := hook.get("exec")) is not None and grace > 0:
             with contextlib.suppress(TimeoutError, OSError):
-                await asyncio.wait_for(probes.execute(process, items(action, "command")), grace)
+                async with asyncio.timeout(grace):
+                    await probes.execute(process, items(action, "command"))
         await process.stop(deadline - asyncio.get_running_loop().time())
 
     async def _once(self, volumes: Mapping[str, Volume]) -> Exit | None:
@@ -122,11 +123,10 @@ class ContainerRunner:
                 async with self._host.starting:
                     return await self._launch(volumes)
             except NotReady as problem:
-                self._wait_for(problem.reason, problem.message)
+                self._show_waiting(problem.reason, problem.message)
             except (ApiError, OSError) as problem:
-                self._wait_for("CreateContainerError", f"container {self.state.name!r}: {problem}")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), wait)
+                self._show_waiting("CreateContainerError", f"container {self.state.name!r}: {problem}")
+            await self._pause(wait)
             wait = min(wait * 2, self._host.settings.retry_cap)
         return None
 
@@ -215,9 +215,8 @@ class ContainerRunner:
         self.state.last = self.state.state
         name = self._pod["metadata"]["name"]
         message = f"back-off {wait:g}s restarting failed container={self.state.name} pod={name}"
-        self._wait_for("CrashLoopBackOff", message)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), wait)
+        self._show_waiting("CrashLoopBackOff", message)
+        await self._pause(wait)
         if self._stopping.is_set():
             self.state.state = self.state.last
         else:
@@ -227,7 +226,13 @@ class ContainerRunner:
                 path.unlink(missing_ok=True)
         self._changed()
 
-    def _wait_for(self, reason: str, message: str) -> None:
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not once the stop has begun."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    def _show_waiting(self, reason: str, message: str) -> None:
         wanted = Waiting(reason, message)
         if self.state.state != wanted:
             self.state.state = wanted

@@ -136,8 +136,7 @@ class PodRunner:
                 self._all_wait(problem.reason, problem.message)
             except (ApiError, OSError) as problem:
                 self._all_wait("CreateContainerError", str(problem))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), wait)
+            await self._pause(wait)
             wait = min(wait * 2, settings.retry_cap)
         return None
 
@@ -176,6 +175,12 @@ class PodRunner:
             await asyncio.sleep(TOKEN_SECONDS * 0.5)
             with contextlib.suppress(NotReady, ApiError, OSError):
                 await volumes.refresh(self.pod, self._places, Sources(self._host.client, self.pod["metadata"]["namespace"]))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not once the stop has begun."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _grace(self) -> float:
         given = self.pod["spec"].get("terminationGracePeriodSeconds")

@@ -69,7 +69,8 @@ async def _watch(
 async def check(container: Object, process: Process, probe: Mapping[str, Any]) -> str:
     """Probe once. Return what is wrong, or an empty text."""
     try:
-        return await asyncio.wait_for(_check(container, process, probe), float(probe.get("timeoutSeconds") or 1))
+        async with asyncio.timeout(float(probe.get("timeoutSeconds") or 1)):
+            return await _check(container, process, probe)
     except TimeoutError:
         return "no answer in time"
     except (OSError, aiohttp.ClientError) as problem:
@@ -102,6 +103,7 @@ async def _get(action: Mapping[str, Any], port: int) -> str:
 
 async def execute(process: Process, command: list[str]) -> int:
     """Run a command beside the container's own and return its exit code; it is killed when the caller gives up."""
+    await process.up()
     environment = CLEAN_ENVIRONMENT | process.safe_environment
     child = await asyncio.create_subprocess_exec(
         *process.enter(command),

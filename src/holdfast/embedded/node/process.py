@@ -72,7 +72,8 @@ class Process:
         """Wait for the end, and until all output was handed over (at most a second later)."""
         found = await asyncio.shield(self._exit)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._drained.wait(), 1)
+            async with asyncio.timeout(1):
+                await self._drained.wait()
         return found
 
     def signal(self, number: int) -> None:
@@ -90,11 +91,18 @@ class Process:
                 if pid:
                     os.kill(pid, signal.SIGKILL)
 
+    async def up(self) -> None:
+        """Wait until the sandbox is made and the container's process is there, or over again."""
+        while not self.pid and not self._exit.done():  # noqa: ASYNC110 - /proc tells nobody
+            await asyncio.sleep(0.002)
+
     async def stop(self, grace: float) -> Exit:
         """Ask it to end, and kill it after `grace` seconds."""
-        self.signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(asyncio.shield(self._exit), max(grace, 0.0))
+            async with asyncio.timeout(max(grace, 0.0)):
+                await self.up()
+                self.signal(signal.SIGTERM)
+                await asyncio.shield(self._exit)
         except TimeoutError:
             self.kill()
         return await self.wait()
@@ -104,7 +112,7 @@ class Process:
         prefix = [self._tools.nsenter, "--target", str(self.pid), "--mount", "--pid", "--ipc", "--uts"]
         if not self._tools.privileged:
             prefix += ["--user", "--preserve-credentials"]
-        prefix += [f"--wd={self.sandbox.directory}", "--"]
+        prefix += ["--wd", "--"]
         prefix += sandboxes.drop_privileges(self.sandbox.identity, privileged=self._tools.privileged)
         return [*prefix, *sandboxes.late(self.sandbox.environment), *command]
 

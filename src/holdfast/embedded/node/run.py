@@ -54,6 +54,7 @@ async def run_node(
                 ready.set()
     finally:
         await server.stop()
+        await host.events.close()
         remove_tree(host.memory)
         host.limiter.close()
 
