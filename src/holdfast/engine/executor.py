@@ -34,7 +34,7 @@ from holdfast.engine.jobs import finish_step
 from holdfast.engine.secrets import SecretCopier, SecretRefused
 from holdfast.engine.view import SECRETS
 from holdfast.kube.client import Client
-from holdfast.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from holdfast.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, TooManyRequests, Unauthorized, Unavailable
 from holdfast.kube.resource import Resource
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ _log = logging.getLogger(__name__)
 COPY_AGAIN: Final = 600.0
 """Seconds after which a Secret that was copied for no particular run is compared with its source again."""
 
-_REFUSED: Final = (Invalid, Forbidden, NotFound, Conflict)
+_TRANSIENT: Final = (Unavailable, TooManyRequests, Unauthorized)
+"""Not a judgement of the object: the whole pass comes again, with backoff."""
 
 
 class Recorder(Protocol):
@@ -100,9 +101,8 @@ class Executor:
             except SecretRefused as refusal:
                 well = False
                 self._holds.hold(key, SECRETS, str(refusal))
-            except _REFUSED as refusal:
-                if isinstance(refusal, Conflict) and isinstance(effect, AddFinalizer):
-                    self._cache.distrust(ref_of(owner))
+            except ApiError as refusal:
+                if isinstance(refusal, _TRANSIENT) or isinstance(effect, AddFinalizer):
                     raise
                 well = False
                 self._refused(key, owner, effect, refusal)
@@ -218,7 +218,7 @@ class Executor:
         return isinstance(effect, Create | Apply) and bool(self._holds.message(key, effect.object["metadata"]["name"]))
 
     def _refused(self, key: Key, owner: Object, effect: Effect, refusal: ApiError) -> None:
-        name = effect.object["metadata"]["name"] if isinstance(effect, Create | Apply) else type(effect).__name__
+        name = effect.object["metadata"]["name"] if isinstance(effect, Create | Apply) else SECRETS
         _log.warning("%s: %s is refused: %s", key, name, refusal)
         self._holds.hold(key, name, str(refusal))
         self._recorder.emit(owner, "Warning", "ChildRefused", str(refusal))
