@@ -233,12 +233,14 @@ class Client:
         if tail_lines is not None:
             query["tailLines"] = str(tail_lines)
         call = Call(method="GET", path=f"{_POD.path(namespace, pod)}/log", query=query)
+        response = await self._transport.stream(call, read_timeout=None if follow else 60.0)
         try:
-            async with self._transport.stream(call, read_timeout=None if follow else 60.0) as content:
-                async for chunk in content.iter_any():
-                    yield chunk
-        except (aiohttp.ClientError, TimeoutError) as error:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(call.asked, error) from error
+        finally:
+            response.release()
 
     async def post_raw(self, path: str, body: Object) -> Object:
         """POST to a path that is no collection: a binding, a TokenRequest, a TokenReview. Never repeated once it was sent."""

@@ -12,9 +12,9 @@ import logging
 import random
 import ssl
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -31,6 +31,9 @@ BACKOFF: Final = 0.1
 BACKOFF_LIMIT: Final = 2.0
 RETRY_AFTER_LIMIT: Final = 30.0
 REQUEST_TIMEOUT: Final = 60.0
+CONNECT_TIMEOUT: Final = 10.0
+
+_UNARY: Final = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT, sock_connect=CONNECT_TIMEOUT)
 
 _log = logging.getLogger(__name__)
 
@@ -104,46 +107,39 @@ class Transport:
 
     async def _attempt(self, call: Call, gate: Gate | None) -> bytes:
         headers = await self._headers(call)
-        limits = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT, sock_connect=10)
         async with self._slots:
             if gate is not None:
                 gate()
-            async with self._open(call, headers, limits) as response:
-                body = await _body(call, response)
+            response = await self._send(call, headers, _UNARY)
+            body = await _body(call, response)
         self._note_warnings(response)
         if response.status >= 400:
             raise error_of(response.status, body, call.asked, retry_after=_retry_after(response))
         return body
 
-    @asynccontextmanager
-    async def stream(self, call: Call, *, read_timeout: float | None) -> AsyncGenerator[aiohttp.StreamReader, None]:
-        """Open a long answer. Raises ApiError when refused; one attempt, since only the caller knows where to go on."""
-        headers = await self._headers(call)
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=read_timeout)
-        async with self._open(call, headers, limits) as response:
-            if response.status >= 400:
-                if response.status == 401:
-                    self._credentials.forget()
-                raise error_of(response.status, await _body(call, response), call.asked, retry_after=_retry_after(response))
-            yield response.content
+    async def stream(self, call: Call, *, read_timeout: float | None) -> aiohttp.ClientResponse:
+        """Open a long answer, which the caller must release. Raises ApiError when refused.
 
-    @asynccontextmanager
-    async def _open(
-        self, call: Call, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
-    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        There is one attempt, since only the caller knows where to go on.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=read_timeout)
+        response = await self._send(call, await self._headers(call), limits)
+        if response.status < 400:
+            return response
+        if response.status == 401:
+            self._credentials.forget()
+        raise error_of(response.status, await _body(call, response), call.asked, retry_after=_retry_after(response))
+
+    async def _send(self, call: Call, headers: CIMultiDict[str], limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         session = self._connect()
         self.sent[call.method] += 1
+        url = URL(self._config.server + call.path + ("?" + urlencode(call.query) if call.query else ""), encoded=True)
         try:
-            url = URL(self._config.server + call.path, encoded=True)
-            response = await session.request(
-                call.method, url, params=call.query, data=call.body, headers=headers, timeout=limits, allow_redirects=False
+            return await session.request(
+                call.method, url, data=call.body, headers=headers, timeout=limits, allow_redirects=False
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _no_answer(call, error) from error
-        try:
-            yield response
-        finally:
-            response.release()
 
     def _connect(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -184,6 +180,8 @@ async def _body(call: Call, response: aiohttp.ClientResponse) -> bytes:
         return await response.read()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise _no_answer(call, error) from error
+    finally:
+        response.release()
 
 
 def _no_answer(call: Call, error: BaseException) -> Unavailable:

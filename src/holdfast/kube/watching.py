@@ -2,12 +2,13 @@
 
 The server is asked to end the watch after some minutes, at a random moment, so that a thousand watches do not return
 at once. A line that stays silent past the read timeout counts as ended too: bookmarks come about once a minute, and
-half-open connections are how caches grow stale without anyone noticing.
+half-open connections are how caches grow stale without anyone noticing. A last line that is cut is dropped: its event
+comes again after the reconnect.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -35,16 +36,23 @@ async def watch_events(
     seconds = str(random.randint(SHORTEST, LONGEST))
     full = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": seconds}
     call = Call(method="GET", path=path, query=full)
+    response = await transport.stream(call, read_timeout=READ_TIMEOUT)
     try:
-        async with transport.stream(call, read_timeout=READ_TIMEOUT) as content:
-            if opened is not None:
-                opened()
-            async for line in _lines(content):
-                yield _event(line, res, call)
+        if opened is not None:
+            opened()
+        tail = b""
+        async for chunk in response.content.iter_any():
+            *lines, tail = (tail + chunk).split(b"\n") if b"\n" in chunk else (tail + chunk,)
+            for line in lines:
+                if line:
+                    yield _event(line, res, call)
+            await asyncio.sleep(0)
     except TimeoutError:
         return
     except (aiohttp.ClientError, OSError) as error:
         raise unreachable(f"WATCH {path}", error) from error
+    finally:
+        response.release()
 
 
 def _event(line: bytes, res: Resource, call: Call) -> WatchEvent:
@@ -63,19 +71,3 @@ def _complete(obj: Object, res: Resource) -> None:
         obj["kind"] = res.kind
     if "apiVersion" not in obj:
         obj["apiVersion"] = res.api_version
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Split chunks at newlines. A last line without one is cut, and is dropped: its event comes again after the reconnect."""
-    pending: list[bytes] = []
-    async for chunk in content.iter_any():
-        if b"\n" not in chunk:
-            pending.append(chunk)
-            continue
-        pending.append(chunk)
-        lines = b"".join(pending).split(b"\n")
-        pending = [lines.pop()]
-        for line in lines:
-            if line:
-                yield line
-        await asyncio.sleep(0)
