@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from holdfast.kube.builtin import CONFIGMAPS, EVENTS, LEASES, NAMESPACES, PODS, 
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
 from holdfast.kube.controller import Controller
-from holdfast.kube.errors import AlreadyExists, Conflict, Gone, Invalid, NotFound, Unauthorized
+from holdfast.kube.errors import AlreadyExists, Conflict, Gone, Invalid, NotFound, Unauthorized, Unavailable
 from holdfast.kube.events import EventRecorder
 from holdfast.kube.informer import Informer
 from holdfast.kube.lease import Elector
@@ -116,6 +117,21 @@ async def test_a_service_account_token_works_and_a_wrong_one_does_not(client: Cl
     async with Client(msgspec.structs.replace(config, token="wrong"), field_manager="test") as stranger:
         with pytest.raises(Unauthorized):
             await stranger.get(NAMESPACES, "demo")
+
+
+async def test_a_server_with_another_authority_is_not_trusted_and_not_asked_again(
+    client: Client,
+    api_server: ApiServer,  # noqa: F811
+    tmp_path: Path,
+):
+    other = ApiServer(tmp_path / "other")
+    await other.start()
+    await other.stop()
+    stranger = msgspec.structs.replace(client.config, ca_data=load_kubeconfig(other.kubeconfig_path).ca_data)
+    async with Client(stranger, field_manager="test") as suspicious:
+        with pytest.raises(Unavailable, match="certificate"):
+            await suspicious.get(NAMESPACES, "demo")
+        assert suspicious.sent["GET"] == 1
 
 
 async def test_a_cache_and_its_controller_outlive_a_restart_of_the_server(client: Client, api_server: ApiServer):  # noqa: F811

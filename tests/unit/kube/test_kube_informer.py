@@ -1,5 +1,7 @@
 """A cache converges to what the server holds, whatever happens to the line between them."""
 
+import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -188,3 +190,47 @@ async def test_managed_fields_are_not_cached(api: FakeApi):
     assert found is not None
     assert "managedFields" not in found["metadata"]
     assert found["data"] is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_goes_wrong_the_cache_and_what_was_told_end_at_the_truth(api: FakeApi, seed: int):
+    """Given random writes, cut lines, refusals and compactions, then store, index and subscribers agree with the server."""
+    dice = random.Random(seed)
+    told: dict[str, str] = {}
+
+    def note(old: Object | None, new: Object | None) -> None:
+        name = (new or old or {})["metadata"]["name"]
+        assert (name in told) == (old is not None), f"{name} was told out of order"
+        if new is None:
+            del told[name]
+        else:
+            told[name] = new["metadata"]["resourceVersion"]
+
+    async with api.client() as client:
+        informer = Informer(client, CONFIGMAPS)
+        informer.add_index("x", lambda obj: [obj["data"]["x"]])
+        informer.subscribe(note)
+        async with running(informer.run()):
+            for _ in range(120):
+                name = f"c{dice.randrange(8)}"
+                match dice.randrange(10):
+                    case 0:
+                        api.break_watches()
+                    case 1:
+                        api.compact()
+                    case 2:
+                        api.fail("GET", Fault(dice.choice([410, 429, 500, 503])), watch=dice.random() < 0.5)
+                    case 3:
+                        api.fail("GET", Fault(drop=True), watch=dice.random() < 0.5)
+                    case 4 | 5 if f"/api/v1/namespaces/demo/configmaps/{name}" in api.objects:
+                        await api.drop("/api/v1/configmaps", "demo", name)
+                    case _:
+                        await api.put("/api/v1/configmaps", config_map(name, x=str(dice.randrange(3))))
+                await asyncio.sleep(0.001 if dice.random() < 0.3 else 0)
+            api.faults.clear()
+            truth = {obj["metadata"]["name"]: obj["metadata"]["resourceVersion"] for obj in api.objects.values()}
+            await until(lambda: told == truth)
+            assert names(informer) == set(truth)
+            for value in "012":
+                found = {obj["metadata"]["name"] for obj in informer.by_index("x", value)}
+                assert found == {obj["metadata"]["name"] for obj in api.objects.values() if obj["data"]["x"] == value}
