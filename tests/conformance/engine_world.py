@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from holdfast.core.objects import Kind, Object, Ref
-from holdfast.core.plan import Desired, MoverCall, Note, Plan, Problems, RunKind, SecretCopy, Step
+from holdfast.core.objects import Kind, Object, Ref, owner_reference
+from holdfast.core.plan import Child, Desired, MoverCall, Note, Plan, Problems, RunKind, SecretCopy, Step
 from holdfast.core.ports import Fill, Handler, Outcome, Refs, View
 from holdfast.engine.shell import Engine
-from holdfast.kube.builtin import CONFIGMAPS, CRDS, JOBS, NAMESPACES
+from holdfast.kube.builtin import CONFIGMAPS, CRDS, CRONJOBS, JOBS, NAMESPACES
 from holdfast.kube.client import Client
 from holdfast.kube.errors import ApiError, NotFound
 from holdfast.kube.events import EventRecorder
@@ -21,9 +21,9 @@ from holdfast.kube.resource import Resource
 
 GROUP = "engine.test.holdfast.dev"
 THING = Kind(GROUP, "Thing")
-CONFIG_MAP, SECRET = Kind("", "ConfigMap"), Kind("", "Secret")
+CONFIG_MAP, SECRET, CRON_JOB = Kind("", "ConfigMap"), Kind("", "Secret"), Kind("batch", "CronJob")
 THINGS = Resource(GROUP, "v1", "Thing", "things")
-RESOURCES = {THING: THINGS, CONFIG_MAP: CONFIGMAPS}
+RESOURCES = {THING: THINGS, CONFIG_MAP: CONFIGMAPS, CRON_JOB: CRONJOBS}
 DONE = ("Succeeded", "Failed")
 
 
@@ -35,6 +35,8 @@ class ThingHandler:
         spec, meta = obj["spec"], obj["metadata"]
         if obj.get("status", {}).get("phase") in DONE or (spec.get("ref") and not self._ready(obj, view)):
             return Desired()
+        if "schedule" in spec:
+            return Desired(children=(Child(cron_job(obj)),))
         if "job" not in spec:
             return Desired()
         place = spec["job"] or meta["namespace"]
@@ -65,7 +67,7 @@ class ThingHandler:
 
 class ThingDialect:
     name = "things"
-    watched: Sequence[Kind] = (CONFIG_MAP,)
+    watched: Sequence[Kind] = (CONFIG_MAP, CRON_JOB)
 
     def __init__(self) -> None:
         self.handlers: Sequence[Handler] = (ThingHandler(),)
@@ -76,6 +78,17 @@ class FakeMover:
 
     def fill(self, step: Step) -> Fill:
         return Fill(command=("true",))
+
+
+def cron_job(owner: Object) -> Object:
+    """A child whose quantity the server may spell its own way, and whose suspension comes and goes."""
+    container = {"name": "main", "image": "x", "command": ["true"], "resources": {"requests": {"cpu": "0.5"}}}
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    meta = {"name": "child", "namespace": "demo", "ownerReferences": [owner_reference(owner)]}
+    spec: Object = {"schedule": owner["spec"]["schedule"], "jobTemplate": {"spec": {"template": {"spec": pod}}}}
+    if "suspend" in owner["spec"]:
+        spec["suspend"] = True
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec}
 
 
 def crd() -> Object:

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from holdfast.embedded.apiserver.server import ApiServer
-from tests.conformance.engine_world import THINGS, end_job, engine_on, exists, install, make, phase_is, status_of, until
+from tests.conformance.engine_world import THING, THINGS, end_job, engine_on, exists, install, make, phase_is, status_of, until
 
-from holdfast.kube.builtin import CONFIGMAPS, EVENTS, JOBS, SECRETS
+from holdfast.embedded.apiserver.server import ApiServer
+from holdfast.kube.builtin import CONFIGMAPS, CRONJOBS, EVENTS, JOBS, SECRETS
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
 from holdfast.kube.lease import LeaseLost
@@ -42,11 +42,40 @@ async def test_a_pass_over_an_unchanged_object_sends_no_request(client: Client) 
     async with engine_on(client) as engine:
         await make(client, "t", job="")
         await phase_is(client, "t", "Running")
-        controller = engine.controllers[next(iter(engine.controllers))]
+        controller = engine.controllers[THING]
         await quiet(controller)
         before, passes = dict(engine.sent), controller.stats.passes  # type: ignore[attr-defined]
         await client.merge_patch(THINGS, "t", "demo", {"metadata": {"labels": {"touched": "yes"}}})
         await until_passes(controller, passes + 1)
+        await quiet(controller)
+        assert dict(engine.sent) == before  # type: ignore[attr-defined]
+
+
+async def test_a_child_is_brought_in_line_once_for_each_difference(client: Client) -> None:
+    async with engine_on(client) as engine:
+        await make(client, "t", schedule="0 4 * * *", suspend="yes")
+        controller = engine.controllers[THING]
+
+        async def child_is(schedule: str, *, suspend: bool) -> None:
+            async def there() -> bool:
+                spec = (
+                    (await client.get(CRONJOBS, "child", "demo"))["spec"]
+                    if await exists(client, CRONJOBS, "child", "demo")
+                    else {}
+                )
+                return (spec.get("schedule"), bool(spec.get("suspend"))) == (schedule, suspend)
+
+            await until(there)
+
+        await child_is("0 4 * * *", suspend=True)
+        await client.merge_patch(CRONJOBS, "child", "demo", {"spec": {"schedule": "1 1 1 1 1"}})
+        await child_is("0 4 * * *", suspend=True)
+        await client.merge_patch(THINGS, "t", "demo", {"spec": {"suspend": None}})
+        await child_is("0 4 * * *", suspend=False)
+        await quiet(controller)
+        before = dict(engine.sent)  # type: ignore[attr-defined]
+        for number in range(3):
+            await client.merge_patch(THINGS, "t", "demo", {"metadata": {"labels": {"touched": str(number)}}})
         await quiet(controller)
         assert dict(engine.sent) == before  # type: ignore[attr-defined]
 
