@@ -36,7 +36,7 @@ class Caches:
         self.volumes = volumes
         self.classes = classes
         self.pods = pods
-        pods.add_index("claim", _claims_of_pod)
+        pods.add_index("claim", podlib.by_claim)
 
 
 class ClaimController:
@@ -206,10 +206,6 @@ class VolumeController:
         left = [each for each in meta["finalizers"] if each != VOLUME_FINALIZER]
         body: Object = {"metadata": {"finalizers": left}}
         await self._client.merge_patch(PVS, meta["name"], None, body, resource_version=meta["resourceVersion"])
-
-
-def _claims_of_pod(pod: Object) -> list[str]:
-    return [f"{pod['metadata']['namespace']}/{name}" for name in podlib.claims_of(pod)]
 
 
 def _pending(claim: Object) -> bool:

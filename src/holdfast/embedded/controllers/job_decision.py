@@ -96,7 +96,10 @@ def _count(seen: Seen) -> _Count:
 
 
 def _deleted_at(pod: Object) -> datetime | None:
-    return optional_time(pod["metadata"].get("deletionTimestamp"))
+    """Return when somebody deleted the pod; its deletionTimestamp says when its grace is over."""
+    meta = pod["metadata"]
+    over = optional_time(meta.get("deletionTimestamp"))
+    return over - timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0) if over else None
 
 
 def _figures(count: _Count, seen: Seen) -> Object:

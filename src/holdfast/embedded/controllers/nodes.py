@@ -45,7 +45,7 @@ class NodeController:
         self._grace = grace
         self._clock = clock
         self._renewed: dict[str, tuple[str, float]] = {}
-        pods.add_index("node", lambda pod: [pod["spec"].get("nodeName") or ""] if not podlib.finished(pod) else [])
+        pods.add_index("node", podlib.by_node)
         self.controller = Controller("node", self.reconcile, workers=2)
         self.controller.watches(nodes, lambda node: [key_of(node)])
         self.controller.watches(leases, lambda lease: [("", lease["metadata"]["name"])])

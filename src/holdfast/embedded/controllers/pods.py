@@ -93,6 +93,21 @@ def claims_of(pod: Object) -> list[str]:
     return [each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim")]
 
 
+def by_claim(pod: Object) -> list[str]:
+    """Index a pod by the claims it mounts, as `<namespace>/<name>`."""
+    return [f"{pod['metadata']['namespace']}/{name}" for name in claims_of(pod)]
+
+
+def by_node(pod: Object) -> list[str]:
+    """Index a pod that is not over by its node."""
+    return [] if finished(pod) else [pod["spec"].get("nodeName") or ""]
+
+
+def claim_keys(pod: Object) -> list[str]:
+    """Return the same as `namespace/name`: the index by which both the claim controller and the scheduler find pods."""
+    return [f"{pod['metadata']['namespace']}/{name}" for name in claims_of(pod)]
+
+
 def patch_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return the merge patch from one flat status to another: what is gone becomes null, what is equal is left out."""
     found: dict[str, Any] = {key: None for key in old if key not in new}

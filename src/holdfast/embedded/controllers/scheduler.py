@@ -29,8 +29,8 @@ class Scheduler:
         self._nodes = nodes
         self._claims = claims
         pods.add_index("unscheduled", lambda pod: ["yes"] if _waits(pod) else [])
-        pods.add_index("claim", lambda pod: [f"{pod['metadata']['namespace']}/{name}" for name in podlib.claims_of(pod)])
-        pods.add_index("node", lambda pod: [pod["spec"].get("nodeName") or ""] if not podlib.finished(pod) else [])
+        pods.add_index("claim", podlib.by_claim)
+        pods.add_index("node", podlib.by_node)
         self.controller = Controller("scheduler", self.reconcile)
         self.controller.watches(pods, lambda pod: [key_of(pod)] if _waits(pod) else [])
         self.controller.watches(nodes, lambda _: [key_of(pod) for pod in pods.by_index("unscheduled", "yes")])

@@ -77,15 +77,18 @@ class Agent:
         if known is None:
             known = self._known[uid] = _Known(new)
             self._begin(known)
+        hurried = known.removing and _grace(new) < _grace(known.pod)
         known.pod = new
         if new["metadata"].get("deletionTimestamp") and not known.removing:
             known.removing = True
             self._spawn(self._remove(known))
+        elif known.runner is not None and not known.runner.ended and (hurried or _over(new)):
+            self._spawn(known.runner.stop(_grace(new) if hurried else 0.0))
 
     def _begin(self, known: _Known) -> None:
         pod = known.pod
         status = mapping(pod, "status")
-        if status.get("phase") in TERMINAL:
+        if _over(pod):
             return
         if status.get("startTime"):
             self._spawn(self._give_up(pod))
@@ -108,8 +111,7 @@ class Agent:
     async def _remove(self, known: _Known) -> None:
         """End a pod that is being deleted, and let its object go."""
         if known.runner is not None and known.task is not None:
-            grace = known.pod["metadata"].get("deletionGracePeriodSeconds")
-            await known.runner.stop(30.0 if grace is None else float(grace))
+            await known.runner.stop(_grace(known.pod))
             await asyncio.wait([known.task])
         meta = known.pod["metadata"]
 
@@ -161,7 +163,8 @@ class Agent:
     async def _shut_down(self) -> None:
         """Ask every process to end, wait a little, and kill what is left."""
         runners = [known.runner for known in self._known.values() if known.runner and not known.runner.ended]
-        stops = [asyncio.create_task(runner.stop(self._host.settings.shutdown)) for runner in runners]
+        verdict = Verdict("NodeShutdown", "the node was stopped, and its pods with it")
+        stops = [asyncio.create_task(runner.stop(self._host.settings.shutdown, verdict)) for runner in runners]
         if stops:
             await asyncio.wait(stops, timeout=self._host.settings.shutdown + 1)
         for runner in runners:
@@ -169,6 +172,16 @@ class Agent:
         for task in [*self._tasks, *stops]:
             task.cancel()
         await asyncio.gather(*self._tasks, *stops, return_exceptions=True)
+
+
+def _over(pod: Object) -> bool:
+    """Whether the pod's status says that it has ended, as somebody else may have said of a lost node."""
+    return mapping(pod, "status").get("phase") in TERMINAL
+
+
+def _grace(pod: Object) -> float:
+    given = pod["metadata"].get("deletionGracePeriodSeconds")
+    return 30.0 if given is None else float(given)
 
 
 async def _logged(work: Awaitable[None]) -> None:

@@ -1,4 +1,4 @@
-"""The log of one container run: a bounded file of `<time> <stream> <F|P> <line>` records, and its readers.
+"""The log of one container run: a bounded file of `<time> <stream> <F|P|E> <line>` records, and its readers.
 
 The node stamps each line as it arrives, which is what `kubectl logs --timestamps` and `--since` need. A file that grows
 past its bound is renamed once (`.1`), so a chatty container costs at most twice the bound. A reader that follows sees
@@ -18,7 +18,7 @@ MAX_BYTES = 10 * 1024 * 1024
 """The size of a log file at which the next one is begun. The one before it is kept."""
 
 MAX_LINE = 16 * 1024
-"""A longer line is stored in parts, marked `P`."""
+"""A longer line is stored in parts, marked `P`. The end of a log that lacks a last newline is marked `E`."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class LogFile:
         if self.closed:
             return
         stamp = _now()
-        self._append(b"".join(_record(stamp, name, b"F", rest) for name, rest in self._partial.items()))
+        self._append(b"".join(_record(stamp, name, b"E", rest) for name, rest in self._partial.items()))
         self._partial.clear()
         self._file.close()
         self.closed = True
@@ -154,7 +154,7 @@ def _last_lines(records: list[bytes], count: int) -> list[bytes]:
     start, lines = len(records), 0
     while start and lines <= count:
         start -= 1
-        lines += _flag(records[start]) == b"F"
+        lines += _flag(records[start]) != b"P"
     return records[start + 1 :] if lines > count else records
 
 
