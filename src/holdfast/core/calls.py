@@ -52,7 +52,7 @@ class Call(msgspec.Struct, frozen=True):
 
     def call(self, secrets: Sequence[SecretFiles] = ()) -> MoverCall:
         """Return the call as a step carries it."""
-        arguments: dict[str, Any] = msgspec.to_builtins(self)
+        arguments: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return MoverCall(self.MOVER, arguments, tuple(secrets))
 
 

@@ -27,7 +27,6 @@ from holdfast.dialects.kubestash.read import deleting, mapping, name_of, namespa
 
 NOT_SATISFIED: Final = "PreRequisitesNotSatisfied"
 ANOTHER_RUNS: Final = "AnotherBackupSessionRunning"
-_WRITING: Final = ("Pending", "Running")
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -113,7 +112,7 @@ def gate(obj: Object, view: View) -> Refusal | None:
         if name_of(other) != name_of(obj) and _blocks(other, obj):
             return Refusal(ANOTHER_RUNS, f"BackupSession {place.namespace}/{name_of(other)} is still running")
     for restore in view.list(RESTORE_SESSION):
-        if phase_of(restore) in _WRITING and _writes_to(restore, found.target):
+        if phase_of(restore) == "Running" and _writes_to(restore, found.target):
             there = f"{namespace_of(restore)}/{name_of(restore)}"
             return _missing(f"RestoreSession {there} is writing to the target")
     return None

@@ -19,6 +19,7 @@ from holdfast.dialects.kubestash.decode import AddonUse, Place, Target, comma_li
 from holdfast.dialects.kubestash.executor import Component
 from holdfast.dialects.kubestash.kinds import (
     ADDON,
+    BACKUP_SESSION,
     BACKUP_STORAGE,
     CLAIM,
     POD,
@@ -137,6 +138,9 @@ def obstacle(obj: Object, source: Source, found: Restore, view: View) -> Wait | 
         return Wait(f"Addon {text(obj, 'spec', 'addon', 'name')} not found")
     if name_of(source.snapshot) != _noted(obj):
         return Wait("the Snapshot is being noted, so that retention spares it", make_claims=True)
+    reader = _reader_of(target_of(obj), view)
+    if reader:
+        return Wait(f"BackupSession {reader} is reading the target", IN_USE)
     made = {(namespace_of(claim), name_of(claim)) for claim in found.claims}
     for claim in found.written:
         there = view.get(CLAIM, claim.namespace, claim.name)
@@ -265,6 +269,15 @@ def _step(
     ).call((*opened.secrets, *encryption.secrets))
     begun = bool(mapping(obj, "status", "components", component.name))
     return Step(name=component.name, child=job, mover=call, begun=begun)
+
+
+def _reader_of(wanted: Target | None, view: View) -> str:
+    """Return a BackupSession that is reading the target; empty for none."""
+    for session in view.list(BACKUP_SESSION) if wanted else ():
+        apps = (mapping(entry, "appRef") for entry in items(session, "status", "snapshots"))
+        if phase_of(session) == "Running" and any(decode.target(app, namespace_of(session)) == wanted for app in apps):
+            return f"{namespace_of(session)}/{name_of(session)}"
+    return ""
 
 
 def _user_of(claim: Place, view: View) -> str:

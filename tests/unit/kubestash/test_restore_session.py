@@ -1,0 +1,245 @@
+"""A restore: the right Snapshot, the right volumes, never under a running application, never a partial success."""
+
+from tests.unit.kubestash.builders import REPO, in_place, ready_world, restore, run, session
+from tests.unit.kubestash.world import World, condition, succeeded
+
+from holdfast.core.objects import Object
+from holdfast.core.report import Failure, Progress, RepositoryResult
+
+JOB = "back-dump-pod-0"
+
+
+def backed_up() -> World:
+    world = ready_world()
+    run(world, "run-0", "id00000000")
+    world.later(minutes=5)
+    run(world, "run-1", "id00000001")
+    world.later(minutes=5)
+    world.add({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "source-data-sample-sts-0"}})
+    return world
+
+
+def pod(phase: str = "Running") -> Object:
+    volume = {"name": "source-data", "persistentVolumeClaim": {"claimName": "source-data-sample-sts-0"}}
+    meta = {"name": "sample-sts-0", "namespace": "demo"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"volumes": [volume]}, "status": {"phase": phase}}
+
+
+def status(world: World) -> Object:
+    return world.find("RestoreSession", "back")["status"]
+
+
+def call(world: World) -> Object:
+    obj = world.find("RestoreSession", "back")
+    handler = next(handler for kind, handler in world.handlers.items() if kind.kind == "RestoreSession")
+    return dict(handler.compile(obj, world, world.now).runs[0].steps[0].mover.arguments)
+
+
+def test_latest_goes_into_a_claim_that_is_made_for_it():
+    world = backed_up()
+    world.add(restore("back"))
+    world.settle()
+    assert world.find("PersistentVolumeClaim", "restored-data-0")["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert call(world) == {
+        "repository": {
+            "name": REPO,
+            "store": {"url": "/kubestash/store/demo/data/repository/v1/demo-session/dump-pod-0"},
+            "password_file": "/holdfast/secrets/encryption-gcs-demo-repo/RESTIC_PASSWORD",
+            "component": "dump-pod-0",
+            "snapshot": "gcs-demo-repo-run-1",
+        },
+        "snapshot_ids": ["id00000001"],
+    }
+    template = world.find("Job", JOB)["spec"]["template"]["spec"]
+    context = template["containers"][0]["securityContext"]
+    assert context["runAsUser"] == 0
+    assert set(context["capabilities"]["add"]) >= {"CHOWN", "FOWNER", "DAC_OVERRIDE"}
+    assert "SYS_ADMIN" not in context["capabilities"]["add"]
+    claims = [volume.get("persistentVolumeClaim", {}).get("claimName") for volume in template["volumes"]]
+    assert "restored-data-0" in claims
+    mounts = {mount["mountPath"]: mount for mount in template["containers"][0]["volumeMounts"]}
+    assert "readOnly" not in mounts["/source/data"]
+
+
+def test_it_succeeds_with_its_figures_and_is_final():
+    world = backed_up()
+    world.add(restore("back"))
+    world.settle()
+    assert status(world)["phase"] == "Running"
+    world.progress[JOB] = (Progress(REPO, "dump-pod-0", 10, 20, 1024, 4096, 2.5, 512.0),)
+    world.settle()
+    assert status(world)["components"]["dump-pod-0"]["progress"]["percentDone"] == "25.00%"
+    world.later(seconds=40)
+    world.finish(JOB, RepositoryResult(REPO, "dump-pod-0", files=20, bytes=4096, seconds=8.0))
+    world.settle()
+    found = status(world)
+    assert (found["phase"], found["duration"], found["totalComponents"]) == ("Succeeded", "40s", 1)
+    assert found["components"]["dump-pod-0"]["duration"] == "8s"
+    assert found["components"]["dump-pod-0"]["progress"]["restoreDone"] == "4.000 KiB"
+    assert {(entry["kind"], entry["name"]) for entry in found["dependencies"]} == {
+        ("Snapshot", "gcs-demo-repo-run-1"),
+        ("Addon", "workload-addon"),
+    }
+    world.delete("Snapshot", "gcs-demo-repo-run-1")
+    world.settle()
+    assert status(world)["phase"] == "Succeeded"
+
+
+def test_a_named_snapshot_is_the_one_that_comes_back():
+    world = backed_up()
+    world.add(in_place("back", snapshot="gcs-demo-repo-run-0"))
+    world.settle()
+    assert call(world)["snapshot_ids"] == ["id00000000"]
+
+
+def test_the_choice_of_latest_is_made_once():
+    world = backed_up()
+    world.add(in_place("back"))
+    world.add(pod())
+    world.settle()
+    run(world, "run-2", "id00000002")
+    world.delete("Pod", "sample-sts-0")
+    world.settle()
+    assert call(world)["snapshot_ids"] == ["id00000001"]
+
+
+def test_nothing_is_restored_under_a_running_pod():
+    world = backed_up()
+    world.add(pod())
+    world.add(in_place("back"))
+    world.settle()
+    assert JOB not in world.names("Job")
+    assert status(world)["phase"] == "Pending"
+    judged = condition(world.find("RestoreSession", "back"), "RestoreExecutorEnsured")
+    assert judged["reason"] == "TargetInUse"
+    assert "is mounted by running pod demo/sample-sts-0: scale its workload to 0" in judged["message"]
+    world.delete("Pod", "sample-sts-0")
+    world.settle()
+    assert JOB in world.names("Job")
+    assert status(world)["phase"] == "Running"
+
+
+def test_a_restore_waits_for_a_backup_of_its_target_to_end():
+    world = backed_up()
+    world.add(session("run-2", retryLeft=0))
+    world.settle()
+    world.add(in_place("back"))
+    world.settle()
+    judged = condition(world.find("RestoreSession", "back"), "RestoreExecutorEnsured")
+    assert judged["message"] == "BackupSession demo/run-2 is reading the target"
+    world.finish("run-2-dump-pod-0", succeeded(REPO, "dump-pod-0", "id00000002"))
+    world.settle()
+    assert JOB in world.names("Job")
+
+
+def test_a_pod_that_has_ended_does_not_count():
+    world = backed_up()
+    world.add(pod("Succeeded"))
+    world.add(in_place("back"))
+    world.settle()
+    assert JOB in world.names("Job")
+
+
+def test_without_a_good_snapshot_it_waits_and_says_so():
+    world = ready_world()
+    world.add({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "source-data-sample-sts-0"}})
+    world.add(in_place("back"))
+    world.settle()
+    judged = condition(world.find("RestoreSession", "back"), "RestoreExecutorEnsured")
+    assert judged["message"] == "Repository demo/gcs-demo-repo has no Snapshot that Succeeded"
+    assert status(world)["phase"] == "Pending"
+    run_blocked = world.find("RestoreSession", "back")
+    world.delete("RestoreSession", "back")
+    run(world, "run-0", "id00000000")
+    run_blocked.pop("status")
+    world.add(run_blocked)
+    world.settle()
+    assert status(world)["phase"] == "Running"
+
+
+def test_a_failed_snapshot_is_refused():
+    world = backed_up()
+    world.add(session("bad", retryLeft=0))
+    world.settle()
+    world.finish("bad-dump-pod-0", failure=Failure("X", "broken"))
+    world.settle()
+    world.add(in_place("back", snapshot="gcs-demo-repo-bad"))
+    world.settle()
+    assert status(world)["phase"] == "Invalid"
+    judged = condition(world.find("RestoreSession", "back"), "ValidationPassed")
+    assert "is Failed: choose one that Succeeded" in judged["message"]
+
+
+def test_an_unknown_component_is_refused():
+    world = backed_up()
+    world.add(in_place("back", components=["dump-pod-7"]))
+    world.settle()
+    judged = condition(world.find("RestoreSession", "back"), "ValidationPassed")
+    assert "has no component dump-pod-7 (it has: dump-pod-0)" in judged["message"]
+
+
+def test_data_that_would_land_beside_the_volumes_is_refused():
+    world = backed_up()
+    obj = in_place("back")
+    obj["spec"]["addon"]["tasks"][0]["targetVolumes"]["volumeMounts"][0]["mountPath"] = "/elsewhere"
+    world.add(obj)
+    world.settle()
+    judged = condition(world.find("RestoreSession", "back"), "ValidationPassed")
+    assert "the data of dump-pod-0 belongs at /source/data, where no volume is mounted" in judged["message"]
+
+
+def test_a_failure_is_told_with_the_movers_words():
+    world = backed_up()
+    world.add(restore("back"))
+    world.settle()
+    world.finish(JOB, failure=Failure("VerifyFailed", "2 files differ from the snapshot"))
+    world.settle()
+    assert status(world)["phase"] == "Failed"
+    assert status(world)["components"]["dump-pod-0"]["error"] == "2 files differ from the snapshot"
+
+
+def test_a_deleted_job_is_an_incomplete_restore():
+    world = backed_up()
+    world.add(restore("back"))
+    world.settle()
+    world.delete("Job", JOB)
+    world.settle()
+    assert status(world)["phase"] == "Failed"
+    judged = condition(world.find("RestoreSession", "back"), "RestoreIncomplete")
+    assert judged["reason"] == "RestoreExecutorTerminatedBeforeCompletion"
+    assert JOB not in world.names("Job")
+
+
+def test_past_its_time_it_fails_and_its_job_goes():
+    world = backed_up()
+    world.add(restore("back", restoreTimeout="30s"))
+    world.settle()
+    assert "restoreDeadline" in status(world)
+    world.later(seconds=31)
+    world.settle()
+    assert JOB not in world.names("Job")
+    assert status(world)["phase"] == "Failed"
+    assert "deadline exceeded" in status(world)["components"]["dump-pod-0"]["error"]
+
+
+def test_a_restore_that_only_waits_ends_at_its_time_too():
+    world = backed_up()
+    world.add(pod())
+    world.add({**in_place("back"), "spec": {**in_place("back")["spec"], "timeout": "30s"}})
+    world.settle()
+    world.later(seconds=31)
+    world.settle()
+    assert status(world)["phase"] == "Failed"
+    assert "deadline exceeded" in condition(world.find("RestoreSession", "back"), "RestoreExecutorEnsured")["message"]
+
+
+def test_a_namespace_that_the_storage_does_not_admit_gets_nothing():
+    world = backed_up()
+    obj = restore("back")
+    obj["metadata"]["namespace"] = "other"
+    obj["spec"]["dataSource"] |= {"namespace": "demo"}
+    world.add(obj)
+    world.settle()
+    found = world.find("RestoreSession", "back", "other")
+    assert found["status"]["phase"] == "Invalid"
+    assert "does not admit namespace other" in condition(found, "ValidationPassed")["message"]
