@@ -1,6 +1,6 @@
 """Kubernetes objects as plain JSON, and the few facts that caches and queues read from them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Object = dict[str, Any]
@@ -43,7 +43,7 @@ def owner_uids(obj: Object) -> Iterable[str]:
     return [reference["uid"] for reference in references if "uid" in reference]
 
 
-def owner_keys(kind: str, group: str = "", *, namespaced: bool = True):
+def owner_keys(kind: str, group: str = "", *, namespaced: bool = True) -> Callable[[Object], Iterable[Key]]:
     """Build the function that names the controllers of one kind behind a child: what a Controller watches children with."""
 
     def keys(obj: Object) -> Iterable[Key]:
