@@ -11,7 +11,7 @@ from holdfast.cli.dialects import handlers
 from holdfast.cli.service import add_service, serve
 from holdfast.core.objects import Kind, Object
 from holdfast.core.ports import Handler
-from holdfast.embedded.apiserver.admission import AdmissionCheck, Reader
+from holdfast.embedded.apiserver.api import AdmissionCheck, Reader
 from holdfast.embedded.apiserver.server import ApiServer
 
 

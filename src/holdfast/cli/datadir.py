@@ -53,8 +53,10 @@ class DataDir:
                     " or choose another directory with --data-dir"
                 ) from None
             self.pid_file.write_text(str(os.getpid()))
-            yield
-            self.pid_file.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                self.pid_file.unlink(missing_ok=True)
         finally:
             os.close(handle)
 
