@@ -22,17 +22,9 @@ def status(world: World, name: str = "run-1") -> Object:
     return world.find("BackupSession", name)["status"]
 
 
-def step(world: World, name: str = "run-1") -> Object:
-    """Return what the first Job of a session is told to do."""
-    obj = world.find("BackupSession", name)
-    handler = next(handler for kind, handler in world.handlers.items() if kind.kind == "BackupSession")
-    obj = {**obj, "status": {**obj["status"], "phase": "Running"}}
-    return dict(handler.compile(obj, world, world.now).runs[0].steps[0].mover.arguments)
-
-
 def test_the_job_reads_the_claim_of_its_pod_and_writes_the_documented_path():
     world = started()
-    assert step(world) == {
+    assert world.call(JOB)[1] == {
         "repositories": [
             {
                 "name": REPO,
@@ -99,7 +91,7 @@ def test_two_repositories_are_written_by_one_job_and_get_a_snapshot_each():
     wanted["spec"]["invoker"]["name"] = "sample-two-backends"
     world.add(wanted)
     world.settle()
-    urls = [entry["store"]["url"] for entry in step(world)["repositories"]]
+    urls = [entry["store"]["url"] for entry in world.call(JOB)[1]["repositories"]]
     assert urls == [
         "/kubestash/store/demo/two-copies/repository/v1/nightly/dump-pod-0",
         "s3:http://127.0.0.1:9000/demo-backups/holdfast/demo/two-copies/repository/v1/nightly/dump-pod-0",
@@ -368,13 +360,11 @@ def test_without_a_retry_configuration_it_is_repeated_once():
 
 def test_the_trigger_makes_sessions_with_every_retry_left():
     world = ready_world()
-    handler = next(handler for kind, handler in world.handlers.items() if kind.kind == "BackupConfiguration")
-    children = handler.compile(world.find("BackupConfiguration", BC), world, world.now).children
-    call = next(child.mover for child in children if child.mover)
-    assert call.mover == "trigger"
-    assert call.arguments["plural"] == "backupsessions"
-    assert call.arguments["name_prefix"] == "sample-backup-sts-demo-session"
-    document = call.arguments["document"]
+    mover, arguments, _ = world.call("trigger-sample-backup-sts-demo-session", "CronJob")
+    assert mover == "trigger"
+    assert arguments["plural"] == "backupsessions"
+    assert arguments["name_prefix"] == "sample-backup-sts-demo-session"
+    document = arguments["document"]
     assert document["spec"] == {
         "invoker": {"apiGroup": "core.kubestash.com", "kind": "BackupConfiguration", "name": BC},
         "session": "demo-session",
@@ -420,4 +410,4 @@ def test_a_claim_is_backed_up_by_the_pvc_addon():
     world.settle()
     pod = world.find("Job", "run-1-dump")["spec"]["template"]["spec"]
     assert {"name": "data", "mountPath": "/kubestash-data", "readOnly": True} in pod["containers"][0]["volumeMounts"]
-    assert step(world)["paths"] == ["/kubestash-data"]
+    assert world.call("run-1-dump")[1]["paths"] == ["/kubestash-data"]

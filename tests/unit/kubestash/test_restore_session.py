@@ -29,18 +29,12 @@ def status(world: World) -> Object:
     return world.find("RestoreSession", "back")["status"]
 
 
-def call(world: World) -> Object:
-    obj = world.find("RestoreSession", "back")
-    handler = next(handler for kind, handler in world.handlers.items() if kind.kind == "RestoreSession")
-    return dict(handler.compile(obj, world, world.now).runs[0].steps[0].mover.arguments)
-
-
 def test_latest_goes_into_a_claim_that_is_made_for_it():
     world = backed_up()
     world.add(restore("back"))
     world.settle()
     assert world.find("PersistentVolumeClaim", "restored-data-0")["spec"]["accessModes"] == ["ReadWriteOnce"]
-    assert call(world) == {
+    assert world.call(JOB)[1] == {
         "repository": {
             "name": REPO,
             "store": {"url": "/kubestash/store/demo/data/repository/v1/demo-session/dump-pod-0"},
@@ -89,7 +83,7 @@ def test_a_named_snapshot_is_the_one_that_comes_back():
     world = backed_up()
     world.add(in_place("back", snapshot="gcs-demo-repo-run-0"))
     world.settle()
-    assert call(world)["snapshot_ids"] == ["id00000000"]
+    assert world.call(JOB)[1]["snapshot_ids"] == ["id00000000"]
 
 
 def test_the_choice_of_latest_is_made_once():
@@ -100,7 +94,7 @@ def test_the_choice_of_latest_is_made_once():
     run(world, "run-2", "id00000002")
     world.delete("Pod", "sample-sts-0")
     world.settle()
-    assert call(world)["snapshot_ids"] == ["id00000001"]
+    assert world.call(JOB)[1]["snapshot_ids"] == ["id00000001"]
 
 
 def test_nothing_is_restored_under_a_running_pod():

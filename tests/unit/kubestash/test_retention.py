@@ -3,7 +3,6 @@
 from tests.unit.kubestash.builders import REPO, in_place, ready_world, run, sample, session
 from tests.unit.kubestash.world import World, succeeded
 
-from holdfast.core.objects import Object
 from holdfast.core.report import Failure
 
 
@@ -26,15 +25,6 @@ def backups(world: World, count: int, start: int = 0) -> None:
         world.settle()
 
 
-def arguments(world: World, name: str) -> Object:
-    obj = world.find("BackupSession", name)
-    handler = next(handler for kind, handler in world.handlers.items() if kind.kind == "BackupSession")
-    job = world.objects.pop(next(key for key in world.objects if key[2] == cleanup(name)))
-    plan = handler.compile(obj, world, world.now).runs[1]
-    world.objects[(next(kind for kind in [*world.objects] if kind[0].kind == "Job")[0], "demo", cleanup(name))] = job
-    return dict(plan.steps[0].mover.arguments)
-
-
 def test_the_oldest_is_forgotten_in_its_repository_and_then_its_snapshot_goes():
     world = world_with(successfulSnapshots={"last": 2})
     backups(world, 2)
@@ -42,8 +32,7 @@ def test_the_oldest_is_forgotten_in_its_repository_and_then_its_snapshot_goes():
     status = world.find("BackupSession", "run-2")["status"]
     assert (status["phase"], status["retentionPolicy"][0]["phase"]) == ("Running", "Pending")
     assert len(world.names("Snapshot")) == 3
-    call = arguments(world, "run-2")
-    assert call["forget"] == [
+    assert world.call(cleanup("run-2"))[1]["forget"] == [
         {
             "repository": {
                 "name": REPO,

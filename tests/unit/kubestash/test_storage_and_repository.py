@@ -45,15 +45,18 @@ def test_an_initialised_storage_is_ready_and_stays_so_without_its_job():
 
 def test_the_job_is_told_the_place_and_where_the_key_is_mounted_but_never_the_key():
     world = s3_world()
-    handler = world.handlers[next(kind for kind in world.handlers if kind.kind == "BackupStorage")]
-    mover = handler.compile(storage(world), world, world.now).runs[0].steps[0].mover
-    assert mover.mover == "storage-init"
-    assert mover.arguments["store"] == {
-        "url": "s3:http://127.0.0.1:9000/demo-backups/holdfast",
-        "options": {"region": "us-east-1"},
-        "credentials_dir": "/holdfast/secrets/storage",
-    }
-    assert [(item.mount, item.secret) for item in mover.secrets] == [("storage", "s3-secret")]
+    assert world.call("init-s3-storage") == (
+        "storage-init",
+        {
+            "store": {
+                "url": "s3:http://127.0.0.1:9000/demo-backups/holdfast",
+                "options": {"region": "us-east-1"},
+                "credentials_dir": "/holdfast/secrets/storage",
+            },
+            "document": {"kind": "BackendMeta", "operatorVersion": "holdfast", "repositories": []},
+        },
+        "storage=s3-secret",
+    )
     job = world.find("Job", "init-s3-storage")
     assert job["spec"]["template"]["spec"]["containers"][0]["securityContext"]["runAsUser"] == 65534
 

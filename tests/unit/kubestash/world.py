@@ -42,7 +42,11 @@ class FakeMover(msgspec.Struct, frozen=True):
     name: str
 
     def fill(self, step: Step) -> Fill:
-        return Fill(("mover",))
+        assert step.mover is not None
+        decode_call(step.mover.mover, step.mover.arguments)
+        text = msgspec.json.encode({"mover": step.mover.mover, "arguments": step.mover.arguments}).decode()
+        secrets = ",".join(f"{item.mount}={item.secret}" for item in step.mover.secrets)
+        return Fill(("holdfast-mover", "run"), {"HOLDFAST_CALL": text, "SECRETS": secrets})
 
 
 MOVERS = {name: FakeMover(name) for name in CALLS}
@@ -149,6 +153,14 @@ class World:
     def later(self, **delta: float) -> None:
         self.now += timedelta(**delta)
 
+    def call(self, name: str, kind: str = "Job") -> tuple[str, Object, str]:
+        """Return what the mover of a Job or CronJob is told: its name, its arguments, and the Secrets by mount."""
+        spec = self.find(kind, name)["spec"]
+        template = spec["template"] if kind == "Job" else spec["jobTemplate"]["spec"]["template"]
+        env = {item["name"]: item["value"] for item in template["spec"]["containers"][0]["env"]}
+        call = msgspec.json.decode(env["HOLDFAST_CALL"])
+        return call["mover"], call["arguments"], env["SECRETS"]
+
     def problems(self, obj: Object, old: Object | None = None) -> str:
         """Return what admission says, after the CRD's own defaults."""
         outcome = _SCHEMAS[kind_of(obj)].process(obj)
@@ -226,7 +238,6 @@ class World:
                     self.add(obj)
             case Create(step=step, run=run):
                 assert step is not None
-                decode_call(step.mover.mover, step.mover.arguments)
                 self.add(finish_step(owner, run, step, MOVERS, "image"))
             case CopySecret():
                 if effect not in self.copied:
