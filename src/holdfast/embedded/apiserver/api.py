@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from holdfast.embedded.apiserver.auth import Auth, User
-from holdfast.embedded.apiserver.errors import Object, StatusError, no_such_path, not_found
+from holdfast.embedded.apiserver.errors import StatusError, no_such_path, not_found
 from holdfast.embedded.apiserver.kinds import Kind
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.registry import Registry
 from holdfast.embedded.apiserver.request import Accept, Query, Route
 from holdfast.embedded.apiserver.ring import Rings

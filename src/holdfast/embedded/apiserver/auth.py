@@ -12,7 +12,8 @@ from typing import cast
 
 import msgspec
 
-from holdfast.embedded.apiserver.errors import Object, unauthorized
+from holdfast.embedded.apiserver.errors import unauthorized
+from holdfast.embedded.apiserver.objects import Object, part, parts
 from holdfast.embedded.apiserver.pki import load_key, write_private
 from holdfast.embedded.apiserver.store import Key, Store
 from holdfast.embedded.apiserver.tokens import API_AUDIENCE, NODE_AUDIENCE, Signer
@@ -69,7 +70,7 @@ class Auth:
         if hmac.compare_digest(token.encode(), self.admin_token.encode()):
             return self._admin
         claims = self._signer.claims(token, int(time.time()))
-        if claims is None or not set(audiences) & set(claims.get("aud") or []):
+        if claims is None or not set(audiences) & set(parts(claims, "aud")):
             return None
         if claims["sub"] == _SERVER_USER:
             return User(_SERVER_USER, groups=("system:masters",))
@@ -78,7 +79,7 @@ class Auth:
     def _account(self, claims: Object) -> User | None:
         """The service account of a token, if it and the pod it is bound to still exist."""
         bound = cast(Object, claims.get("kubernetes.io") or {})
-        account, ns = bound.get("serviceaccount") or {}, cast(str, bound.get("namespace", ""))
+        account, ns = part(bound, "serviceaccount"), cast(str, bound.get("namespace", ""))
         extra: dict[str, list[str]] = {}
         wanted = [("/serviceaccounts", account)]
         if pod := bound.get("pod"):

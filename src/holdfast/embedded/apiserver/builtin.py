@@ -4,10 +4,13 @@ Their printer columns are in `columns`, their field types in `types.json`. A kin
 CustomResourceDefinition is created.
 """
 
+from functools import cache
 from typing import Final, NamedTuple
 
 from holdfast.embedded.apiserver.columns import COLUMNS
 from holdfast.embedded.apiserver.kinds import Kind
+from holdfast.embedded.apiserver.shapes import schema_of
+from holdfast.schema.structural import Schema
 
 
 class _Row(NamedTuple):
@@ -66,6 +69,7 @@ _SCALE: Final = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".s
 
 
 def _kind(row: _Row) -> Kind:
+    group, name = row.group, row.kind
     return Kind(
         group=row.group,
         version="v1",
@@ -79,6 +83,8 @@ def _kind(row: _Row) -> Kind:
         subresources=tuple(row.subresources.split()),
         columns=COLUMNS.get(row.kind, ()),
         scale=_SCALE if "scale" in row.subresources else None,
+        schema=cache(lambda: Schema.compile(schema_of(group, name))),
+        openapi=lambda: schema_of(group, name),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from holdfast.embedded.apiserver.api import Api
 from holdfast.embedded.apiserver.crds import CLEANUP, CRDS
 from holdfast.embedded.apiserver.deletion import FOREGROUND, Options, remove
-from holdfast.embedded.apiserver.errors import Object
+from holdfast.embedded.apiserver.objects import Object, parts, texts
 from holdfast.embedded.apiserver.store import Change, Key, Record, Transaction
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def owner_refs(record: Record) -> list[Object]:
     """The owner references of a stored object."""
     if b'"ownerReferences"' not in record.data:
         return []
-    return record.object()["metadata"].get("ownerReferences") or []
+    return parts(record.object()["metadata"], "ownerReferences")
 
 
 class Collector:
@@ -167,7 +167,7 @@ def _release(transaction: Transaction, found: Record) -> None:
 def _take_off(transaction: Transaction, record: Record, finalizer: str) -> None:
     """Remove a finalizer; the last one lets the object go."""
     obj = record.object()
-    finalizers = obj["metadata"].get("finalizers") or []
+    finalizers = texts(obj["metadata"], "finalizers")
     if finalizer not in finalizers:
         return
     obj["metadata"]["finalizers"] = [item for item in finalizers if item != finalizer]

@@ -8,8 +8,8 @@ import datetime as dt
 from typing import Any, Final
 
 from holdfast.embedded.apiserver.ages import duration, parse_time, since
-from holdfast.embedded.apiserver.errors import Object
 from holdfast.embedded.apiserver.kinds import Column
+from holdfast.embedded.apiserver.objects import Object, lookup, part, parts, texts
 
 _NONE: Final = "<none>"
 
@@ -22,29 +22,29 @@ def _terminated_reason(state: Object) -> str:
 
 
 def _init_status(pod: Object) -> str:
-    statuses = pod.get("status", {}).get("initContainerStatuses") or []
-    total = len(pod["spec"].get("initContainers") or [])
+    statuses = parts(pod, "status", "initContainerStatuses")
+    total = len(parts(pod["spec"], "initContainers"))
     for index, status in enumerate(statuses):
-        state = status.get("state") or {}
+        state = part(status, "state")
         if "terminated" in state and state["terminated"].get("exitCode", 0) == 0:
             continue
         if "terminated" in state:
             return f"Init:{_terminated_reason(state)}"
-        reason = (state.get("waiting") or {}).get("reason", "")
+        reason = part(state, "waiting").get("reason", "")
         return f"Init:{reason}" if reason not in ("", "PodInitializing") else f"Init:{index}/{total}"
     return ""
 
 
 def pod_status(pod: Object, now: dt.datetime) -> str:
     """The word under STATUS: the phase, or the nearest reason that explains it."""
-    status = pod.get("status") or {}
+    status = part(pod, "status")
     shown = status.get("reason") or status.get("phase") or "Unknown"
     if starting := _init_status(pod):
         shown = starting
     else:
-        for container in reversed(status.get("containerStatuses") or []):
-            state = container.get("state") or {}
-            if waiting := (state.get("waiting") or {}).get("reason"):
+        for container in reversed(parts(status, "containerStatuses")):
+            state = part(container, "state")
+            if waiting := part(state, "waiting").get("reason"):
                 shown = waiting
             elif "terminated" in state and not status.get("reason"):
                 shown = _terminated_reason(state)
@@ -54,36 +54,35 @@ def pod_status(pod: Object, now: dt.datetime) -> str:
 
 
 def _pod_ready(pod: Object, now: dt.datetime) -> str:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    statuses = parts(pod, "status", "containerStatuses")
     ready = sum(1 for status in statuses if status.get("ready"))
-    return f"{ready}/{len(pod['spec'].get('containers') or [])}"
+    return f"{ready}/{len(parts(pod, 'spec', 'containers'))}"
 
 
 def _pod_restarts(pod: Object, now: dt.datetime) -> str:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    statuses = parts(pod, "status", "containerStatuses")
     count = sum(status.get("restartCount", 0) for status in statuses)
-    ends = [((status.get("lastState") or {}).get("terminated") or {}).get("finishedAt") for status in statuses]
+    ends = [part(status, "lastState", "terminated").get("finishedAt") for status in statuses]
     last = max(filter(None, ends), default="")
     return f"{count} ({since(last, now)} ago)" if count and last else str(count)
 
 
 def _ready(field: str) -> Any:
     def cell(obj: Object, now: dt.datetime) -> str:
-        status = obj.get("status") or {}
-        return f"{status.get(field) or 0}/{obj['spec'].get('replicas', 1)}"
+        return f"{lookup(obj, 'status', field) or 0}/{obj['spec'].get('replicas', 1)}"
 
     return cell
 
 
-def _count(part: str, field: str) -> Any:
+def _count(*path: str) -> Any:
     def cell(obj: Object, now: dt.datetime) -> int:
-        return (obj.get(part) or {}).get(field) or 0
+        return lookup(obj, *path) or 0
 
     return cell
 
 
 def _job_status(job: Object, now: dt.datetime) -> str:
-    held = {item["type"] for item in (job.get("status") or {}).get("conditions") or [] if item.get("status") == "True"}
+    held = {item["type"] for item in parts(job, "status", "conditions") if item.get("status") == "True"}
     for word in ("Complete", "Failed", "Suspended", "FailureTarget", "SuccessCriteriaMet"):
         if word in held:
             return word
@@ -92,11 +91,11 @@ def _job_status(job: Object, now: dt.datetime) -> str:
 
 def _job_completions(job: Object, now: dt.datetime) -> str:
     wanted = job["spec"].get("completions", 1)
-    return f"{(job.get('status') or {}).get('succeeded') or 0}/{wanted}"
+    return f"{lookup(job, 'status', 'succeeded') or 0}/{wanted}"
 
 
 def _job_duration(job: Object, now: dt.datetime) -> str:
-    status = job.get("status") or {}
+    status = part(job, "status")
     if not status.get("startTime"):
         return ""
     end = parse_time(status.get("completionTime") or "") or now
@@ -105,41 +104,37 @@ def _job_duration(job: Object, now: dt.datetime) -> str:
 
 
 def _active(cronjob: Object, now: dt.datetime) -> int:
-    return len((cronjob.get("status") or {}).get("active") or [])
+    return len(parts(cronjob, "status", "active"))
 
 
 def _data_count(obj: Object, now: dt.datetime) -> int:
-    return len(obj.get("data") or {}) + len(obj.get("binaryData") or {})
+    return len(part(obj, "data")) + len(part(obj, "binaryData"))
 
 
 _MODES: Final = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 
 
 def _modes(obj: Object, now: dt.datetime) -> str:
-    held = (
-        (obj.get("status") or {}).get("accessModes")
-        if obj["kind"] == "PersistentVolumeClaim"
-        else obj["spec"].get("accessModes")
-    )
-    return ",".join(_MODES.get(mode, mode) for mode in held or [])
+    held = texts(obj, "status" if obj["kind"] == "PersistentVolumeClaim" else "spec", "accessModes")
+    return ",".join(_MODES.get(mode, mode) for mode in held)
 
 
 def _terminating(field: str) -> Any:
     def cell(obj: Object, now: dt.datetime) -> str:
         if obj["metadata"].get("deletionTimestamp"):
             return "Terminating"
-        return str((obj.get("status") or {}).get(field) or "")
+        return str(lookup(obj, "status", field) or "")
 
     return cell
 
 
 def _claim(pv: Object, now: dt.datetime) -> str:
-    ref = pv["spec"].get("claimRef") or {}
+    ref = part(pv["spec"], "claimRef")
     return f"{ref.get('namespace', '')}/{ref.get('name', '')}" if ref else ""
 
 
 def _node_status(node: Object, now: dt.datetime) -> str:
-    for condition in (node.get("status") or {}).get("conditions") or []:
+    for condition in parts(node, "status", "conditions"):
         if condition.get("type") == "Ready":
             word = "Ready" if condition.get("status") == "True" else "NotReady"
             return f"{word},SchedulingDisabled" if node.get("spec", {}).get("unschedulable") else word
@@ -148,35 +143,35 @@ def _node_status(node: Object, now: dt.datetime) -> str:
 
 def _roles(node: Object, now: dt.datetime) -> str:
     prefix = "node-role.kubernetes.io/"
-    found = [label.removeprefix(prefix) for label in node["metadata"].get("labels") or {} if label.startswith(prefix)]
+    found = [label.removeprefix(prefix) for label in part(node["metadata"], "labels") if label.startswith(prefix)]
     return ",".join(sorted(found)) or _NONE
 
 
 def _event_object(event: Object, now: dt.datetime) -> str:
-    ref = event.get("involvedObject") or event.get("regarding") or {}
+    ref = part(event, "involvedObject") or part(event, "regarding")
     return f"{ref.get('kind', '').lower()}/{ref.get('name', '')}"
 
 
 def _last_seen(event: Object, now: dt.datetime) -> str:
-    series = event.get("series") or {}
+    series = part(event, "series")
     seen = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
     return since(seen or event["metadata"].get("creationTimestamp", ""), now)
 
 
 def _ports(service: Object, now: dt.datetime) -> str:
-    ports = service.get("spec", {}).get("ports") or []
+    ports = parts(service, "spec", "ports")
     return ",".join(f"{port['port']}/{port.get('protocol', 'TCP')}" for port in ports) or _NONE
 
 
 def _default_class(obj: Object, now: dt.datetime) -> str:
-    marks = obj["metadata"].get("annotations") or {}
+    marks = part(obj["metadata"], "annotations")
     default = marks.get("storageclass.kubernetes.io/is-default-class") == "true"
     return f"{obj['metadata']['name']} (default)" if default else obj["metadata"]["name"]
 
 
 def _images(obj: Object, now: dt.datetime) -> str:
-    spec = obj["spec"].get("jobTemplate", obj).get("spec", {}).get("template", {}).get("spec", {})
-    return ",".join(item.get("image", "") for item in spec.get("containers") or [])
+    template = lookup(obj, "spec", "jobTemplate", "spec", "template") or lookup(obj, "spec", "template")
+    return ",".join(item.get("image", "") for item in parts(template, "spec", "containers"))
 
 
 AGE: Final = Column("Age", ".metadata.creationTimestamp", type="date")

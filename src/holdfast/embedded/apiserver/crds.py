@@ -1,13 +1,13 @@
 """CustomResourceDefinitions: checked when they are written, served from then on, gone with all their objects when deleted."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 from holdfast.embedded.apiserver.ages import now, stamp
-from holdfast.embedded.apiserver.errors import Object
 from holdfast.embedded.apiserver.jsonpath import compile_path
 from holdfast.embedded.apiserver.kinds import Column, Kind
 from holdfast.embedded.apiserver.metadata import Cause
+from holdfast.embedded.apiserver.objects import Object, part, parts, texts
 from holdfast.embedded.apiserver.registry import Registry
 from holdfast.embedded.apiserver.store import Change, Record, Store
 from holdfast.schema.structural import Schema, SchemaError
@@ -18,9 +18,9 @@ CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 def fill(crd: Object) -> None:
     """Names and defaults that the author may leave out, in place."""
-    spec = crd.get("spec") or {}
-    names = spec.get("names") or {}
-    if not isinstance(names, dict) or not names.get("kind"):
+    spec = part(crd, "spec")
+    names = part(spec, "names")
+    if not names.get("kind"):
         return
     names.setdefault("singular", str(names["kind"]).lower())
     names.setdefault("listKind", f"{names['kind']}List")
@@ -29,8 +29,8 @@ def fill(crd: Object) -> None:
 
 def establish(crd: Object) -> None:
     """The status of a definition that is served, in place."""
-    spec, status = crd["spec"], crd.get("status") or {}
-    held = {item["type"]: item for item in status.get("conditions") or []}
+    spec, status = crd["spec"], part(crd, "status")
+    held = {item["type"]: item for item in parts(status, "conditions")}
     since = stamp(now())
     wanted = (
         ("NamesAccepted", "NoConflicts", "no conflicts found"),
@@ -41,7 +41,7 @@ def establish(crd: Object) -> None:
         for type_, reason, message in wanted
     ]
     stored = [item["name"] for item in spec["versions"] if item.get("storage")]
-    before: list[str] = status.get("storedVersions") or []
+    before: list[str] = texts(status, "storedVersions")
     crd["status"] = {
         "conditions": conditions,
         "acceptedNames": spec["names"],
@@ -51,8 +51,8 @@ def establish(crd: Object) -> None:
 
 def problems(crd: Object, registry: Registry) -> list[Cause]:
     """What keeps a definition from being served, as (field, message)."""
-    spec: Object = crd.get("spec") or {}
-    names: Object = spec.get("names") or {}
+    spec: Object = part(crd, "spec")
+    names: Object = part(spec, "names")
     found = [
         (f"spec.{field}", f"spec.{field}: Required value")
         for field, value in (
@@ -70,7 +70,7 @@ def problems(crd: Object, registry: Registry) -> list[Cause]:
         found += _version_problems(version, f"spec.versions[{index}]")
     if sum(bool(version.get("storage")) for version in spec["versions"]) != 1:
         found.append(("spec.versions", "spec.versions: Invalid value: exactly one version must be marked as storage version"))
-    if (spec.get("conversion") or {}).get("strategy", "None") != "None":
+    if part(spec, "conversion").get("strategy", "None") != "None":
         text = 'Unsupported value: "Webhook": this server converts between versions by changing apiVersion only: use "None"'
         found.append(("spec.conversion.strategy", f"spec.conversion.strategy: {text}"))
     return found
@@ -96,7 +96,7 @@ def _identity(crd: Object, spec: Object, names: Object, registry: Registry) -> l
 
 
 def _version_problems(version: Object, field: str) -> list[Cause]:
-    schema: Any = (version.get("schema") or {}).get("openAPIV3Schema")
+    schema: Any = part(version, "schema").get("openAPIV3Schema")
     if not isinstance(schema, dict):
         return [(f"{field}.schema.openAPIV3Schema", f"{field}.schema.openAPIV3Schema: Required value: schemas are required")]
     found: list[Cause] = []
@@ -105,7 +105,7 @@ def _version_problems(version: Object, field: str) -> list[Cause]:
     except SchemaError as error:
         at = f"{field}.schema"
         found += [(f"{at}.{item.path}", f"{at}.{item}") for item in error.problems]
-    for index, column in enumerate(version.get("additionalPrinterColumns") or []):
+    for index, column in enumerate(parts(version, "additionalPrinterColumns")):
         at = f"{field}.additionalPrinterColumns[{index}].jsonPath"
         try:
             compile_path(column.get("jsonPath") or "")
@@ -124,8 +124,12 @@ def _columns(version: Object) -> tuple[Column, ...]:
             format=item.get("format", ""),
             description=item.get("description", ""),
         )
-        for item in version.get("additionalPrinterColumns") or []
+        for item in parts(version, "additionalPrinterColumns")
     )
+
+
+def _itself(document: Object) -> Object:
+    return document
 
 
 def kinds_of(crd: Object) -> list[Kind]:
@@ -137,7 +141,7 @@ def kinds_of(crd: Object) -> list[Kind]:
         if not version.get("served", True):
             continue
         openapi = cast(Object, version["schema"]["openAPIV3Schema"])
-        subs = version.get("subresources") or {}
+        subs = part(version, "subresources")
         found.append(
             Kind(
                 group=spec["group"],
@@ -152,8 +156,8 @@ def kinds_of(crd: Object) -> list[Kind]:
                 subresources=tuple(sub for sub in ("status", "scale") if subs.get(sub) is not None),
                 columns=_columns(version),
                 storage=storage,
-                schema=cache(lambda document=openapi: Schema.compile(document)),
-                openapi=lambda document=openapi: document,
+                schema=cache(partial(Schema.compile, openapi)),
+                openapi=partial(_itself, openapi),
                 scale=subs.get("scale"),
                 custom=True,
             )

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from holdfast.embedded.apiserver.crds import CLEANUP, CRDS
-from holdfast.embedded.apiserver.errors import Object, bad_request
+from holdfast.embedded.apiserver.errors import bad_request
 from holdfast.embedded.apiserver.kinds import Kind
+from holdfast.embedded.apiserver.objects import Object, part, parts, texts
 
 _TOLERATION_SECONDS: Final = 300
 
@@ -21,13 +22,17 @@ def _set(target: Object, **values: Any) -> None:
             target[key] = value
 
 
+def _child(obj: Object, key: str) -> Object:
+    """The object under a key, made when missing."""
+    if obj.get(key) is None:
+        obj[key] = {}
+    if not isinstance(obj[key], dict):
+        raise bad_request(f"{key} must be an object")
+    return obj[key]
+
+
 def _spec(obj: Object) -> Object:
-    if obj.get("spec") is None:
-        obj["spec"] = {}
-    spec = obj["spec"]
-    if not isinstance(spec, dict):
-        raise bad_request("spec must be an object")
-    return spec  # pyright: ignore[reportUnknownVariableType]
+    return _child(obj, "spec")
 
 
 def _probe(probe: Object | None) -> None:
@@ -42,17 +47,25 @@ def _container(container: Object) -> None:
     is_latest = ":" not in image.rpartition("/")[2] or image.endswith(":latest")
     _set(container, imagePullPolicy="Always" if is_latest and "@" not in image else "IfNotPresent", resources={})
     _set(container, terminationMessagePath="/dev/termination-log", terminationMessagePolicy="File")
-    for port in container.get("ports") or []:
+    for port in parts(container, "ports"):
         _set(port, protocol="TCP")
-    for variable in container.get("env") or []:
-        ref = (variable.get("valueFrom") or {}).get("fieldRef")
+    for variable in parts(container, "env"):
+        ref = part(variable, "valueFrom").get("fieldRef")
         if ref:
             _set(ref, apiVersion="v1")
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         _probe(container.get(name))
-    resources = container["resources"] or {}
-    if resources.get("limits"):
-        resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+    resources = _child(container, "resources")
+    for key in ("limits", "requests"):
+        _as_text(resources, key)
+    if limits := part(resources, "limits"):
+        resources["requests"] = {**limits, **part(resources, "requests")}
+
+
+def _as_text(resources: Object, key: str) -> None:
+    """Quantities may be written as numbers; they are kept as text."""
+    if amounts := part(resources, key):
+        resources[key] = {name: amount if isinstance(amount, str) else str(amount) for name, amount in amounts.items()}
 
 
 def _volume(volume: Object) -> None:
@@ -61,7 +74,7 @@ def _volume(volume: Object) -> None:
             _set(volume[name], **{key: 420})
     if volume.get("projected") is not None:
         _set(volume["projected"], defaultMode=420)
-        for source in volume["projected"].get("sources") or []:
+        for source in parts(volume["projected"], "sources"):
             if token := source.get("serviceAccountToken"):
                 _set(token, expirationSeconds=3600)
     if volume.get("hostPath") is not None:
@@ -78,9 +91,9 @@ def pod_spec(spec: Object) -> None:
         spec["serviceAccountName"] = spec["serviceAccount"]
     if spec.get("serviceAccountName"):
         spec["serviceAccount"] = spec["serviceAccountName"]
-    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+    for container in [*(parts(spec, "initContainers")), *(parts(spec, "containers"))]:
         _container(container)
-    for volume in spec.get("volumes") or []:
+    for volume in parts(spec, "volumes"):
         _volume(volume)
 
 
@@ -102,16 +115,17 @@ def _pod(obj: Object) -> None:
 
 
 def _template(spec: Object) -> Object:
-    if spec.get("template") is None:
-        spec["template"] = {}
-    template = spec["template"]
-    _set(template, metadata={}, spec={})
-    pod_spec(template["spec"])
+    template = _child(spec, "template")
+    _child(template, "metadata")
+    pod_spec(_child(template, "spec"))
     return template
 
 
 def _claim(obj: Object) -> None:
-    _set(_spec(obj), volumeMode="Filesystem")
+    spec = _spec(obj)
+    _set(spec, volumeMode="Filesystem")
+    for key in ("limits", "requests"):
+        _as_text(_child(spec, "resources"), key)
 
 
 def _statefulset(obj: Object) -> None:
@@ -120,7 +134,7 @@ def _statefulset(obj: Object) -> None:
     _set(spec, replicas=1, podManagementPolicy="OrderedReady", revisionHistoryLimit=10, serviceName="")
     _set(spec, updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
     _set(spec, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"})
-    for claim in spec.get("volumeClaimTemplates") or []:
+    for claim in parts(spec, "volumeClaimTemplates"):
         _set(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
         _claim(claim)
 
@@ -161,17 +175,16 @@ def _job(obj: Object) -> None:
 def _cronjob(obj: Object) -> None:
     spec = _spec(obj)
     _set(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
-    _set(spec, jobTemplate={})
-    job = spec["jobTemplate"]
-    _set(job, metadata={}, spec={})
-    _template(job["spec"])
+    job = _child(spec, "jobTemplate")
+    _child(job, "metadata")
+    _template(_child(job, "spec"))
 
 
 def _secret(obj: Object) -> None:
     _set(obj, type="Opaque")
     if (texts := obj.pop("stringData", None)) is not None:
         obj["data"] = {
-            **(obj.get("data") or {}),
+            **part(obj, "data"),
             **{key: base64.b64encode(str(value).encode()).decode() for key, value in texts.items()},
         }
 
@@ -179,12 +192,14 @@ def _secret(obj: Object) -> None:
 def _service(obj: Object) -> None:
     spec = _spec(obj)
     _set(spec, type="ClusterIP", sessionAffinity="None", internalTrafficPolicy="Cluster", clusterIP="None")
-    for port in spec.get("ports") or []:
+    for port in parts(spec, "ports"):
         _set(port, protocol="TCP", targetPort=port.get("port"))
 
 
 def _volume_object(obj: Object) -> None:
-    _set(_spec(obj), persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
+    spec = _spec(obj)
+    _set(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
+    _as_text(spec, "capacity")
 
 
 def _class(obj: Object) -> None:
@@ -244,10 +259,10 @@ def _pod_born(obj: Object) -> None:
 
 
 def _quality(spec: Object) -> str:
-    resources = [item.get("resources") or {} for item in spec.get("containers") or []]
+    resources = [part(item, "resources") for item in parts(spec, "containers")]
     if not any(item.get("requests") or item.get("limits") for item in resources):
         return "BestEffort"
-    both = all({"cpu", "memory"} <= set(item.get("limits") or {}) for item in resources)
+    both = all({"cpu", "memory"} <= set(part(item, "limits")) for item in resources)
     same = all(item.get("requests") == item.get("limits") for item in resources)
     return "Guaranteed" if both and same else "Burstable"
 
@@ -268,7 +283,7 @@ def _volume_born(obj: Object) -> None:
 
 def _definition_born(obj: Object) -> None:
     """A definition stays until the objects of its kind are gone."""
-    obj["metadata"]["finalizers"] = list(dict.fromkeys([*(obj["metadata"].get("finalizers") or []), CLEANUP]))
+    obj["metadata"]["finalizers"] = list(dict.fromkeys([*(texts(obj["metadata"], "finalizers")), CLEANUP]))
 
 
 _BIRTH: Final[dict[str, Callable[[Object], None]]] = {

@@ -5,13 +5,14 @@ until the dependents that block it are gone. Orphan cuts the dependents loose in
 """
 
 import datetime as dt
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from holdfast.embedded.apiserver.ages import now, stamp
 from holdfast.embedded.apiserver.api import Answer, Api, Call, list_document
-from holdfast.embedded.apiserver.errors import Object, bad_request, conflict
+from holdfast.embedded.apiserver.errors import bad_request, conflict
+from holdfast.embedded.apiserver.objects import Object, part, texts
 from holdfast.embedded.apiserver.reads import select
 from holdfast.embedded.apiserver.selectors import Selector
 from holdfast.embedded.apiserver.store import Key, Record, Transaction
@@ -35,7 +36,7 @@ class Options(msgspec.Struct, frozen=True):
 
 def _options(call: Call) -> Options:
     body = parse_object(call.body, allow_yaml="yaml" in call.media) if call.body.strip() else {}
-    conditions: Object = body.get("preconditions") or {}
+    conditions: Object = part(body, "preconditions")
     policy = call.query.text("propagationPolicy") or body.get("propagationPolicy") or ""
     if not policy and (body.get("orphanDependents") is True or call.query.flag("orphanDependents")):
         policy = "Orphan"
@@ -92,13 +93,13 @@ def remove(transaction: Transaction, record: Record, options: Options) -> tuple[
     if options.policy == "Orphan":
         _cut_loose(transaction, record.uid)
     grace = _grace(record.key, obj, options)
-    finalizers = cast(list[str], meta.get("finalizers") or [])
+    finalizers = texts(meta, "finalizers")
     if options.policy == "Foreground" and FOREGROUND not in finalizers and transaction.dependents(record.uid):
         finalizers = [*finalizers, FOREGROUND]
     is_kept = bool(finalizers) or grace > 0 or bool(record.key.res == "/namespaces")
     if not is_kept:
         return transaction.delete(record), True
-    before = (meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds"), meta.get("finalizers") or [])
+    before = (meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds"), texts(meta, "finalizers"))
     shortened = grace < (meta.get("deletionGracePeriodSeconds") or 0)
     if not meta.get("deletionTimestamp") or shortened:
         meta["deletionTimestamp"] = stamp(now() + dt.timedelta(seconds=grace))
@@ -108,8 +109,8 @@ def remove(transaction: Transaction, record: Record, options: Options) -> tuple[
     if finalizers:
         meta["finalizers"] = finalizers
     if record.key.res == "/namespaces":
-        obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
-    after = (meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds"), meta.get("finalizers") or [])
+        obj["status"] = {**part(obj, "status"), "phase": "Terminating"}
+    after = (meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds"), texts(meta, "finalizers"))
     return (record if before == after else transaction.put(record.key, obj)), False
 
 
@@ -117,7 +118,7 @@ def _grace(key: Key, obj: Object, options: Options) -> int:
     """Seconds that a pod is given to end; 0 when nothing of it runs."""
     if key.res != "/pods" or not obj["spec"].get("nodeName"):
         return 0
-    if (obj.get("status") or {}).get("phase") in _ENDED:
+    if part(obj, "status").get("phase") in _ENDED:
         return 0
     default = obj["spec"].get("terminationGracePeriodSeconds", 30)
     wanted = default if options.grace is None else options.grace

@@ -1,7 +1,10 @@
 """What is served, said in both forms that clients ask for: one aggregated document, or one list per group and version."""
 
-from holdfast.embedded.apiserver.errors import Object, no_such_path
+import re
+
+from holdfast.embedded.apiserver.errors import no_such_path
 from holdfast.embedded.apiserver.kinds import Kind
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.registry import Registry
 
 VERSION = "v1.35.0"
@@ -106,8 +109,6 @@ def aggregated(registry: Registry, core: bool, media: str) -> Object:
 
 def version_order(version: str) -> tuple[int, int, int, str]:
     """Sort key that puts the version that Kubernetes prefers first: v2, v1, v1beta2, v1alpha1, others by name."""
-    import re
-
     found = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
     if found is None:
         return (3, 0, 0, version)

@@ -4,9 +4,8 @@ Handlers raise `StatusError`; only the outermost layer turns it into a response,
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-Object = dict[str, Any]
+from holdfast.embedded.apiserver.objects import Object
 
 
 class StatusError(Exception):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from holdfast.embedded.apiserver.errors import Object
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.schema.structural import Schema
 
 

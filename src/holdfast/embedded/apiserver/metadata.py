@@ -6,7 +6,8 @@ import uuid
 from typing import Any, Final, cast
 
 from holdfast.embedded.apiserver.ages import now, stamp
-from holdfast.embedded.apiserver.errors import Object, bad_request
+from holdfast.embedded.apiserver.errors import bad_request
+from holdfast.embedded.apiserver.objects import Object, part, parts, texts
 
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -61,24 +62,33 @@ def clean(obj: Object) -> list[str]:
         elif value is None:
             del fields[key]
         elif not isinstance(value, wanted):
-            raise bad_request(f"metadata.{key} must be of type {_json_name(wanted)}, not {_json_name(type(value))}")
+            raise bad_request(f"metadata.{key} must be of type {_json_name(wanted)}, not {_json_name(value)}")
     for key in ("labels", "annotations"):
-        _check_texts(key, fields.get(key))
+        _check_texts(key, fields.get(key) or {})
     for key in ("labels", "annotations", "ownerReferences", "finalizers", "managedFields"):
         if key in fields and not fields[key]:
             del fields[key]
     return unknown
 
 
-def _check_texts(key: str, values: Object | None) -> None:
-    for name, value in (values or {}).items():
+def _check_texts(key: str, values: Object) -> None:
+    for name, value in values.items():
         if not isinstance(value, str):
-            found = _json_name(type(value))
+            found = _json_name(value)
             raise bad_request(f"metadata.{key}.{name} must be a string, not a {found}: put it into quotes")
 
 
-def _json_name(kind: type) -> str:
-    names = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean"}
+def _json_name(value: object) -> str:
+    kind = value if isinstance(value, type) else type(value)
+    names: dict[Any, str] = {
+        dict: "object",
+        list: "array",
+        str: "string",
+        int: "integer",
+        float: "number",
+        bool: "boolean",
+        type(None): "null",
+    }
     return names.get(kind, kind.__name__)
 
 
@@ -114,14 +124,14 @@ def problems(obj: Object, old: Object | None) -> list[Cause]:
     """What is wrong with the metadata, as (field, message)."""
     meta: Object = obj["metadata"]
     found = [*_name_problems(obj["kind"], meta)] if old is None else []
-    for key, value in (meta.get("labels") or {}).items():
+    for key, value in part(meta, "labels").items():
         found += _label_problems(key, value)
-    for key in meta.get("annotations") or {}:
+    for key in part(meta, "annotations"):
         found += _key_problems("metadata.annotations", key)
-    size = sum(len(key) + len(value) for key, value in (meta.get("annotations") or {}).items())
+    size = sum(len(key) + len(value) for key, value in part(meta, "annotations").items())
     if size > 262144:
         found.append(("metadata.annotations", "metadata.annotations: Too long: may not be more than 262144 bytes"))
-    for index, ref in enumerate(meta.get("ownerReferences") or []):
+    for index, ref in enumerate(parts(meta, "ownerReferences")):
         found += _owner_problems(f"metadata.ownerReferences[{index}]", ref)
     if old is not None and old["metadata"].get("deletionTimestamp"):
         found += _finalizer_problems(meta, old["metadata"])
@@ -175,6 +185,6 @@ def _owner_problems(field: str, ref: Any) -> list[Cause]:
 
 
 def _finalizer_problems(new: Object, old: Object) -> list[Cause]:
-    added = sorted(set(new.get("finalizers") or []) - set(old.get("finalizers") or []))
+    added = sorted(set(texts(new, "finalizers")) - set(texts(old, "finalizers")))
     text = "no new finalizers can be added if the object is being deleted, found new finalizers"
     return [("metadata.finalizers", f"metadata.finalizers: Forbidden: {text} {added}")] if added else []

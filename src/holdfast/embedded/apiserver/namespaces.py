@@ -1,7 +1,7 @@
 """What a namespace is born with: its default service account and the CA bundle that pods are given."""
 
-from holdfast.embedded.apiserver.errors import Object
 from holdfast.embedded.apiserver.metadata import stamp_new
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.store import Key, Transaction
 
 FIRST = ("default", "kube-system", "kube-public", "kube-node-lease")

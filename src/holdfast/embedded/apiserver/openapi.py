@@ -6,8 +6,9 @@ kubectl reads it for `explain`, and to learn that the server checks fields itsel
 import hashlib
 from typing import Any
 
-from holdfast.embedded.apiserver.errors import Object, no_such_path
+from holdfast.embedded.apiserver.errors import no_such_path
 from holdfast.embedded.apiserver.kinds import Kind
+from holdfast.embedded.apiserver.objects import Object, part
 from holdfast.embedded.apiserver.registry import Registry
 from holdfast.kube.codec import encode
 
@@ -26,13 +27,13 @@ def _gvk(kind: Kind) -> Object:
 
 
 def _schema(kind: Kind) -> Object:
-    document = dict(kind.openapi()) if kind.openapi else {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    document: Object = dict(kind.openapi()) if kind.openapi else {"type": "object"}
     properties = {
         "apiVersion": {**_TEXT, "description": "Version of the schema of this object."},
         "kind": {**_TEXT, "description": "Kind of this object."},
         "metadata": {"type": "object", "description": "Name, labels, owners: the same for every kind."},
     }
-    document["properties"] = {**(document.get("properties") or {}), **properties}
+    document["properties"] = {**part(document, "properties"), **properties}
     return {**document, _GVK: [_gvk(kind)]}
 
 

@@ -3,7 +3,8 @@
 import copy
 from typing import Any, Final, cast
 
-from holdfast.embedded.apiserver.errors import Object, StatusError, bad_request
+from holdfast.embedded.apiserver.errors import StatusError, bad_request
+from holdfast.embedded.apiserver.objects import Object
 
 _MOST_OPERATIONS: Final = 10_000
 

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import aiohttp
 
 from holdfast.embedded.apiserver.api import Api, Call
-from holdfast.embedded.apiserver.errors import Object, StatusError, bad_request, not_found
+from holdfast.embedded.apiserver.errors import StatusError, bad_request, not_found
+from holdfast.embedded.apiserver.objects import Object, part, parts
 from holdfast.embedded.apiserver.store import Key
 
 _PASSED = ("follow", "tailLines", "limitBytes", "sinceSeconds", "sinceTime", "timestamps", "previous")
@@ -22,7 +23,7 @@ def container_of(call: Call, pod: Object) -> str:
     wanted = call.query.text("container")
     spec, name = pod["spec"], pod["metadata"]["name"]
     first = [item["name"] for item in spec["containers"]]
-    known = [*first, *(item["name"] for item in spec.get("initContainers") or [])]
+    known = [*first, *(item["name"] for item in parts(spec, "initContainers"))]
     if wanted and wanted not in known:
         raise bad_request(f"container {wanted} is not valid for pod {name}")
     if not wanted and len(first) > 1:
@@ -43,9 +44,9 @@ def log_url(api: Api, call: Call) -> str:
     node = api.store.get(Key("/nodes", "", node_name))
     if node is None:
         raise not_found("nodes", "", node_name)
-    status = node.object().get("status") or {}
-    address = next((item["address"] for item in status.get("addresses") or [] if item["type"] == "InternalIP"), "")
-    port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")
+    status = part(node.object(), "status")
+    address = next((item["address"] for item in parts(status, "addresses") if item["type"] == "InternalIP"), "")
+    port = part(status, "daemonEndpoints", "kubeletEndpoint").get("Port")
     if not address or not port:
         raise StatusError(503, "ServiceUnavailable", f'node "{node_name}" has not said where it serves logs: is it running?')
     host = f"[{address}]" if ":" in address else address

@@ -7,7 +7,8 @@ admission checks read.
 
 from holdfast.embedded.apiserver import crds, defaults, metadata, rules
 from holdfast.embedded.apiserver.api import Api, Call, Reader
-from holdfast.embedded.apiserver.errors import Object, bad_request, invalid
+from holdfast.embedded.apiserver.errors import bad_request, invalid
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.store import Transaction
 
 _MODES = ("", "Strict", "Warn", "Ignore")

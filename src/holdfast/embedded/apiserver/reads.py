@@ -6,8 +6,9 @@ from typing import Any
 
 from holdfast.embedded.apiserver.ages import now
 from holdfast.embedded.apiserver.api import Api, Call, list_document
-from holdfast.embedded.apiserver.errors import Object, bad_request, gone
+from holdfast.embedded.apiserver.errors import bad_request, gone
 from holdfast.embedded.apiserver.kinds import Kind
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.selectors import Selector
 from holdfast.embedded.apiserver.store import Key, Page, Record
 from holdfast.embedded.apiserver.tables import partial, table

@@ -39,8 +39,8 @@ def parse_route(path: str) -> Route:
     ns = ""
     if tail[0] == "namespaces" and len(tail) > 2 and tail[2] not in _NAMESPACE_SUBRESOURCES:
         ns, tail = tail[1], tail[2:]
-    plural, name, sub, rest = (*tail, "", "", "")[:3] + ("/".join(tail[3:]),)
-    return Route(group, version, plural, ns, name, sub, rest)
+    plural, name, sub = (*tail, "", "")[:3]
+    return Route(group, version, plural, ns, name, sub, "/".join(tail[3:]))
 
 
 class Query:
@@ -88,7 +88,7 @@ def parse_accept(header: str) -> Accept:
         fields = [field.strip() for field in part.split(";")]
         if fields[0] not in (JSON, "*/*", "application/*", ""):
             continue
-        wanted = dict(field.partition("=")[::2] for field in fields[1:])
+        wanted: dict[str, str] = {name: value for name, _, value in (field.partition("=") for field in fields[1:])}
         if wanted.get("as") == "Table":
             return Accept(True, False)
         if wanted.get("as", "").startswith("PartialObjectMetadata"):

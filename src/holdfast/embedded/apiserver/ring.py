@@ -90,12 +90,12 @@ class Ring:
         start = cursor - self._base
         return None if start < 0 else self._events[start : start + most]
 
-    async def more(self, timeout: float) -> None:
-        """Wait for the next event, at most `timeout` seconds."""
+    async def more(self, seconds: float) -> None:
+        """Wait for the next event, at most that long."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._wake.add(future)
         try:
-            await asyncio.wait([future], timeout=timeout)
+            await asyncio.wait([future], timeout=seconds)
         finally:
             self._wake.discard(future)
 

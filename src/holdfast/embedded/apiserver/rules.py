@@ -3,12 +3,14 @@
 Custom resources bring theirs in their schema and admission check. The words follow the real API server's.
 """
 
+import base64
+import binascii
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from holdfast.embedded.apiserver.errors import Object
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.metadata import Cause
+from holdfast.embedded.apiserver.objects import Object, lookup, part, parts
 
 Rule = Callable[[Object, Object | None], list[Cause]]
 
@@ -18,19 +20,16 @@ def _required(field: str) -> Cause:
 
 
 def _at(obj: Object, path: str) -> Any:
-    value: Any = obj
-    for step in path.split("."):
-        value = cast(Object, value).get(step) if isinstance(value, dict) else None
-    return value
+    return lookup(obj, *path.split("."))
 
 
 def _containers(spec: Object, field: str) -> list[Cause]:
-    containers = spec.get("containers") or []
+    containers = parts(spec, "containers")
     found = [] if containers else [_required(f"{field}.containers")]
     names: set[str] = set()
-    for part in ("initContainers", "containers"):
-        for index, item in enumerate(spec.get(part) or []):
-            at = f"{field}.{part}[{index}]"
+    for group in ("initContainers", "containers"):
+        for index, item in enumerate(parts(spec, group)):
+            at = f"{field}.{group}[{index}]"
             name = item.get("name")
             if not name:
                 found.append(_required(f"{at}.name"))
@@ -45,10 +44,10 @@ def _containers(spec: Object, field: str) -> list[Cause]:
 
 
 def _mounts(spec: Object, container: Object, field: str) -> list[Cause]:
-    known = {volume.get("name") for volume in spec.get("volumes") or []}
+    known = {volume.get("name") for volume in parts(spec, "volumes")}
     claims = cast(set[str], spec.get("_claims") or set())
     found: list[Cause] = []
-    for index, mount in enumerate(container.get("volumeMounts") or []):
+    for index, mount in enumerate(parts(container, "volumeMounts")):
         at = f"{field}.volumeMounts[{index}]"
         if not mount.get("mountPath"):
             found.append(_required(f"{at}.mountPath"))
@@ -62,15 +61,16 @@ def _pod(new: Object, old: Object | None) -> list[Cause]:
         return _containers(new["spec"], "spec")
     if _frozen_pod(new["spec"]) == _frozen_pod(old["spec"]):
         return []
-    text = "pod updates may not change fields other than `spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations`"
+    free = "`spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations`"
+    text = f"pod updates may not change fields other than {free}"
     return [("spec", f"spec: Forbidden: {text}")]
 
 
 def _frozen_pod(spec: Object) -> Object:
     kept = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations")}
-    for part in ("containers", "initContainers"):
-        if part in kept:
-            kept[part] = [{key: value for key, value in item.items() if key != "image"} for item in kept[part]]
+    for group in ("containers", "initContainers"):
+        if group in kept:
+            kept[group] = [{key: value for key, value in item.items() if key != "image"} for item in parts(kept, group)]
     return kept
 
 
@@ -100,7 +100,7 @@ def _cronjob(new: Object, old: Object | None) -> list[Cause]:
     if not schedule:
         found.append(_required("spec.schedule"))
     elif not (str(schedule).startswith("@") or len(str(schedule).split()) == 5) or "TZ=" in str(schedule):
-        text = "five fields (minute hour day-of-month month day-of-week) or a macro such as @daily; the time zone goes into timeZone"
+        text = "must be minute hour day-of-month month day-of-week, or a macro such as @daily; a time zone goes into timeZone"
         found.append(("spec.schedule", f'spec.schedule: Invalid value: "{schedule}": {text}'))
     if spec.get("concurrencyPolicy") not in ("Allow", "Forbid", "Replace"):
         given = spec.get("concurrencyPolicy")
@@ -132,7 +132,7 @@ _STS_FREE: Final = (
 def _statefulset(new: Object, old: Object | None) -> list[Cause]:
     found = _selects(new)
     spec = new["spec"]["template"]["spec"]
-    claims = {_at(claim, "metadata.name") for claim in new["spec"].get("volumeClaimTemplates") or []}
+    claims = {_at(claim, "metadata.name") for claim in parts(new["spec"], "volumeClaimTemplates")}
     found += _containers({**spec, "_claims": claims}, "spec.template.spec")
     if old is not None:
         kept = [{key: value for key, value in item["spec"].items() if key not in _STS_FREE} for item in (new, old)]
@@ -178,11 +178,8 @@ def _sealed(new: Object, old: Object | None) -> list[Cause]:
 
 
 def _secret(new: Object, old: Object | None) -> list[Cause]:
-    import base64
-    import binascii
-
     found = _sealed(new, old)
-    for key, value in (new.get("data") or {}).items():
+    for key, value in part(new, "data").items():
         try:
             base64.b64decode(value or "", validate=True)
         except (binascii.Error, TypeError, ValueError):

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
-from holdfast.embedded.apiserver.errors import Object, bad_request
+from holdfast.embedded.apiserver.errors import bad_request
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.store import Record
 
 Labels = Mapping[str, str]

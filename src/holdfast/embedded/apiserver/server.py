@@ -42,7 +42,7 @@ class ApiServer:
         self._store: Store | None = None
         self._api: Api | None = None
         self._logs: LogProxy | None = None
-        self._server: web.Server[web.BaseRequest] | None = None
+        self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._collecting: asyncio.Task[None] | None = None
 

@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 
-from holdfast.embedded.apiserver.errors import Object, StatusError
+from holdfast.embedded.apiserver.errors import StatusError
+from holdfast.embedded.apiserver.objects import Object, part, parts
 from holdfast.embedded.apiserver.wire import encode_object
 from holdfast.kube.codec import decode, decode_any, encode
 
@@ -132,7 +133,7 @@ class Transaction:
             self.rv = rv = self.rv + 1
         if rv:
             meta["resourceVersion"] = str(rv)
-        new = Record(key, rv, meta["uid"], dict(meta.get("labels") or {}), encode_object(obj))
+        new = Record(key, rv, meta["uid"], dict(part(meta, "labels")), encode_object(obj))
         self._note(Change("ADDED" if old is None else "MODIFIED", new, old), new)
         return new
 
@@ -162,7 +163,7 @@ def _dependents(db: sqlite3.Connection, uid: str) -> list[Record]:
 def _owners(record: Record) -> set[str]:
     if b'"ownerReferences"' not in record.data:
         return set()
-    refs = record.object()["metadata"].get("ownerReferences") or []
+    refs = parts(record.object()["metadata"], "ownerReferences")
     return {ref["uid"] for ref in refs}
 
 

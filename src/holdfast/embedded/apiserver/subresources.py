@@ -9,7 +9,6 @@ from holdfast.embedded.apiserver.api import Answer, Api, Call
 from holdfast.embedded.apiserver.auth import User
 from holdfast.embedded.apiserver.deletion import delete
 from holdfast.embedded.apiserver.errors import (
-    Object,
     bad_request,
     conflict,
     method_not_allowed,
@@ -17,6 +16,7 @@ from holdfast.embedded.apiserver.errors import (
     not_found,
 )
 from holdfast.embedded.apiserver.jsonpath import compile_path
+from holdfast.embedded.apiserver.objects import Object, part, parts, texts
 from holdfast.embedded.apiserver.patches import json_patch, merge
 from holdfast.embedded.apiserver.request import JSON_PATCH, MERGE, STRATEGIC
 from holdfast.embedded.apiserver.store import Key, Record, Transaction
@@ -29,7 +29,7 @@ _SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "statu
 async def bind(api: Api, call: Call) -> Answer:
     """POST pods/x/binding: the scheduler's decision; 409 when the pod has a node already."""
     body = parse_object(call.body, allow_yaml="yaml" in call.media)
-    node = (body.get("target") or {}).get("name")
+    node = part(body, "target").get("name")
     if not node:
         raise bad_request("target.name must name a node")
 
@@ -44,7 +44,7 @@ async def bind(api: Api, call: Call) -> Answer:
             raise conflict("pods/binding", "", record.key.name, why)
         pod["spec"]["nodeName"] = node
         status = pod.setdefault("status", {})
-        others = [item for item in status.get("conditions") or [] if item.get("type") != "PodScheduled"]
+        others = [item for item in parts(status, "conditions") if item.get("type") != "PodScheduled"]
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": stamp(now())}
         status["conditions"] = [*others, scheduled]
         transaction.put(record.key, pod)
@@ -56,7 +56,7 @@ async def bind(api: Api, call: Call) -> Answer:
 async def evict(api: Api, call: Call) -> Answer:
     """POST pods/x/eviction: a delete with the options inside."""
     body = parse_object(call.body, allow_yaml="yaml" in call.media)
-    options = msgspec.json.encode(body.get("deleteOptions") or {})
+    options = msgspec.json.encode(part(body, "deleteOptions"))
     await delete(api, msgspec.structs.replace(call, body=options))
     return Answer(_SUCCESS, 201)
 
@@ -71,7 +71,7 @@ def _scale_of(call: Call, record: Record, obj: Object) -> Object:
     kept = {key: meta[key] for key in ("name", "namespace", "uid", "creationTimestamp") if key in meta}
     status: Object = {"replicas": _first(paths.get("statusReplicasPath", ""), obj) or 0}
     selector = _first(paths.get("labelSelectorPath", ""), obj)
-    labels = (obj.get("spec", {}).get("selector") or {}).get("matchLabels") if not call.kind.custom else None
+    labels = {} if call.kind.custom else part(obj, "spec", "selector", "matchLabels")
     if selector or labels:
         status["selector"] = selector or ",".join(f"{key}={value}" for key, value in labels.items())
     return {
@@ -111,10 +111,10 @@ async def scale(api: Api, call: Call) -> Answer:
             raise call.missing()
         obj = as_served(call.kind, record)
         wanted = _patched(call, _scale_of(call, record, obj))
-        replicas: Any = (wanted.get("spec") or {}).get("replicas", 0)
+        replicas: Any = part(wanted, "spec").get("replicas", 0)
         if not isinstance(replicas, int) or replicas < 0:
             raise bad_request("spec.replicas must be a whole number of at least 0")
-        sent = (wanted.get("metadata") or {}).get("resourceVersion")
+        sent = part(wanted, "metadata").get("resourceVersion")
         if sent and sent != str(record.rv):
             raise conflict(call.kind.plural, call.kind.group, record.key.name, "the object has been modified")
         new = as_served(call.kind, record)
@@ -135,12 +135,12 @@ async def token(api: Api, call: Call) -> Answer:
     record = api.store.get(call.key)
     if record is None:
         raise call.missing()
-    spec: Object = body.get("spec") or {}
+    spec: Object = part(body, "spec")
     seconds = int(spec.get("expirationSeconds") or 3600)
     if not 600 <= seconds <= 1 << 32:
         raise bad_request("spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes")
-    pod = _bound_pod(api, call, spec.get("boundObjectRef") or {})
-    text, expiry = api.auth.account_token(record.object(), list(spec.get("audiences") or []), seconds, pod)
+    pod = _bound_pod(api, call, part(spec, "boundObjectRef"))
+    text, expiry = api.auth.account_token(record.object(), list(texts(spec, "audiences")), seconds, pod)
     status = {"token": text, "expirationTimestamp": stamp(now().fromtimestamp(expiry, now().tzinfo))}
     base = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1"}
     meta = {"name": call.route.name, "namespace": call.route.ns, "creationTimestamp": stamp(now())}
@@ -161,11 +161,11 @@ def _bound_pod(api: Api, call: Call, ref: Object) -> Object | None:
 def review(api: Api, group: str, plural: str, user: User, raw: bytes) -> Object:
     """POST to one of the review kinds. Everyone who is known may do everything in this version."""
     body = parse_object(raw)
-    spec: Object = body.get("spec") or {}
+    spec: Object = part(body, "spec")
     status: Object
     match (group, plural):
         case ("authentication.k8s.io", "tokenreviews"):
-            status = api.auth.review(str(spec.get("token") or ""), list(spec.get("audiences") or []))
+            status = api.auth.review(str(spec.get("token") or ""), list(texts(spec, "audiences")))
             body["spec"] = {key: value for key, value in spec.items() if key != "token"}
         case ("authentication.k8s.io", "selfsubjectreviews"):
             status = {"userInfo": user.info()}
@@ -191,7 +191,7 @@ async def finalize(api: Api, call: Call) -> Answer:
         if record is None:
             raise call.missing()
         obj = record.object()
-        obj["spec"] = {**(obj.get("spec") or {}), "finalizers": (body.get("spec") or {}).get("finalizers") or []}
+        obj["spec"] = {**part(obj, "spec"), "finalizers": texts(body, "spec", "finalizers")}
         stored = transaction.put(record.key, as_stored(call.kind, obj))
         held = obj["spec"]["finalizers"] or obj["metadata"].get("finalizers")
         if obj["metadata"].get("deletionTimestamp") and not held and not transaction.contents(record.key.name):

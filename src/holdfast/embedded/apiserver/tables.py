@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from holdfast.embedded.apiserver.ages import parse_time, since
 from holdfast.embedded.apiserver.columns import AGE, NAMES
-from holdfast.embedded.apiserver.errors import Object
 from holdfast.embedded.apiserver.jsonpath import compile_path
 from holdfast.embedded.apiserver.kinds import Column, Kind
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.kube.codec import encode
 
 _META = "meta.k8s.io/v1"

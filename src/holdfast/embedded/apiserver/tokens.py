@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from holdfast.embedded.apiserver.errors import Object
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.kube.codec import CodecError, decode, encode
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"

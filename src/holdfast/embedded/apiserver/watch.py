@@ -12,7 +12,8 @@ from typing import Final
 
 from holdfast.embedded.apiserver.ages import now
 from holdfast.embedded.apiserver.api import Api, Call
-from holdfast.embedded.apiserver.errors import Object, bad_request, gone
+from holdfast.embedded.apiserver.errors import bad_request, gone
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.reads import served
 from holdfast.embedded.apiserver.ring import Event, watch_line
 from holdfast.embedded.apiserver.selectors import Selector

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import yaml
 
-from holdfast.embedded.apiserver.errors import Object, bad_request
+from holdfast.embedded.apiserver.errors import bad_request
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.kube.codec import CodecError, decode_any, encode
 
 

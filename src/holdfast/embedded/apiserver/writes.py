@@ -9,7 +9,6 @@ from collections.abc import Callable
 from holdfast.embedded.apiserver import defaults, fields, metadata, namespaces
 from holdfast.embedded.apiserver.api import Answer, Api, Call
 from holdfast.embedded.apiserver.errors import (
-    Object,
     already_exists,
     bad_request,
     conflict,
@@ -18,6 +17,7 @@ from holdfast.embedded.apiserver.errors import (
     stale,
 )
 from holdfast.embedded.apiserver.kinds import Kind
+from holdfast.embedded.apiserver.objects import Object, part
 from holdfast.embedded.apiserver.prepare import check, check_envelope, process
 from holdfast.embedded.apiserver.store import Key, Record, Transaction
 from holdfast.embedded.apiserver.wire import parse_object
@@ -77,23 +77,29 @@ def insert(api: Api, call: Call, transaction: Transaction, sent: Object) -> Reco
         obj.pop("status", None)
     meta = obj["metadata"]
     metadata.stamp_new(meta, has_generation(kind))
-    meta.pop("managedFields", None) if call.verb != "apply" else None
+    if call.verb != "apply":
+        meta.pop("managedFields", None)
+    key = _free_key(transaction, call, meta)
+    meta["name"] = key.name
     defaults.at_birth(kind, obj)
-    generated = not meta.get("name")
-    for _ in range(_NAME_TRIES):
-        name = metadata.name_from(meta)
-        key = Key(kind.resource, call.route.ns if kind.namespaced else "", name)
-        if not generated or transaction.get(key) is None:
-            break
-    if name:
-        meta["name"] = name
     check(api, call, transaction, obj, None)
     if transaction.get(key) is not None:
-        raise already_exists(kind.plural, kind.group, name)
+        raise already_exists(kind.plural, kind.group, key.name)
     record = transaction.put(key, as_stored(kind, obj))
     if kind.resource == "/namespaces":
-        namespaces.furnish(transaction, name, api.ca)
+        namespaces.furnish(transaction, key.name, api.ca)
     return record
+
+
+def _free_key(transaction: Transaction, call: Call, meta: Object) -> Key:
+    """The place of a new object; a generated name is tried again when it is taken."""
+    ns = call.route.ns if call.kind.namespaced else ""
+    key = Key(call.kind.resource, ns, metadata.name_from(meta))
+    for _ in range(_NAME_TRIES):
+        if meta.get("name") or transaction.get(key) is None:
+            break
+        key = Key(call.kind.resource, ns, metadata.name_from(meta))
+    return key
 
 
 Change = Callable[[Object], Object]
@@ -178,7 +184,7 @@ def finish(api: Api, call: Call, transaction: Transaction, record: Record, old: 
 def _waits_for_node(kind: Kind, obj: Object) -> bool:
     """A pod with a grace period, or a namespace with contents, goes when its node or our collector says so."""
     if kind.resource == "/namespaces":
-        return bool((obj.get("spec") or {}).get("finalizers"))
+        return bool(part(obj, "spec").get("finalizers"))
     return kind.resource == "/pods" and bool(obj["metadata"].get("deletionGracePeriodSeconds"))
 
 
