@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 
 from holdfast.embedded.apiserver.errors import unauthorized
-from holdfast.embedded.apiserver.objects import Object, part, parts
+from holdfast.embedded.apiserver.objects import Object, part, texts
 from holdfast.embedded.apiserver.pki import load_key, write_private
 from holdfast.embedded.apiserver.store import Key, Store
 from holdfast.embedded.apiserver.tokens import API_AUDIENCE, NODE_AUDIENCE, Signer
@@ -70,7 +70,7 @@ class Auth:
         if hmac.compare_digest(token.encode(), self.admin_token.encode()):
             return self._admin
         claims = self._signer.claims(token, int(time.time()))
-        if claims is None or not set(audiences) & set(parts(claims, "aud")):
+        if claims is None or not set(audiences) & set(texts(claims, "aud")):
             return None
         if claims["sub"] == _SERVER_USER:
             return User(_SERVER_USER, groups=("system:masters",))
