@@ -16,12 +16,22 @@ from holdfast.core.conditions import Condition, condition, find, is_true, upsert
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
 from holdfast.core.ports import Outcome, Refs, View
-from holdfast.core.times import format_duration, format_time, optional_time
+from holdfast.core.times import format_time, optional_time
 from holdfast.dialects.kubestash import backup_context, backup_plan, cleanup, decode, history, names, retry, validate
 from holdfast.dialects.kubestash.backup_context import Context, Refusal
 from holdfast.dialects.kubestash.cleanup import Cleanup
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, SNAPSHOT
-from holdfast.dialects.kubestash.read import conditions_of, deleting, mapping, name_of, namespace_of, number, phase_of, text
+from holdfast.dialects.kubestash.read import (
+    conditions_of,
+    deleting,
+    lasted,
+    mapping,
+    name_of,
+    namespace_of,
+    number,
+    phase_of,
+    text,
+)
 from holdfast.dialects.kubestash.snapshot import TERMINAL, components_of
 
 SKIPPED: Final = "BackupSkipped"
@@ -210,7 +220,7 @@ def _failed(obj: Object, where: Where, refusal: Refusal, now: datetime) -> Objec
     status: Object = {
         **mapping(obj, "status"),
         "phase": "Failed",
-        "duration": _duration(obj, now),
+        "duration": lasted(obj, now),
         "conditions": upsert_all(conditions_of(obj), (judged,), now, restamp=True),
     }
     if where.snapshots:
@@ -238,7 +248,7 @@ def _progressed(obj: Object, where: Where, held: str, now: datetime) -> Object:
     if where.cleanups:
         status["retentionPolicy"] = [item.status for item in where.cleanups]
     if where.stage is Stage.DONE:
-        status["duration"] = _duration(obj, now)
+        status["duration"] = lasted(obj, now)
     if status["phase"] == "Failed":
         status |= retry.planned(obj, context.session, now)
     return status
@@ -287,8 +297,3 @@ def _listed(snapshot: Object, otherwise: str = "") -> Object:
         "appRef": mapping(snapshot, "spec", "appRef"),
         "repository": text(snapshot, "spec", "repository"),
     }
-
-
-def _duration(obj: Object, now: datetime) -> str:
-    started = optional_time(text(obj, "metadata", "creationTimestamp"))
-    return format_duration((now - started) if started else now - now)

@@ -3,9 +3,11 @@
 Objects come from the API server, which checked their types; nothing here trusts that a field is there.
 """
 
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from holdfast.core.objects import Object
+from holdfast.core.times import format_duration, parse_time
 
 
 def at(obj: Object, *path: str) -> Any:
@@ -94,3 +96,10 @@ def owned_by(obj: Object, owner: Object) -> bool:
     """Whether `owner` is the controller, by uid."""
     uid = uid_of(owner)
     return any(reference.get("uid") == uid for reference in items(obj, "metadata", "ownerReferences"))
+
+
+def lasted(obj: Object, now: datetime) -> str:
+    """Return how long ago an object was made, as a Go duration. Creation times are whole seconds, so is this."""
+    created = text(obj, "metadata", "creationTimestamp")
+    elapsed = now - parse_time(created) if created else timedelta()
+    return format_duration(timedelta(seconds=max(round(elapsed.total_seconds()), 0)))

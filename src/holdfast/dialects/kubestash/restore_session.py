@@ -21,7 +21,18 @@ from holdfast.core.times import format_duration, format_time, optional_time
 from holdfast.dialects.kubestash import addons, decode, restore_plan, runtime, validate
 from holdfast.dialects.kubestash.executor import template_problems
 from holdfast.dialects.kubestash.kinds import ADDON, RESTORE_SESSION, TARGETS
-from holdfast.dialects.kubestash.read import at, conditions_of, deleting, items, mapping, name_of, namespace_of, phase_of, text
+from holdfast.dialects.kubestash.read import (
+    at,
+    conditions_of,
+    deleting,
+    items,
+    lasted,
+    mapping,
+    name_of,
+    namespace_of,
+    phase_of,
+    text,
+)
 from holdfast.dialects.kubestash.restore_plan import Source, Wait
 
 FINISHED: Final = ("Succeeded", "Failed", "Invalid")
@@ -182,7 +193,7 @@ def _task_problems(obj: Object, refs: Refs) -> list[Problem]:
 def _invalid(obj: Object, message: str, now: datetime) -> Object:
     judged = condition(VALIDATED, False, "ResourceValidationFailed", message)
     conditions = upsert_all(conditions_of(obj), (judged,), now, restamp=True)
-    return {**mapping(obj, "status"), "phase": "Invalid", "conditions": conditions, "duration": _duration(obj, now)}
+    return {**mapping(obj, "status"), "phase": "Invalid", "conditions": conditions, "duration": lasted(obj, now)}
 
 
 def _held_back(outcome: Outcome) -> str:
@@ -210,7 +221,7 @@ def _progressed(obj: Object, where: Where, held: str, view: View, now: datetime)
         status["components"] = components
     status["phase"] = _phase(components, len(where.states), over)
     status["conditions"] = upsert_all(conditions_of(obj), _conditions(where, components, over or held), now, restamp=True)
-    return {**status, "duration": _duration(obj, now)} if status["phase"] in FINISHED else status
+    return {**status, "duration": lasted(obj, now)} if status["phase"] in FINISHED else status
 
 
 def _snapshot_dependency(obj: Object, where: Where) -> Object:
@@ -315,8 +326,3 @@ def _conditions(where: Where, components: Object, held: str) -> Sequence[Conditi
 
 def _is_lost(state: StepState, component: Object) -> bool:
     return text(component, "phase") == Stage.FAILED.value and state.report is None
-
-
-def _duration(obj: Object, now: datetime) -> str:
-    started = optional_time(text(obj, "metadata", "creationTimestamp"))
-    return format_duration((now - started) if started else timedelta())

@@ -17,7 +17,7 @@ from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Problem, Problems, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
-from holdfast.core.report import Progress, RepositoryResult
+from holdfast.core.report import Failure, Progress, RepositoryResult
 from holdfast.core.times import format_duration, format_time, optional_time, parse_time
 from holdfast.dialects.kubestash import names, sizes
 from holdfast.dialects.kubestash.decode import comma_list
@@ -131,8 +131,12 @@ def _ended(obj: Object, name: str, state: StepState) -> Part:
         return Part(name, _failed(obj, name, said if state.report.failure else f"the report does not mention {repository}"))
     entry = {**_base(obj, name), **_measured(obj, result)}
     if result.failure is not None:
-        return Part(name, {**entry, "phase": "Failed", "error": result.failure.message}, started=result.started)
+        return Part(name, {**entry, "phase": "Failed", "error": _said(result.failure)}, started=result.started)
     return Part(name, {**entry, "phase": "Succeeded"}, started=result.started)
+
+
+def _said(failure: Failure) -> str:
+    return f"{failure.message} ({failure.hint})" if failure.hint else failure.message
 
 
 def _base(obj: Object, name: str) -> Object:
