@@ -84,7 +84,8 @@ async def test_a_deleted_pod_is_given_its_grace_to_end(cluster: Cluster) -> None
     volumes = [{"name": "out", "hostPath": {"path": str(host)}}]
     mounts = {"volumeMounts": [{"name": "out", "mountPath": "/out"}]}
     await cluster.apply(pod("polite", script, volumes=volumes, container=mounts, terminationGracePeriodSeconds=20))
-    await cluster.until(PODS, "polite", lambda each: phase("Running")(each) and (host / "up").exists())
+    await eventually((host / "up").exists)
+    await cluster.until(PODS, "polite", phase("Running"))
     await cluster.kubectl("delete", "pod", "polite")
     assert (host / "done").exists()
     assert not await cluster.exists(PODS, "polite")

@@ -34,10 +34,12 @@ async def test_a_failing_job_is_tried_again_up_to_its_limit(cluster: Cluster) ->
 
 
 async def test_a_job_past_its_deadline_fails_once_its_pods_are_gone(cluster: Cluster) -> None:
-    await cluster.apply(job("slow", "sleep 60", activeDeadlineSeconds=1, pod={"terminationGracePeriodSeconds": 1}))
+    marker = f"4141{cluster.server.port}"
+    await cluster.apply(job("slow", f"sleep {marker}", activeDeadlineSeconds=1, pod={"terminationGracePeriodSeconds": 1}))
+    await eventually(lambda: running(f"sleep {marker}"))
     failed = await cluster.finished("slow")
     assert ended_as(failed) == "DeadlineExceeded"
-    assert await cluster.pods("slow") == []
+    assert not running(f"sleep {marker}")
 
 
 async def test_a_deleted_pod_counts_as_a_failure(cluster: Cluster) -> None:

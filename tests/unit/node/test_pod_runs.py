@@ -315,4 +315,4 @@ async def _until_log(run: Run, text: str) -> None:
     assert found is not None
     assert found.log is not None
     while text not in run.log():
-        await found.log.changed()
+        await found.log.changed.wait()

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 TERMINAL = ("Succeeded", "Failed")
 
+LAST_WORD = 1.0
+"""Seconds that a node which is being stopped allows for the last statuses of its pods."""
+
 
 class _Known(msgspec.Struct):
     pod: Object
@@ -169,6 +172,9 @@ class Agent:
             await asyncio.wait(stops, timeout=self._host.settings.shutdown + 1)
         for runner in runners:
             runner.kill()
+        running = [known.task for known in self._known.values() if known.task and not known.task.done()]
+        if running:
+            await asyncio.wait(running, timeout=LAST_WORD)
         for task in [*self._tasks, *stops]:
             task.cancel()
         await asyncio.gather(*self._tasks, *stops, return_exceptions=True)

@@ -67,9 +67,10 @@ class LogFile:
         self.closed = True
         self._wake()
 
-    async def changed(self) -> None:
-        """Wait until something was written or the log was closed."""
-        await self._changed.wait()
+    @property
+    def changed(self) -> asyncio.Event:
+        """An event that the next write or the end of the log sets. Take it before you look, or you miss one."""
+        return self._changed
 
     def _append(self, data: bytes) -> None:
         if not data or self.closed:
@@ -120,22 +121,17 @@ async def _chunks(path: Path, options: Options, live: LogFile | None) -> AsyncIt
         for start in range(0, len(records), 512):
             yield b"".join(_shown(record, options) for record in records[start : start + 512])
         while options.follow and live is not None:
-            waiting, ended = live.changed(), live.closed
-            wait = asyncio.ensure_future(waiting)
-            try:
-                text = b"".join(_shown(record, options) for record in _complete(file))
-                if not text and _turned(file, path):
-                    file.close()
-                    file = _open(path)
-                    continue
-                if text:
-                    yield text
-                elif ended:
-                    return
-                else:
-                    await wait
-            finally:
-                wait.cancel()
+            changed, ended = live.changed, live.closed
+            text = b"".join(_shown(record, options) for record in _complete(file))
+            if text:
+                yield text
+            elif _turned(file, path):
+                file.close()
+                file = _open(path)
+            elif ended:
+                return
+            else:
+                await changed.wait()
     finally:
         file.close()
 
