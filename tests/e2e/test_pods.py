@@ -24,7 +24,7 @@ def phase(wanted: str):
 
 
 async def test_the_node_is_ready_and_says_what_it_is(cluster: Cluster) -> None:
-    node = await cluster.until(NODES, "here", lambda each: each["status"].get("conditions"))
+    node = await cluster.until(NODES, "here", lambda each: each.get("status", {}).get("conditions"))
     assert node["status"]["conditions"][0]["status"] == "True"
     assert node["status"]["addresses"][0] == {"type": "InternalIP", "address": "127.0.0.1"}
     assert "Ready" in await cluster.kubectl("get", "nodes")

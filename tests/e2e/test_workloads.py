@@ -44,7 +44,7 @@ async def test_a_job_past_its_deadline_fails_once_its_pods_are_gone(cluster: Clu
 
 async def test_a_deleted_pod_counts_as_a_failure(cluster: Cluster) -> None:
     await cluster.apply(job("lost", "sleep 60", backoffLimit=0, pod={"terminationGracePeriodSeconds": 0}))
-    await cluster.until(JOBS, "lost", lambda each: each["status"].get("ready") == 1)
+    await cluster.until(JOBS, "lost", lambda each: each.get("status", {}).get("ready") == 1)
     pod = (await cluster.pods("lost"))[0]["metadata"]["name"]
     await cluster.kubectl("delete", "pod", pod)
     assert ended_as(await cluster.finished("lost")) == "BackoffLimitExceeded"
@@ -97,7 +97,7 @@ async def test_a_cronjob_makes_up_for_the_last_missed_time_once(cluster: Cluster
     yesterday = {"status": {"lastScheduleTime": "2020-01-01T00:00:00Z"}}
     await cluster.client.merge_patch(CRONJOBS, "tick", "default", yesterday, subresource="status")
     await cluster.start_controllers()
-    found = await cluster.until(CRONJOBS, "tick", lambda each: each["status"]["lastScheduleTime"] > "2021")
+    found = await cluster.until(CRONJOBS, "tick", lambda each: each.get("status", {}).get("lastScheduleTime", "") > "2021")
     jobs = (await cluster.client.list(JOBS, "default")).items
     assert [each["metadata"]["ownerReferences"][0]["name"] for each in jobs] == ["tick"]
     assert (
@@ -147,8 +147,10 @@ async def test_a_statefulset_writes_to_claims_that_outlive_its_pods(cluster: Clu
     before = await cluster.client.get(PODS, "db-1", "default")
     await cluster.kubectl("delete", "pod", "db-1")
     uid = before["metadata"]["uid"]
-    await cluster.until(PODS, "db-1", lambda each: each["metadata"]["uid"] != uid and each["status"].get("phase") == "Running")
-    await cluster.until(STATEFULSETS, "db", lambda each: each["status"].get("readyReplicas") == 2)
+    await cluster.until(
+        PODS, "db-1", lambda each: each["metadata"]["uid"] != uid and each.get("status", {}).get("phase") == "Running"
+    )
+    await cluster.until(STATEFULSETS, "db", lambda each: each.get("status", {}).get("readyReplicas") == 2)
     await eventually(lambda: _text(directory / "log") == "db-1\ndb-1\n")
 
 
@@ -194,7 +196,9 @@ async def test_when_the_node_is_killed_its_pods_die_and_their_owners_make_new_on
     lost = (await cluster.pods("again"))[0]
     assert (lost["status"]["phase"], lost["status"]["reason"]) == ("Failed", "NodeRestarted")
     assert lost["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
-    await cluster.until(PODS, "db-0", lambda each: each["metadata"]["uid"] != uid and each["status"].get("phase") == "Running")
+    await cluster.until(
+        PODS, "db-0", lambda each: each["metadata"]["uid"] != uid and each.get("status", {}).get("phase") == "Running"
+    )
 
 
 async def _node_process(cluster: Cluster) -> asyncio.subprocess.Process:

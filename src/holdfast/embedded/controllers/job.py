@@ -74,8 +74,12 @@ class JobController:
             await self._expire(job)
             return Result()
         await self._dismiss(memory, decision.delete)
+        problem = await self._create(job, memory, decision.create)
+        if problem is not None:
+            decision.status["active"] -= decision.create
         await self._show(job, decision)
-        await self._create(job, memory, decision.create)
+        if problem is not None:
+            raise problem
         return Result(after=decision.after)
 
     def _see(self, job: Object, memory: _Memory) -> Seen:
@@ -91,10 +95,10 @@ class JobController:
             backoff=self._backoff,
         )
 
-    async def _create(self, job: Object, memory: _Memory, count: int) -> None:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(count):
-                group.create_task(self._create_one(job, memory))
+    async def _create(self, job: Object, memory: _Memory, count: int) -> BaseException | None:
+        """Create pods side by side; return the first problem, if there was one."""
+        made = await asyncio.gather(*(self._create_one(job, memory) for _ in range(count)), return_exceptions=True)
+        return next((each for each in made if each is not None), None)
 
     async def _create_one(self, job: Object, memory: _Memory) -> None:
         suffix = memory.unsure.pop() if memory.unsure else podlib.random_suffix()
