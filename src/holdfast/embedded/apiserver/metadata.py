@@ -65,6 +65,10 @@ def clean(obj: Object) -> list[str]:
             raise bad_request(f"metadata.{key} must be of type {_json_name(wanted)}, not {_json_name(value)}")
     for key in ("labels", "annotations"):
         _check_texts(key, fields.get(key) or {})
+    for key, wanted in (("ownerReferences", dict), ("managedFields", dict), ("finalizers", str)):
+        for index, item in enumerate(fields.get(key) or []):
+            if not isinstance(item, wanted):
+                raise bad_request(f"metadata.{key}[{index}] must be of type {_json_name(wanted)}, not {_json_name(item)}")
     for key in ("labels", "annotations", "ownerReferences", "finalizers", "managedFields"):
         if key in fields and not fields[key]:
             del fields[key]

@@ -65,7 +65,7 @@ class Signer:
             if len(raw) != 2 * _SIZE:
                 return None
             pair = encode_dss_signature(int.from_bytes(raw[:_SIZE], "big"), int.from_bytes(raw[_SIZE:], "big"))
-            self._public.verify(pair, head.encode(), ec.ECDSA(hashes.SHA256()))
+            self._public.verify(pair, head.encode(errors="replace"), ec.ECDSA(hashes.SHA256()))
             claims = decode(_unpack(head.partition(".")[2]))
         except (InvalidSignature, CodecError, ValueError, binascii.Error):
             return None
