@@ -13,6 +13,7 @@ from holdfast.core.objects import Kind, Object
 from holdfast.core.ports import Handler
 from holdfast.embedded.apiserver.api import AdmissionCheck, Reader
 from holdfast.embedded.apiserver.server import ApiServer
+from holdfast.embedded.read import items, mapping
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,7 @@ class StoredRefs:
         found = self._reader.list(kind.group, kind.kind, namespace)
         if label is not None:
             key, value = label
-            return [obj for obj in found if (obj["metadata"].get("labels") or {}).get(key) == value]
+            return [obj for obj in found if mapping(obj, "metadata", "labels").get(key) == value]
         if owner:
-            return [obj for obj in found if any(ref["uid"] == owner for ref in obj["metadata"].get("ownerReferences") or [])]
+            return [obj for obj in found if any(ref["uid"] == owner for ref in items(obj, "metadata", "ownerReferences"))]
         return found

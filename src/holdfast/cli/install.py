@@ -13,6 +13,7 @@ import holdfast
 from holdfast.cli.dialects import KINDS, resources
 from holdfast.cli.errors import HoldfastError
 from holdfast.core.objects import Object, kind_of
+from holdfast.embedded.read import items
 from holdfast.kube.builtin import CRDS
 from holdfast.kube.client import Client
 from holdfast.schema.emit import crd
@@ -59,5 +60,4 @@ async def _established(client: Client, waiting: set[str]) -> None:
 
 
 def _is_established(obj: Object) -> bool:
-    conditions: list[Object] = (obj.get("status") or {}).get("conditions") or []
-    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+    return any(each["type"] == "Established" and each["status"] == "True" for each in items(obj, "status", "conditions"))

@@ -5,7 +5,7 @@ import os
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import yaml
 
@@ -79,7 +79,7 @@ def _objects(pipe: int) -> Generator[Object]:
         text += chunk.decode()
         while text := text.lstrip():
             try:
-                found, end = cast("tuple[Any, int]", decoder.raw_decode(text))
+                found, end = decoder.raw_decode(text)
             except json.JSONDecodeError:
                 break
             text = text[end:]

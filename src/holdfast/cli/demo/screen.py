@@ -9,6 +9,7 @@ import msgspec
 from holdfast.core.objects import Object
 from holdfast.core.times import parse_duration
 from holdfast.dialects.kubestash.sizes import parse_bytes
+from holdfast.embedded.read import items, mapping
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -57,9 +58,9 @@ class Live:
 
 
 def progress_text(component: Object) -> str:
-    """Return a component's progress: files, bytes, rate, and the seconds left."""
-    stats: list[Object] = component.get("resticStats") or [{}]
-    found: Object = stats[-1].get("progress") or {}
+    """Return a component's progress: files, bytes, rate, and the seconds left. Of a backup it stands with its statistics."""
+    stats = items(component, "resticStats")
+    found = mapping(stats[-1] if stats else component, "progress")
     if not found:
         return ""
     total, done = (

@@ -15,6 +15,7 @@ from holdfast.cli.demo.kubectl import Kubectl
 from holdfast.cli.demo.screen import Live, Row, note, progress_text, row_of, size, step, table
 from holdfast.cli.demo.servers import S3, control_plane, find, s3_server
 from holdfast.core.objects import Object
+from holdfast.embedded.read import items, mapping
 
 FLIP = "HOLDFAST_DEMO_FLIP_BYTE"
 """Set to 1, one byte of the restored volume is flipped: the demo must notice."""
@@ -110,13 +111,10 @@ class Story:
             for snapshot in _bounded(self._kubectl.watch("snapshots"), f"BackupSession {session} did not end"):
                 if snapshot["spec"]["backupSession"] != session:
                     continue
-                status: Object = snapshot.get("status") or {}
-                phases[snapshot["metadata"]["name"]] = status.get("phase", "")
-                for component in (status.get("components") or {}).values():
-                    if component.get("phase") == "Running":
-                        live.show(
-                            f"{snapshot['spec']['repository']}: {progress_text(component)}" if progress_text(component) else ""
-                        )
+                phases[snapshot["metadata"]["name"]] = mapping(snapshot, "status").get("phase", "")
+                for component in mapping(snapshot, "status", "components").values():
+                    if component["phase"] == "Running" and (text := progress_text(component)):
+                        live.show(f"{snapshot['spec']['repository']}: {text}")
                 if over.done() or (phases and all(phase in ("Succeeded", "Failed") for phase in phases.values())):
                     break
             live.done()
@@ -124,7 +122,7 @@ class Story:
 
     def _ended(self, session: str) -> None:
         for found in _bounded(self._kubectl.watch("backupsession", session), f"BackupSession {session} did not end"):
-            if (found.get("status") or {}).get("phase") in ("Succeeded", "Failed", "Skipped"):
+            if mapping(found, "status").get("phase") in ("Succeeded", "Failed", "Skipped"):
                 return
 
     def _change(self) -> None:
@@ -150,13 +148,13 @@ class Story:
         self._kubectl.apply(m.restore(name))
         found: Object = {}
         for found in _bounded(self._kubectl.watch("restoresession", name), f"RestoreSession {name} did not end"):
-            status: Object = found.get("status") or {}
-            for component in (status.get("components") or {}).values():
-                live.show(progress_text(component))
-            if status.get("phase") in ("Succeeded", "Failed", "Invalid", "Unknown"):
+            for component in mapping(found, "status", "components").values():
+                if component["phase"] == "Running":
+                    live.show(progress_text(component))
+            if mapping(found, "status").get("phase") in ("Succeeded", "Failed", "Invalid", "Unknown"):
                 break
         live.done()
-        status = found.get("status") or {}
+        status = mapping(found, "status")
         note(f"RestoreSession {name}: {status.get('phase')} after {status.get('duration', '?')}")
         if status.get("phase") != "Succeeded":
             raise DemoFailed(f"RestoreSession {name} is {status.get('phase')}: {_why(found, [])}")
@@ -182,7 +180,7 @@ class Story:
         name = job["metadata"]["name"]
         self._kubectl.apply(job)
         for found in _bounded(self._kubectl.watch("job", name), f"Job {name} did not end"):
-            ended = {each["type"] for each in (found.get("status") or {}).get("conditions") or [] if each["status"] == "True"}
+            ended = {each["type"] for each in items(found, "status", "conditions") if each["status"] == "True"}
             if "Failed" in ended:
                 said = self._kubectl("logs", f"job/{name}").strip().splitlines()
                 raise DemoFailed(f"Job {name}: {'; '.join(line[:200] for line in said[:8]) or 'failed without a word'}")
@@ -249,15 +247,12 @@ def _figures(said: str) -> dict[str, int]:
 
 def _why(session: Object, snapshots: list[Object]) -> str:
     """Return the first reasons that the objects give for a failure."""
-    status: Object = session.get("status") or {}
-    found = [
-        each.get("message") or each.get("reason", "")
-        for each in status.get("conditions") or []
-        if (each["status"] == "False") == (not each["type"].endswith(("Incomplete", "Skipped")))
-    ]
-    for snapshot in [*snapshots, session]:
-        components = (snapshot.get("status") or {}).get("components") or {}
-        found += [each["error"] for each in components.values() if each.get("error")]
+    found: list[str] = []
+    for each in items(session, "status", "conditions"):
+        if (each["status"] == "False") == (not each["type"].endswith(("Incomplete", "Skipped"))):
+            found.append(each.get("message") or each.get("reason", ""))
+    for holder in [*snapshots, session]:
+        found += [each["error"] for each in mapping(holder, "status", "components").values() if each.get("error")]
     return "; ".join(dict.fromkeys(found)) or "no reason is given"
 
 
