@@ -15,6 +15,9 @@ from holdfast.core.plan import MoverCall, SecretFiles
 SECRETS = "/holdfast/secrets"
 """Where the Secrets of a call are mounted: `<SECRETS>/<mount>/<KEY>`."""
 
+DEAD_HOSTS = "HOLDFAST_DEAD_HOSTS"
+"""The environment variable in which the engine names pods that have ended, by commas: their locks protect nobody."""
+
 PASSWORD_KEY = "RESTIC_PASSWORD"
 """The key of an encryption Secret that holds the repository's password."""
 

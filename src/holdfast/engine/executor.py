@@ -28,11 +28,12 @@ from holdfast.core.plan import Note, Step
 from holdfast.core.ports import Mover
 from holdfast.core.times import format_time
 from holdfast.engine.cache import Cache
+from holdfast.engine.dead import dead_hosts
 from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Key
 from holdfast.engine.jobs import finish_step
 from holdfast.engine.secrets import SecretCopier, SecretRefused
-from holdfast.engine.view import SECRETS
+from holdfast.engine.view import POD, SECRETS
 from holdfast.kube.client import Client
 from holdfast.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, TooManyRequests, Unauthorized, Unavailable
 from holdfast.kube.resource import Resource
@@ -154,7 +155,8 @@ class Executor:
         return None
 
     async def _start(self, key: Key, owner: Object, step: Step, run: str) -> None:
-        job = finish_step(owner, run, step, self._movers, self._image)
+        pods = self._cache.list(POD, step.child["metadata"].get("namespace", ""))
+        job = finish_step(owner, run, step, self._movers, self._image, dead_hosts(pods))
         await self._create(job)
         self._holds.release(key, job["metadata"]["name"])
 

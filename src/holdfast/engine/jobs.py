@@ -5,10 +5,13 @@ root, no capability, no privilege escalation, no API token, and a deadline on ev
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+import msgspec
+
+from holdfast.core.calls import DEAD_HOSTS
 from holdfast.core.labels import MOVER, OWNER, OWNER_UID, RUN, STEP
 from holdfast.core.objects import Object, bounded_name, kind_of, owner_reference
 from holdfast.core.plan import Child, Plan, Step
@@ -21,8 +24,10 @@ LONGEST: Final = timedelta(days=7)
 _NOBODY: Final = 65534
 
 
-def finish_step(owner: Object, plan: Plan | str, step: Step, movers: Mapping[str, Mover], image: str) -> Object:
-    """Return the complete Job of a step."""
+def finish_step(
+    owner: Object, plan: Plan | str, step: Step, movers: Mapping[str, Mover], image: str, dead: Sequence[str] = ()
+) -> Object:
+    """Return the complete Job of a step. `dead`: hosts whose repository locks protect nobody any more."""
     job = copy.deepcopy(step.child)
     run = plan if isinstance(plan, str) else plan.name
     marks = marks_of(owner) | {RUN: label(run), STEP: label(step.name)}
@@ -39,7 +44,10 @@ def finish_step(owner: Object, plan: Plan | str, step: Step, movers: Mapping[str
     template: Object = spec.setdefault("template", {})
     template["metadata"] = {**(template.get("metadata") or {}), "labels": {**labels_of(template), **marks}}
     if step.mover:
-        _fill(template, _mover(movers, step.mover.mover).fill(step), image)
+        fill = _mover(movers, step.mover.mover).fill(step)
+        if dead:
+            fill = msgspec.structs.replace(fill, env={**fill.env, DEAD_HOSTS: ",".join(dead)})
+        _fill(template, fill, image)
     return job
 
 

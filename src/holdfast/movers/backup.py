@@ -14,7 +14,7 @@ from holdfast.core.report import MAX_REPORT_BYTES, Failure, Progress, Report, Re
 from holdfast.core.times import format_time
 from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.failures import failure_of, partial
-from holdfast.movers.stores import follow, open_store, password
+from holdfast.movers.stores import follow, open_repository, open_store, password
 from holdfast.repo.backup import backup
 from holdfast.repo.errors import NoRepository, RepositoryError, RepositoryExists
 from holdfast.repo.maintain import read_root, stats
@@ -58,15 +58,14 @@ def _one(target: RepositoryTarget, call: VolumeBackup, context: Context) -> Repo
 
 
 def _open_or_init(target: RepositoryTarget) -> Repository:
-    secret = password(target)
     try:
-        return Repository.open(open_store(target.store), secret)
+        return open_repository(target)
     except NoRepository:
         log(f"repository {target.name} {target.component}: initialising {target.store.url}")
     try:
-        return Repository.init(open_store(target.store), secret)
+        return Repository.init(open_store(target.store), password(target))
     except RepositoryExists:
-        return Repository.open(open_store(target.store), secret)
+        return open_repository(target)
 
 
 def _path(

@@ -3,12 +3,13 @@
 Credentials and passwords come from files that the pod mounts, go straight into the store, and are never printed.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from holdfast.core.calls import RepositoryTarget, StorageTarget
+from holdfast.core.calls import DEAD_HOSTS, RepositoryTarget, StorageTarget
 from holdfast.core.report import Progress
 from holdfast.movers.context import MoverError
 from holdfast.repo.repository import Repository
@@ -67,9 +68,11 @@ def password(target: RepositoryTarget) -> str:
 
 
 def open_repository(target: RepositoryTarget) -> Repository:
-    """Open the repository of a target. Raises errors of `repo`, or MoverError."""
+    """Open the repository of a target, knowing which lock holders are dead. Raises errors of `repo`, or MoverError."""
     secret = password(target)
-    return Repository.open(open_store(target.store), secret)
+    repo = Repository.open(open_store(target.store), secret)
+    repo.dead_hosts = frozenset(filter(None, os.environ.get(DEAD_HOSTS, "").split(",")))
+    return repo
 
 
 def follow(

@@ -4,8 +4,8 @@ Backups and restores hold a shared lock, whoever deletes data an exclusive one. 
 listed afterwards, so of two rivals at least one sees the other. It is refreshed every five minutes by a new object that
 replaces the old one; a holder whose lock vanished, or that could not refresh it in time, must not write any more (`ensure`).
 A lock is stale when its holder is proven dead (same boot, same pid namespace, no such process; for foreign locks same host
-and no such process, seen from outside of any namespace), or when it is older than 30 minutes. Stale locks are removed when
-they stand in the way.
+and no such process, seen from outside of any namespace; or a host that the caller knows to be gone, such as a pod that has
+ended), or when it is older than 30 minutes. Whoever takes a lock removes the stale ones first.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -57,8 +57,10 @@ def _namespace() -> str:
         return ""
 
 
-def is_stale(lock: LockJson, now: datetime) -> bool:
-    """Whether the holder is proven to be gone, or has not refreshed for too long."""
+def is_stale(lock: LockJson, now: datetime, dead: Container[str] = ()) -> bool:
+    """Whether the holder is proven to be gone, or has not refreshed for too long. `dead`: hosts known to have ended."""
+    if lock.hostname in dead:
+        return True
     try:
         if now - parse_time(lock.time) > STALE_AFTER:
             return True
@@ -103,9 +105,11 @@ class Lock:
         *,
         exclusive: bool,
         refresh_seconds: float = REFRESH_SECONDS,
+        dead: Container[str] = (),
     ) -> None:
         self._store, self._seal, self._unseal = store, seal, unseal
         self._exclusive = exclusive
+        self._dead = dead
         self._refresh_seconds = refresh_seconds
         self._name = ""
         self._fresh = 0.0
@@ -165,11 +169,13 @@ class Lock:
     def _refuse_conflicts(self) -> None:
         now = datetime.now(UTC)
         for name, lock in read_locks(self._store, self._unseal):
-            if name == self._name or not (self._exclusive or lock.exclusive):
+            if name == self._name:
                 continue
-            if is_stale(lock, now):
+            if is_stale(lock, now, self._dead):
                 with contextlib.suppress(ObjectNotFound):
                     self._store.delete(path_of("locks", name))
+                continue
+            if not (self._exclusive or lock.exclusive):
                 continue
             raise RepositoryLocked(
                 f"{self._store.location}: the repository is locked: {lock.describe()}; wait for it, or remove the lock with "

@@ -31,6 +31,8 @@ class Repository:
     def __init__(self, store: Store, key: Key, config: Config) -> None:
         self.store, self.key, self.config = store, key, config
         self._index: BlobIndex | None = None
+        self.dead_hosts: frozenset[str] = frozenset()
+        """Hosts known to have ended: their locks are removed when we take one."""
 
     @classmethod
     def init(cls, store: Store, password: str) -> Self:
@@ -73,7 +75,14 @@ class Repository:
         self, *, exclusive: bool = False, refresh_seconds: float = REFRESH_SECONDS
     ) -> contextlib.AbstractContextManager[Lock]:
         """Hold a lock in a `with` block; see `locks`."""
-        lock = Lock(self.store, self.seal_json, self.load_json, exclusive=exclusive, refresh_seconds=refresh_seconds)
+        lock = Lock(
+            self.store,
+            self.seal_json,
+            self.load_json,
+            exclusive=exclusive,
+            refresh_seconds=refresh_seconds,
+            dead=self.dead_hosts,
+        )
         return hold(lock)
 
     @property
