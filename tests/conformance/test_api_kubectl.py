@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pytest
-
 from tests.api_samples import WIDGET_CRD, cronjob, deployment, statefulset, widget
 from tests.embedded_fixture import Kubectl, api_server, kubectl, until  # noqa: F401
 
