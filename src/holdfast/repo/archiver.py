@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeVar
 
 import msgspec
 
@@ -33,6 +34,7 @@ _MOST_ENTRIES = 20_000
 _READERS = 2
 _HEX_ID = re.compile(rb"[0-9a-f]{64}")
 
+T = TypeVar("T")
 Nodes = list[tuple[bytes, str]]
 """Encoded nodes with the bytes of their names, by which a tree is sorted."""
 
@@ -89,6 +91,7 @@ class Archiver:
         self._faults, self._meter, self._stop = faults, meter, stop
         self.counts = Counts()
         self._counting = threading.Lock()
+        self._interpreter = threading.Lock()
         count = workers or max(2, os.cpu_count() or 2)
         self._seal_pool = ThreadPoolExecutor(count, thread_name_prefix="backup-seal")
         self._read_pool = ThreadPoolExecutor(_READERS, thread_name_prefix="backup-read")
@@ -200,15 +203,15 @@ class Archiver:
                 self.counts.files_unmodified += 1
                 continue
             if found.stat.st_size >= MIN_BYTES:
-                folder.futures.append(self._read_pool.submit(self._archive, [found], folder.known))
+                folder.futures.append(self._read_pool.submit(self._large, found, folder.known))
                 continue
             batch.append(found)
             size += found.stat.st_size
             if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
-                folder.futures.append(self._seal_pool.submit(self._archive, batch, folder.known))
+                folder.futures.append(self._seal_pool.submit(self._small, batch, folder.known))
                 batch, size = [], 0
         if batch:
-            folder.futures.append(self._seal_pool.submit(self._archive, batch, folder.known))
+            folder.futures.append(self._seal_pool.submit(self._small, batch, folder.known))
 
     def _unchanged(self, found: Found, old: KnownNode) -> bool:
         stat = found.stat
@@ -219,30 +222,34 @@ class Archiver:
         index = self._repo.index
         return all(bytes.fromhex(ident.decode()) in index for ident in _HEX_ID.findall(bytes(old.content)))
 
-    def _archive(self, batch: list[Found], known: dict[str, KnownNode]) -> Nodes:
-        nodes: Nodes = []
-        new = changed = vanished = 0
-        for found in batch:
-            self._check()
-            try:
-                node, _ = self._reader.archive(found.name, found.path)
-            except FileNotFoundError:
-                vanished += 1
-                continue
-            except OSError as error:
-                self._faults.add(found.path, error)
-                continue
-            nodes.append((os.fsencode(found.name), node))
-            if found.name in known:
-                changed += 1
-            else:
-                new += 1
-        self._meter.add(new + changed, 0)
+    def _large(self, found: Found, known: dict[str, KnownNode]) -> Nodes:
+        self._check()
+        node = self._attempt(found, lambda: self._reader.archive(found.name, found.path))
+        return self._done([(found.name, node)] if node else [], known)
+
+    def _small(self, batch: list[Found], known: dict[str, KnownNode]) -> Nodes:
+        self._check()
+        loaded = [self._attempt(found, lambda found=found: self._reader.load(found.name, found.path)) for found in batch]
+        with self._interpreter:
+            return self._done([(item.name, self._reader.store(item)) for item in loaded if item], known)
+
+    def _attempt(self, found: Found, action: Callable[[], T]) -> T | None:
+        try:
+            return action()
+        except FileNotFoundError:
+            with self._counting:
+                self.counts.vanished += 1
+        except OSError as error:
+            self._faults.add(found.path, error)
+        return None
+
+    def _done(self, nodes: list[tuple[str, str]], known: dict[str, KnownNode]) -> Nodes:
+        changed = sum(1 for name, _ in nodes if name in known)
+        self._meter.add(len(nodes), 0)
         with self._counting:
-            self.counts.files_new += new
+            self.counts.files_new += len(nodes) - changed
             self.counts.files_changed += changed
-            self.counts.vanished += vanished
-        return nodes
+        return [(os.fsencode(name), node) for name, node in nodes]
 
     def _leave(self, folder: _Folder) -> None:
         self._waiting.append(folder)

@@ -46,7 +46,7 @@ class _Check:
         self.problems: list[str] = []
         self.broken: set[bytes] = set()
         self.bytes_read = 0
-        self._trees: dict[bytes, bool] = {}
+        self._trees: dict[bytes, tuple[bool, list[tuple[bytes, str]]]] = {}
 
     def find(self, problem: str) -> None:
         if len(self.problems) < MOST_PROBLEMS:
@@ -69,11 +69,11 @@ class _Check:
             self.broken.update(entry.id for entry in entries)
         if read_data:
             with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
-                for _ in pool.map(lambda item: self._pack(*item), work):
-                    pass
+                list(pool.map(self._pack, work))
         return len(present)
 
-    def _pack(self, pack: bytes, entries: list[PackEntry]) -> None:
+    def _pack(self, work: tuple[bytes, list[PackEntry]]) -> None:
+        pack, entries = work
         name = pack.hex()[:12]
         try:
             data = memoryview(self.repo.store.get(path_of("data", pack.hex())))
@@ -108,40 +108,44 @@ class _Check:
         return self._tree(root, f"snapshot {snapshot.short_id}:")
 
     def _tree(self, root: bytes, label: str) -> bool:
-        """Walk without recursion; a tree that was seen before answers from memory."""
+        """Walk all trees below one; each tree is read once, however many snapshots share it."""
         sound = True
-        stack: list[tuple[bytes, str]] = [(root, label)]
-        walked: list[bytes] = []
+        seen = {root}
+        stack = [(root, label)]
         while stack:
             ident, path = stack.pop()
-            if ident in self._trees:
-                sound = sound and self._trees[ident]
-                continue
-            self._trees[ident] = self._nodes(ident, path, stack)
-            walked.append(ident)
-            sound = sound and self._trees[ident]
-        for ident in walked:
-            self._trees[ident] = sound
+            known = self._trees.get(ident)
+            if known is None:
+                known = self._trees[ident] = self._nodes(ident, path)
+            own, below = known
+            sound = sound and own
+            for child, name in below:
+                if child not in seen:
+                    seen.add(child)
+                    stack.append((child, f"{path}/{name}"))
         return sound
 
-    def _nodes(self, ident: bytes, path: str, stack: list[tuple[bytes, str]]) -> bool:
+    def _nodes(self, ident: bytes, path: str) -> tuple[bool, list[tuple[bytes, str]]]:
+        """Whether a tree and the files in it are sound, and the trees below."""
+        below: list[tuple[bytes, str]] = []
         try:
             nodes = decode_tree(self.repo.load_blob(ident))
         except RepositoryError as error:
-            self.find(f"{path or '/'}: {error}")
-            return False
+            self.find(f"{path}/: {error}")
+            return False, below
         sound = True
         for node in nodes:
-            inside = f"{path}/{node.name}"
             if node.subtree:
-                stack.append((bytes.fromhex(node.subtree), inside))
-            missing = [
-                blob for blob in map(bytes.fromhex, node.content or ()) if blob in self.broken or blob not in self.repo.index
-            ]
+                below.append((bytes.fromhex(node.subtree), node.name))
+            missing = [blob for blob in map(bytes.fromhex, node.content or ()) if not self._has(blob)]
             if missing:
                 sound = False
-                self.find(f"{inside}: {len(missing)} of its blobs are missing or damaged, first {missing[0].hex()[:12]}")
-        return sound
+                count, first = len(missing), missing[0].hex()[:12]
+                self.find(f"{path}/{node.name}: {count} of its blobs are missing or damaged, first {first}")
+        return sound, below
+
+    def _has(self, blob: bytes) -> bool:
+        return blob not in self.broken and blob in self.repo.index
 
 
 def check(repo: Repository, *, read_data: bool = False, progress: Callable[[int, int], None] | None = None) -> CheckResult:

@@ -13,6 +13,7 @@ import numpy as np
 
 from holdfast.repo.chunker import ZERO_ID, ZEROS
 from holdfast.repo.errors import Damaged, RepositoryError
+from holdfast.repo.gate import Gate
 from holdfast.repo.index import Location
 from holdfast.repo.metadata import apply
 from holdfast.repo.repository import Repository
@@ -23,6 +24,9 @@ from holdfast.repo.tree import Node
 RANGE_BYTES = 8 << 20
 _GAP_BYTES = 64 << 10
 _BLOCK = 4096
+_SMALL_PIECE = 64 << 10
+"""Pieces below this size on average go through the gate."""
+
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -61,11 +65,12 @@ class ContentWriter:
         each_range: "Callable[[list[_Range], Callable[[_Range], None]], None]",
         faults: Faults,
         advance: Callable[[int, int], None],
+        gate: Gate,
         *,
         sparse: bool,
     ) -> None:
         self._repo, self._each, self._each_range = repo, each, each_range
-        self._faults, self._advance, self._sparse = faults, advance, sparse
+        self._faults, self._advance, self._gate, self._sparse = faults, advance, gate, sparse
 
     def write(self, files: list[FileTarget]) -> None:
         """Create the files with content and metadata. What fails is recorded, and marked in its target."""
@@ -125,6 +130,13 @@ class ContentWriter:
             for piece in pieces:
                 self._lose(piece, error)
             return
+        if length < len(pieces) * _SMALL_PIECE:
+            with self._gate:
+                self._open_pieces(pieces, data, start)
+        else:
+            self._open_pieces(pieces, data, start)
+
+    def _open_pieces(self, pieces: list[_Piece], data: memoryview, start: int) -> None:
         for piece in pieces:
             begin = piece.at.offset - start
             try:

@@ -25,17 +25,23 @@ SCRYPT_MAX_MEMORY = 1 << 30
 """Refuse key files that ask for more memory than this (bytes): they would kill the process, not open the repository."""
 
 
+class _Contexts(threading.local):
+    """What a thread keeps: making a cipher context costs more than sealing a small file with it."""
+
+    stream: CipherContext | None = None
+    block: CipherContext | None = None
+
+
 class Key:
     """A pair of keys: `encrypt` (32 bytes, AES-256) and the tag's `k` and `r` (16 bytes each)."""
 
-    __slots__ = ("_cipher", "_local", "encrypt", "k", "r")
+    __slots__ = ("_held", "encrypt", "k", "r")
 
     def __init__(self, encrypt: bytes, k: bytes, r: bytes) -> None:
         if (len(encrypt), len(k), len(r)) != (32, 16, 16):
             raise Damaged("the key has parts of the wrong length: the key file is damaged")
         self.encrypt, self.k, self.r = encrypt, k, r
-        self._cipher = algorithms.AES(encrypt)
-        self._local = threading.local()
+        self._held = _Contexts()
 
     @classmethod
     def generate(cls) -> "Key":
@@ -45,18 +51,26 @@ class Key:
     def __repr__(self) -> str:
         return "Key(...)"
 
-    def _tag_key(self, nonce: bytes) -> bytes:
-        block: CipherContext | None = getattr(self._local, "block", None)
+    def _tag(self, nonce: bytes, cipher: Buffer) -> bytes:
+        block = self._held.block
         if block is None:
-            block = Cipher(algorithms.AES(self.k), modes.ECB()).encryptor()
-            self._local.block = block
-        return self.r + block.update(nonce)
+            block = self._held.block = Cipher(algorithms.AES(self.k), modes.ECB()).encryptor()
+        return Poly1305.generate_tag(self.r + block.update(nonce), cipher)
+
+    def _crypt(self, nonce: bytes, data: Buffer) -> bytes:
+        """Encrypt or decrypt: in counter mode the two are one."""
+        stream = self._held.stream
+        if stream is None:
+            stream = self._held.stream = Cipher(algorithms.AES(self.encrypt), modes.CTR(nonce)).encryptor()
+        else:
+            stream.reset_nonce(nonce)
+        return stream.update(data)
 
     def seal(self, plain: Buffer) -> bytes:
         """Encrypt and tag."""
         nonce = os.urandom(NONCE_BYTES)
-        cipher = Cipher(self._cipher, modes.CTR(nonce)).encryptor().update(plain)
-        return b"".join((nonce, cipher, Poly1305.generate_tag(self._tag_key(nonce), cipher)))
+        cipher = self._crypt(nonce, plain)
+        return b"".join((nonce, cipher, self._tag(nonce, cipher)))
 
     def open(self, sealed: Buffer) -> bytes:
         """Check the tag in constant time, then decrypt. Raises Damaged; says nothing about what it found."""
@@ -65,9 +79,9 @@ class Key:
         view = memoryview(sealed)
         nonce = bytes(view[:NONCE_BYTES])
         cipher = view[NONCE_BYTES:-TAG_BYTES]
-        if not hmac.compare_digest(Poly1305.generate_tag(self._tag_key(nonce), cipher), view[-TAG_BYTES:]):
+        if not hmac.compare_digest(self._tag(nonce, cipher), view[-TAG_BYTES:]):
             raise Damaged("the seal does not fit the data: it was changed, or belongs to another repository")
-        return Cipher(self._cipher, modes.CTR(nonce)).decryptor().update(cipher)
+        return self._crypt(nonce, cipher)
 
 
 def derive(password: str, salt: bytes, n: int, r: int, p: int) -> Key:

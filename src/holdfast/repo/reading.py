@@ -1,17 +1,20 @@
 """From a file to the list of its blobs.
 
-Files below the chunker's minimum are read in one call and never touch it. Larger ones are cut in a reader thread and handed,
-chunk by chunk, to the sealing pool; the number of chunks on the way is bounded. Holes are found with SEEK_DATA and cost neither
-reading nor hashing. What was opened is what is described: metadata comes from the open file, so that a name swapped
-during the backup can't mix two files.
+Files below the chunker's minimum are read in one call and never touch it; reading and storing them are two steps, because
+many threads may wait for a disk at once, but only one at a time gets anywhere with work for the interpreter. Larger ones
+are cut in a reader thread and handed, chunk by chunk, to the sealing pool; the number of chunks on the way is bounded. Holes
+are found with SEEK_DATA and cost neither reading nor hashing. What was opened is what is described: metadata comes from the
+open file, so that a name swapped during the backup can't mix two files.
 """
 
+import errno
 import os
 import stat as st
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from typing import NamedTuple
 
 from holdfast.repo.blob import blob_id
 from holdfast.repo.chunker import MAX_BYTES, MIN_BYTES, ZERO_ID, ZEROS, Chunker
@@ -28,6 +31,30 @@ def open_source(path: str) -> int:
         return os.open(path, _FLAGS | os.O_NOATIME)
     except PermissionError:
         return os.open(path, _FLAGS)
+
+
+class Loaded(NamedTuple):
+    """A small file in memory; `node` is set when it had grown and is stored already."""
+
+    name: str
+    path: str
+    stat: os.stat_result
+    xattrs: str
+    data: bytes
+    node: str
+
+
+def open_regular(path: str) -> tuple[int, os.stat_result]:
+    """Open a regular file and describe what was opened. Raises OSError, also for what is no regular file any more."""
+    handle = open_source(path)
+    try:
+        stat = os.fstat(handle)
+        if st.S_ISREG(stat.st_mode):
+            return handle, stat
+        raise OSError(errno.EINVAL, "is no regular file any more", path)
+    except BaseException:
+        os.close(handle)
+        raise
 
 
 class FileReader:
@@ -47,32 +74,48 @@ class FileReader:
         self._room = threading.BoundedSemaphore(most_chunks)
         self._most = most_chunks
 
-    def archive(self, name: str, path: str) -> tuple[str, int]:
-        """Store a file's content; returns its node and the bytes read. Raises OSError."""
-        handle = open_source(path)
+    def archive(self, name: str, path: str) -> str:
+        """Store a large file's content chunk by chunk on the sealing pool; returns its node. Raises OSError."""
+        handle, stat = open_regular(path)
         try:
-            stat = os.fstat(handle)
-            if not st.S_ISREG(stat.st_mode):
-                raise OSError(f"{path} is no regular file any more")
-            ids, size = self._content(handle, stat)
-            return encode_file(name, stat, read_xattrs(handle), size, ids), size
+            return self._stream(name, handle, stat, self._submit)
         finally:
             os.close(handle)
 
-    def _content(self, handle: int, stat: os.stat_result) -> tuple[str, int]:
-        size = stat.st_size
-        if size >= MIN_BYTES:
-            return self._large(handle, stat)
-        data = os.read(handle, size + 1)
-        if len(data) != size:
-            return self._large(handle, stat)
-        if not size:
-            return "[]", 0
-        ident = self._writer.save("data", data)
-        self._advance(size)
-        return f'["{ident.hex()}"]', size
+    def load(self, name: str, path: str) -> Loaded:
+        """Read a small file, which may be done in many threads at once. Raises OSError."""
+        handle, stat = open_regular(path)
+        try:
+            data = os.read(handle, stat.st_size + 1)
+            if len(data) != stat.st_size:
+                data = _read_on(handle, data)
+            if len(data) < MIN_BYTES:
+                return Loaded(name, path, stat, read_xattrs(handle), data, "")
+            return Loaded(name, path, stat, "", b"", self._stream(name, handle, stat, self._store_now))
+        finally:
+            os.close(handle)
 
-    def _large(self, handle: int, stat: os.stat_result) -> tuple[str, int]:
+    def store(self, loaded: Loaded) -> str:
+        """Store what was read of a small file; returns its node."""
+        if loaded.node:
+            return loaded.node
+        data = loaded.data
+        ids = f'["{self._writer.save("data", data).hex()}"]' if data else "[]"
+        self._advance(len(data))
+        return encode_file(loaded.name, loaded.stat, loaded.xattrs, len(data), ids)
+
+    def _stream(self, name: str, handle: int, stat: os.stat_result, submit: "_Submit") -> str:
+        xattrs = read_xattrs(handle)
+        ids, size = self._large(handle, stat, submit)
+        return encode_file(name, stat, xattrs, size, ids)
+
+    def _store_now(self, chunk: bytes) -> "Future[bytes]":
+        """In place of `_submit` where waiting for the pool could mean waiting for oneself."""
+        future: Future[bytes] = Future()
+        future.set_result(self._store(chunk))
+        return future
+
+    def _large(self, handle: int, stat: os.stat_result, submit: "_Submit") -> tuple[str, int]:
         ids: list[str] = []
         flying: deque[Future[bytes]] = deque()
         sparse = stat.st_blocks * 512 < stat.st_size
@@ -87,7 +130,7 @@ class FileReader:
             chunk = self._next_chunk(stream)
             if not chunk:
                 break
-            flying.append(self._submit(chunk))
+            flying.append(submit(chunk))
             self._advance(len(chunk))
             self._drain(flying, ids, self._most)
         self._drain(flying, ids, 0)
@@ -129,6 +172,19 @@ class FileReader:
         if self._writer.claim(ZERO_ID):
             self._writer.store("data", ZERO_ID, ZEROS)
         return f'"{ZERO_ID.hex()}"'
+
+
+_Submit = Callable[[bytes], "Future[bytes]"]
+
+
+def _read_on(handle: int, data: bytes) -> bytes:
+    """The rest of a file that is not as long as it was, up to the size from which it is cut into chunks."""
+    while len(data) < MIN_BYTES:
+        more = os.read(handle, MIN_BYTES - len(data))
+        if not more:
+            break
+        data += more
+    return data
 
 
 class _Stream:

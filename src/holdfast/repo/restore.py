@@ -11,14 +11,16 @@ import os
 import stat as st
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import msgspec
 
 from holdfast.repo.content import ContentWriter, FileTarget
 from holdfast.repo.errors import Damaged, NoSnapshot, RepositoryError, Stopped
+from holdfast.repo.gate import Gate
 from holdfast.repo.metadata import apply
 from holdfast.repo.patterns import Patterns
 from holdfast.repo.repository import Repository
@@ -29,6 +31,7 @@ from holdfast.repo.verify import verify_file
 
 _BATCH_FILES = 8192
 _BATCH_BLOBS = 65536
+_SLICE = 128
 T = TypeVar("T")
 
 
@@ -99,7 +102,8 @@ class _Restore:
         self._faults = Faults()
         self._workers = workers or max(4, os.cpu_count() or 4)
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="restore")
-        self._content = ContentWriter(repo, self._each, self._each, self._faults, meter.add, sparse=sparse)
+        self._gate = Gate(self._workers)
+        self._content = ContentWriter(repo, self._each_small, self._each, self._faults, meter.add, self._gate, sparse=sparse)
         self._batch: list[FileTarget] = []
         self._batch_blobs = 0
         self._folders: list[_Folder] = []
@@ -251,7 +255,8 @@ class _Restore:
         batch, self._batch, self._batch_blobs = self._batch, [], 0
         self._content.write(batch)
         if self._verify:
-            self._each([file for file in batch if not file.failed], self._verify_one)
+            self._each_small([file for file in batch if not file.failed and file.whole], self._verify_one)
+            self._each([file for file in batch if not file.failed and not file.whole], self._verify_one)
 
     def _verify_one(self, file: FileTarget) -> None:
         try:
@@ -295,21 +300,28 @@ class _Restore:
             raise Stopped("the restore was asked to stop; the target is incomplete")
 
     def _each(self, work: list[T], action: Callable[[T], None]) -> None:
-        """Run an action for all items on the pool, in slices that keep hand-over cheap; ticks and stops meanwhile."""
-        size = max(1, min(128, len(work) // (self._workers * 4)))
+        """Run an action for all items on the pool; ticks and stops meanwhile."""
 
-        def slice_of(start: int) -> None:
-            for item in work[start : start + size]:
-                self._check()
-                action(item)
+        def checked(item: T) -> None:
+            self._check()
+            action(item)
 
-        pending: set[Future[None]] = {self._pool.submit(slice_of, start) for start in range(0, len(work), size)}
-        while pending:
+        futures: deque[Future[None]] = deque(self._pool.submit(checked, item) for item in work)
+        while futures:
             self._check()
             self._meter.tick()
-            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
+            if wait([futures[0]], timeout=0.5).done:
+                futures.popleft().result()
+
+    def _each_small(self, work: list[T], action: Callable[[T], None]) -> None:
+        """The same for actions that are mostly work for the interpreter: in slices, through the gate."""
+
+        def gated(items: list[T]) -> None:
+            with self._gate:
+                for item in items:
+                    action(item)
+
+        self._each([work[start : start + _SLICE] for start in range(0, len(work), _SLICE)], gated)
 
 
 def _link(first: str, path: str) -> None:
