@@ -126,6 +126,17 @@ def test_a_restore_waits_for_a_backup_of_its_target_to_end():
     assert JOB in world.names("Job")
 
 
+def test_a_restore_does_not_wait_for_retention():
+    world = backed_up()
+    policy = world.find("RetentionPolicy", "demo-retention")
+    world.add({**policy, "spec": {"successfulSnapshots": {"last": 1}}})
+    run(world, "run-2", "id00000002")
+    assert world.find("BackupSession", "run-2")["status"]["phase"] == "Running"
+    world.add(in_place("back"))
+    world.settle()
+    assert JOB in world.names("Job")
+
+
 def test_a_pod_that_has_ended_does_not_count():
     world = backed_up()
     world.add(pod("Succeeded"))

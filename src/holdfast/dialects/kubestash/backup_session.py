@@ -40,6 +40,9 @@ EXECUTOR: Final = "BackupExecutorEnsured"
 CLEANER: Final = "RetentionPolicyExecutorEnsured"
 INCOMPLETE: Final = "SnapshotCleanupIncomplete"
 STOP_GRACE: Final = timedelta(minutes=5)
+FAILURE: Final = "BackupFailed"
+"""Ours: the reason of a failed session in one place, beside the conditions that KubeStash documents."""
+
 PENDING_LONG: Final = "PodHasBeenInPendingStateForLongerThanExpected"
 
 
@@ -281,11 +284,25 @@ def _conditions(where: Where, held: str) -> list[Condition]:
     if steps and all(item.step is not None and item.step.mover is None for item in steps):
         said = "Retention policy executor has been ensured successfully."
         found.append(condition(CLEANER, True, "SuccessfullyEnsuredRetentionPolicyExecutor", said))
+    if where.stage is Stage.DONE and (failed := _failures(where)):
+        found.append(condition(FAILURE, True, *failed))
     lost = [item for item in where.cleanups if item.lost]
     if lost:
         said = "; ".join(f"{item.repository}: {item.error}" for item in lost)
         found.append(condition(INCOMPLETE, True, "SnapshotCleanupTerminatedBeforeCompletion", said))
     return found
+
+
+def _failures(where: Where) -> tuple[str, str] | None:
+    """Return why the session failed, as (reason, message): the first component that did, else the first retention."""
+    bad = [state for state in where.states if state.phase is Phase.FAILED]
+    if bad:
+        return bad[0].reason or "BackupFailed", bad[0].message or "the backup failed"
+    snapshots = [snapshot for snapshot in where.snapshots if phase_of(snapshot) == "Failed"]
+    if snapshots:
+        return "SnapshotFailed", f"Snapshot {namespace_of(snapshots[0])}/{name_of(snapshots[0])} has failed"
+    cleanups = [item for item in where.cleanups if item.phase == cleanup.FAILED]
+    return ("RetentionFailed", f"{cleanups[0].repository}: {cleanups[0].error}") if cleanups else None
 
 
 def _listed(snapshot: Object, otherwise: str = "") -> Object:

@@ -2,10 +2,11 @@
 
 `core.retention` decides over the Snapshots of the same repository and session; a Snapshot that is paused, or that an
 active RestoreSession reads, is held. The Job carries the list of what it was told to forget, and only those Snapshots are
-deleted once it has reported: what a later pass would drop in addition is the next session's matter.
+deleted once it has reported: what a later pass would drop in addition is the next session's matter. The same Job frees the
+locks of a writer that was killed, so that the repository is open to others at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -24,7 +25,7 @@ from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, RESTORE_SESSI
 from holdfast.dialects.kubestash.read import flag, items, mapping, name_of, namespace_of, phase_of, text
 from holdfast.dialects.kubestash.repository import snapshot_time
 from holdfast.dialects.kubestash.retention_policy import keep_of
-from holdfast.dialects.kubestash.snapshot import restic_ids
+from holdfast.dialects.kubestash.snapshot import components_of, restic_ids
 
 APPLIED, FAILED, PENDING = "Applied", "FailedToApply", "Pending"
 _LIMIT: Final = timedelta(hours=6)
@@ -94,14 +95,25 @@ def _wanted(context: Context, destination: Destination, wire: Object, job: str, 
     found = _snapshots(context, repository, view)
     verdicts = retain([_point(item, _holds(item, view)) for item in found.values()], keep, now)
     dropped = [(found[verdict.point.id], "; ".join(verdict.reasons)) for verdict in verdicts.dropped]
-    if any(_has_data(item) for item, _ in dropped):
-        return _job(context, destination, wire, job, [item for item, _ in dropped])
+    killed = _killed(context, destination, view)
+    if killed or any(_has_data(item) for item, _ in dropped):
+        return _job(context, destination, wire, job, [item for item, _ in dropped], killed)
     namespace = context.configuration.place.namespace
     doomed = tuple(Doomed(Ref(SNAPSHOT, namespace, name_of(item)), f"retention: {why}") for item, why in dropped)
     return Cleanup(repository=repository, wire=wire, phase=PENDING if doomed else APPLIED, doomed=doomed)
 
 
-def _job(context: Context, destination: Destination, wire: Object, name: str, dropped: Sequence[Object]) -> Cleanup:
+def _killed(context: Context, destination: Destination, view: View) -> tuple[str, ...]:
+    """Return the components whose mover ended without a word: it may have left its lock."""
+    snapshot = view.get(SNAPSHOT, namespace_of(context.obj), destination.snapshot)
+    components = components_of(snapshot) if snapshot else ()
+    states = {name: view.step(context.target.namespace, names.component_job(name_of(context.obj), name)) for name in components}
+    return tuple(name for name, state in states.items() if state.phase is Phase.FAILED and state.report is None)
+
+
+def _job(
+    context: Context, destination: Destination, wire: Object, name: str, dropped: Sequence[Object], killed: Sequence[str]
+) -> Cleanup:
     repository, namespace = destination.use.name, context.configuration.place.namespace
     opened = storage.open_store(destination.storage, namespace, f"storage-{repository}", context.obj)
     if isinstance(opened, Problem) or destination.use.secret is None:
@@ -126,22 +138,32 @@ def _job(context: Context, destination: Destination, wire: Object, name: str, dr
         as_root=opened.as_root,
         annotations={names.FORGETS: ",".join(name_of(item) for item in dropped)},
     )
-    call = Retention(_forgets(destination, opened, encryption, dropped)).call((*opened.secrets, *encryption.secrets))
+    session = context.session.name
+    paths = {(names.component_path(session, component), component): () for component in killed}
+    forgets = _forgets(destination, opened, encryption, {**paths, **_by_path(dropped)})
+    call = Retention(forgets).call((*opened.secrets, *encryption.secrets))
     step = Step(name=f"retention-{repository}", child=job, mover=call, deadline=_LIMIT)
     copies = (*opened.copies, *encryption.copies)
     return Cleanup(repository=repository, wire=wire, phase=PENDING, step=step, copies=copies)
 
 
-def _forgets(
-    destination: Destination, opened: storage.Store, encryption: storage.Encryption, dropped: Sequence[Object]
-) -> tuple[Forget, ...]:
-    """Group what goes by the restic repository that holds it."""
-    by_path: dict[tuple[str, str], list[Forgotten]] = {}
+def _by_path(dropped: Sequence[Object]) -> dict[tuple[str, str], tuple[Forgotten, ...]]:
+    """Group what goes by the restic repository that holds it: its path, and the component."""
+    found: dict[tuple[str, str], tuple[Forgotten, ...]] = {}
     for item in dropped:
         for component, status in mapping(item, "status", "components").items():
-            ids = restic_ids(status)
-            if ids:
-                by_path.setdefault((text(status, "path"), component), []).append(Forgotten(name_of(item), ids))
+            if ids := restic_ids(status):
+                key = (text(status, "path"), component)
+                found[key] = (*found.get(key, ()), Forgotten(name_of(item), ids))
+    return found
+
+
+def _forgets(
+    destination: Destination,
+    opened: storage.Store,
+    encryption: storage.Encryption,
+    by_path: Mapping[tuple[str, str], tuple[Forgotten, ...]],
+) -> tuple[Forget, ...]:
     return tuple(
         Forget(
             storage.repository_target(
@@ -151,7 +173,7 @@ def _forgets(
                 path=f"{destination.use.directory}/{path}",
                 component=component,
             ),
-            tuple(forgotten),
+            forgotten,
         )
         for (path, component), forgotten in sorted(by_path.items())
     )

@@ -30,7 +30,7 @@ from holdfast.dialects.kubestash.kinds import (
 )
 from holdfast.dialects.kubestash.read import items, mapping, name_of, namespace_of, phase_of, strings, text, uid_of
 from holdfast.dialects.kubestash.repository import newest_first, storage_of
-from holdfast.dialects.kubestash.snapshot import restic_ids
+from holdfast.dialects.kubestash.snapshot import TERMINAL, restic_ids
 
 LATEST: Final = "latest"
 NOT_ENSURED: Final = "FailedToEnsureRestoreExecutor"
@@ -272,10 +272,11 @@ def _step(
 
 
 def _reader_of(wanted: Target | None, view: View) -> str:
-    """Return a BackupSession that is reading the target; empty for none."""
+    """Return a BackupSession that is reading the target; empty for none. One that only cleans up reads it no more."""
     for session in view.list(BACKUP_SESSION) if wanted else ():
-        apps = (mapping(entry, "appRef") for entry in items(session, "status", "snapshots"))
-        if phase_of(session) == "Running" and any(decode.target(app, namespace_of(session)) == wanted for app in apps):
+        open_ = [entry for entry in items(session, "status", "snapshots") if text(entry, "phase") not in TERMINAL]
+        apps = [decode.target(mapping(entry, "appRef"), namespace_of(session)) for entry in open_]
+        if phase_of(session) == "Running" and wanted in apps:
             return f"{namespace_of(session)}/{name_of(session)}"
     return ""
 
