@@ -19,6 +19,10 @@ class File(msgspec.Struct, frozen=True):
     mode: int = 0o644
 
 
+_CANT: tuple[type[OSError], ...] = (PermissionError,) if os.geteuid() == 0 else (OSError,)
+"""What giving a file away may meet: in a user namespace a group that is not mapped is an invalid argument."""
+
+
 def write_files(directory: Path, files: Mapping[str, File], group: int | None = None) -> None:
     """Write files below a directory. A given group may read them, which is what fsGroup is for."""
     for name, file in files.items():
@@ -37,7 +41,7 @@ def replace_file(target: Path, data: bytes, mode: int, group: int | None = None)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         if group is not None:
-            with contextlib.suppress(PermissionError):
+            with contextlib.suppress(*_CANT):
                 os.fchown(file.fileno(), -1, group)
         os.fchmod(file.fileno(), mode)
     os.replace(draft, target)
@@ -52,7 +56,7 @@ def make_directory(path: Path, mode: int) -> Path:
 
 def give_to_group(root: Path, group: int, *, only_on_mismatch: bool = False) -> None:
     """Let a group own and write everything below a directory, and inherit it. A node that is not root can't, and leaves it."""
-    with contextlib.suppress(PermissionError):
+    with contextlib.suppress(*_CANT):
         top = root.stat()
         if only_on_mismatch and top.st_gid == group and top.st_mode & stat.S_ISGID and top.st_mode & 0o070 == 0o070:
             return
@@ -74,16 +78,17 @@ def _share(path: str, group: int) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove a directory that pods have written to, also where they took away permissions."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path, onerror=_insist)
+    if os.geteuid() != 0:
+        _open_up(path)
+    shutil.rmtree(path, ignore_errors=True)
 
 
-def _insist(function: object, path: str, error: object) -> None:
-    del function, error
+def _open_up(path: Path) -> None:
+    """Give ourselves back what an ordinary user needs to empty directories."""
     with contextlib.suppress(OSError):
-        os.chmod(os.path.dirname(path), 0o700)
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, 0o700)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            os.unlink(path)
+        path.chmod(0o700)
+    for place, names, _ in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                if not os.path.islink(os.path.join(place, name)):
+                    os.chmod(os.path.join(place, name), 0o700)

@@ -105,13 +105,15 @@ async def execute(process: Process, command: list[str]) -> int:
     """Run a command beside the container's own and return its exit code; it is killed when the caller gives up."""
     await process.up()
     environment = CLEAN_ENVIRONMENT | process.safe_environment
-    child = await asyncio.create_subprocess_exec(
-        *process.enter(command),
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    with process.entrance(command) as (line, descriptors):
+        child = await asyncio.create_subprocess_exec(
+            *line,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=descriptors,
+        )
     try:
         return await child.wait()
     finally:

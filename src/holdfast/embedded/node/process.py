@@ -8,11 +8,12 @@ several writes.
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import msgspec
 
@@ -21,6 +22,12 @@ from holdfast.embedded.node.sandbox import Sandbox
 
 Output = Callable[[str, bytes], None]
 """Called with `stdout` or `stderr` and what the container wrote."""
+
+NS_GET_USERNS = 0xB701
+"""The ioctl that returns the user namespace which owns a namespace (nsfs of Linux)."""
+
+INNER_PID = 2
+"""The container's command as its sandbox sees it: the first child of bubblewrap's reaper."""
 
 CLEAN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
@@ -107,14 +114,36 @@ class Process:
             self.kill()
         return await self.wait()
 
-    def enter(self, command: Sequence[str]) -> list[str]:
-        """Return the command line that runs a command in the sandbox, with its identity and without new privileges."""
-        prefix = [self._tools.nsenter, "--target", str(self.pid), "--mount", "--pid", "--ipc", "--uts"]
-        if not self._tools.privileged:
-            prefix += ["--user", "--preserve-credentials"]
-        prefix += ["--wd", "--"]
-        prefix += sandboxes.drop_privileges(self.sandbox.identity, privileged=self._tools.privileged)
-        return [*prefix, *sandboxes.late(self.sandbox.environment), *command]
+    @contextlib.contextmanager
+    def entrance(self, command: Sequence[str]) -> Generator[tuple[list[str], list[int]]]:
+        """Give the command line that runs a command in the sandbox as who the container is, and descriptors to hand down.
+
+        Without root bubblewrap nests two user namespaces: the sandbox's mounts belong to the outer one, the container's
+        user lives in the inner one, and one who enters must take both steps.
+        """
+        pid, tools = self.pid, self._tools
+        spaces = ["--mount", "--pid", "--ipc", "--uts", "--wd"]
+        within = [*sandboxes.late(self.sandbox.environment), *command]
+        identity = sandboxes.drop_privileges(self.sandbox.identity, privileged=tools.privileged)
+        if tools.privileged:
+            yield [tools.nsenter, "--target", str(pid), *spaces, "--", *identity, *within], []
+            return
+        with open(f"/proc/{pid}/ns/mnt") as mounts:
+            outer = fcntl.ioctl(mounts, NS_GET_USERNS)
+        try:
+            first = [
+                tools.nsenter,
+                "--target",
+                str(pid),
+                f"--user=/proc/self/fd/{outer}",
+                "--preserve-credentials",
+                *spaces,
+                "--",
+            ]
+            second = ["/usr/bin/nsenter", f"--user=/proc/{INNER_PID}/ns/user", "--preserve-credentials", "--"]
+            yield [*first, *second, *identity, "--bounding-set=-all", "--inh-caps=-all", *within], [outer]
+        finally:
+            os.close(outer)
 
     def attach(self, pidfd: int, pipes: Sequence[tuple[str, int]], output: Output) -> None:
         """Watch the process and its pipes on the running loop."""

@@ -74,16 +74,31 @@ def node_status(host: Host, port: int, problem: str, old: list[Object], now: dat
     }
 
 
-async def heartbeat(host: Host) -> None:
-    """Renew the node's Lease until cancelled. Once a renewal fails it is tried again quickly."""
+async def heartbeat(host: Host, port: int, problem: str) -> None:
+    """Renew the node's Lease until cancelled, and its Node when somebody has judged it dead or removed it.
+
+    Once a renewal fails it is tried again quickly.
+    """
     while True:
         try:
             await renew(host)
+            if not await _stands(host, problem):
+                await register(host, port, problem)
             wait = host.settings.heartbeat
-        except ApiError as problem:
-            log.warning("heartbeat of node %s: %s", host.name, problem)
+        except ApiError as error:
+            log.warning("heartbeat of node %s: %s", host.name, error)
             wait = min(1.0, host.settings.heartbeat)
         await asyncio.sleep(wait)
+
+
+async def _stands(host: Host, problem: str) -> bool:
+    """Whether the Node says of us what we say."""
+    try:
+        node = await host.client.get(NODES, host.name)
+    except NotFound:
+        return False
+    ready = find(items(node, "status", "conditions"), "Ready") or Object()
+    return ready.get("status") == ("False" if problem else "True")
 
 
 async def renew(host: Host) -> None:

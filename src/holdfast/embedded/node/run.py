@@ -46,7 +46,7 @@ async def run_node(
     try:
         await _register(host, server.port, found.problem)
         async with asyncio.TaskGroup() as group:
-            group.create_task(register.heartbeat(host))
+            group.create_task(register.heartbeat(host, server.port, found.problem))
             group.create_task(agent.run())
             if not found.problem:
                 group.create_task(pods.run())
