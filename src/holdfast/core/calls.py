@@ -124,7 +124,10 @@ class Forget(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Retention(Call, frozen=True, omit_defaults=True):
-    """Forget snapshots and prune what only they held. `failure` is absent only when all of them are gone."""
+    """Forget snapshots and prune what only they held. `failure` is absent only when all of them are gone.
+
+    A repository with nothing to forget is only freed of the locks of dead holders; it may be missing.
+    """
 
     MOVER: ClassVar[str] = "retention"
 

@@ -12,7 +12,7 @@ from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.failures import failure_of
 from holdfast.movers.prune import prune
 from holdfast.movers.stores import open_repository
-from holdfast.repo.errors import RepositoryError
+from holdfast.repo.errors import NoRepository, RepositoryError
 from holdfast.repo.maintain import forget, stats
 
 
@@ -35,6 +35,9 @@ def _one(wanted: Forget, context: Context) -> RepositoryResult:
                 prune(target, context)
             result = msgspec.structs.replace(result, repository_bytes=stats(repo).bytes)
         log(f"repository {target.name} {target.component}: {len(gone)} snapshots forgotten")
+    except NoRepository as error:
+        if any(snapshot.snapshot_ids for snapshot in wanted.snapshots):
+            result = msgspec.structs.replace(result, failure=failure_of(error))
     except MoverError as error:
         result = msgspec.structs.replace(result, failure=error.failure)
     except RepositoryError as error:

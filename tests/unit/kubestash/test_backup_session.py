@@ -257,7 +257,21 @@ def test_a_pod_that_dies_fails_the_run_with_its_reason(reason: str, message: str
     snapshot = world.find("Snapshot", SNAPSHOT)
     assert message in snapshot["status"]["components"]["dump-pod-0"]["error"]
     assert condition(snapshot, "BackupIncomplete")["status"] == "True"
+    assert status(world)["phase"] == "Running"
+    world.finish(free_the_lock(world))
+    world.settle()
     assert status(world)["phase"] == "Failed"
+    told = condition(world.find("BackupSession", "run-1"), "BackupFailed")
+    assert told["reason"] == reason
+    assert message in told["message"]
+
+
+def free_the_lock(world: World) -> str:
+    """Return the Job that opens the repository again after its writer was killed: it has nothing to forget."""
+    name = next(job for job in world.names("Job") if job.startswith("retentionpolicy-"))
+    _, arguments, _ = world.call(name)
+    assert [(item["repository"]["component"], item["snapshots"]) for item in arguments["forget"]] == [("dump-pod-0", [])]
+    return name
 
 
 def test_past_its_time_the_session_fails_and_its_job_goes():
