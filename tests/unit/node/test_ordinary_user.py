@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.tools import ROOT
 
 pytestmark = pytest.mark.run

@@ -301,15 +301,17 @@ async def test_holdfasts_own_image_brings_the_interpreter_and_the_package(tmp_pa
     assert run.log() == "ok"
 
 
-async def test_nothing_of_a_pod_is_left_after_it_was_cleaned_away(tmp_path: Path) -> None:
+async def test_secrets_and_scratch_space_go_when_the_pod_has_ended_and_the_log_stays(tmp_path: Path) -> None:
     client = FakeClient()
     client.secret("s", a="A")
     volumes = [{"name": "s", "secret": {"secretName": "s"}}, {"name": "e", "emptyDir": {}}]
     mounts = [{"name": "e", "mountPath": "/e"}, {"name": "s", "mountPath": "/s"}]
-    run = Run(tmp_path, pod(container("mkdir -p /e/a/b; chmod 0 /e/a/b /e/a", volumeMounts=mounts), volumes=volumes), client)
+    script = "mkdir -p /e/a/b; chmod 0 /e/a/b /e/a; echo done"
+    run = Run(tmp_path, pod(container(script, volumeMounts=mounts), volumes=volumes), client)
     await run.end()
-    run.runner.clean()
-    assert [*(tmp_path / "node" / "pods").iterdir(), *(tmp_path / "memory").iterdir()] == []
+    assert list((tmp_path / "memory").iterdir()) == []
+    assert [each.name for each in (tmp_path / "node" / "pods" / "uid-p").iterdir()] == ["containers"]
+    assert run.log() == "done"
 
 
 async def _until_log(run: Run, text: str) -> None:

@@ -60,6 +60,7 @@ class PodRunner:
         deadline = asyncio.create_task(self._expire())
         try:
             await self._run()
+            await asyncio.to_thread(self._places.remove_volumes)
             await writer
         finally:
             deadline.cancel()
@@ -93,10 +94,6 @@ class PodRunner:
         for runner in [*self._init, *self._main]:
             if runner.process is not None:
                 runner.process.kill()
-
-    def clean(self) -> None:
-        """Remove logs, emptyDirs and secrets of the pod."""
-        self._places.remove()
 
     def container(self, name: str) -> ContainerRunner | None:
         """Return the runner of a container; the first one for an empty name."""

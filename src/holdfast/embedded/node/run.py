@@ -72,6 +72,7 @@ def _host(
     key = hashlib.sha256(f"{disk}".encode()).hexdigest()[:12]
     memory = machine.memory_directory(disk, key)
     make_directory(memory.parent, 0o700)
+    remove_tree(memory)  # secrets of pods that died with a killed node
     url = urlsplit(config.server)
     port = str(url.port or 443)
     return Host(

@@ -39,10 +39,10 @@ class Places(msgspec.Struct, frozen=True):
     ca: bytes
     capacity: Mapping[str, str]
 
-    def remove(self) -> None:
-        """Remove everything the pod had here."""
-        remove_tree(self.disk)
+    def remove_volumes(self) -> None:
+        """Remove secrets and scratch space of a pod that has ended; its logs stay until its object goes."""
         remove_tree(self.memory)
+        remove_tree(self.disk / "volumes")
 
 
 async def prepare(pod: Object, places: Places, sources: Sources) -> dict[str, Volume]:
