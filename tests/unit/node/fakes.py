@@ -111,6 +111,7 @@ class Run:
     async def end(self, seconds: float = 20) -> Object:
         async with asyncio.timeout(seconds):
             await self.task
+        self.host.limiter.close()
         return self.client.statuses[-1]
 
     def log(self, name: str = "main", restart: int | None = None) -> str:
