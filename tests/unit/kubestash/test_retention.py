@@ -3,7 +3,7 @@
 from tests.unit.kubestash.builders import REPO, in_place, ready_world, run, sample, session
 from tests.unit.kubestash.world import World, succeeded
 
-from holdfast.core.report import Failure
+from holdfast.core.report import Failure, RepositoryResult
 
 
 def world_with(**rules: object) -> World:
@@ -72,6 +72,17 @@ def test_a_failed_cleanup_keeps_the_snapshots_and_fails_the_session():
     assert status["phase"] == "Failed"
     assert status["retentionPolicy"][0]["phase"] == "FailedToApply"
     assert status["retentionPolicy"][0]["error"] == "locked by another process"
+
+
+def test_what_a_failed_cleanup_had_forgotten_goes_all_the_same():
+    world = world_with(successfulSnapshots={"last": 1})
+    backups(world, 1)
+    run(world, "run-1", "id00000001")
+    forgotten = RepositoryResult(REPO, "dump-pod-0", deleted=("gcs-demo-repo-run-0",))
+    world.finish(cleanup("run-1"), forgotten, failure=Failure("PruneFailed", "the space could not be freed"))
+    world.settle()
+    assert world.names("Snapshot") == ["gcs-demo-repo-run-1"]
+    assert world.find("BackupSession", "run-1")["status"]["retentionPolicy"][0]["phase"] == "FailedToApply"
 
 
 def test_a_cleanup_that_is_cut_short_is_told():

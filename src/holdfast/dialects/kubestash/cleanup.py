@@ -76,12 +76,22 @@ def _observed(job: Object, state: StepState, repository: str, wire: Object, cont
     if not state.phase.terminal:
         step = Step(name=f"retention-{repository}", child=job)
         return Cleanup(repository=repository, wire=wire, phase=PENDING, step=step)
-    if state.phase is not Phase.SUCCEEDED:
-        said = state.message or state.reason or "the Job failed"
-        return Cleanup(repository=repository, wire=wire, phase=FAILED, error=said, lost=state.report is None)
+    namespace = context.configuration.place.namespace
     asked = comma_list(text(job, "metadata", "annotations", names.FORGETS))
-    doomed = _doomed(asked, context.configuration.place.namespace, "forgotten in its repository by retention", view)
-    return Cleanup(repository=repository, wire=wire, phase=PENDING if doomed else APPLIED, doomed=doomed)
+    gone = asked if state.phase is Phase.SUCCEEDED else _forgotten(asked, state)
+    doomed = _doomed(gone, namespace, "forgotten in its repository by retention", view)
+    if doomed:
+        return Cleanup(repository=repository, wire=wire, phase=PENDING, doomed=doomed)
+    if state.phase is Phase.SUCCEEDED:
+        return Cleanup(repository=repository, wire=wire, phase=APPLIED)
+    said = state.message or state.reason or "the Job failed"
+    return Cleanup(repository=repository, wire=wire, phase=FAILED, error=said, lost=state.report is None)
+
+
+def _forgotten(asked: Sequence[str], state: StepState) -> tuple[str, ...]:
+    """Return the Snapshots whose data a failed Job had forgotten everywhere: they must not look as if they could be restored."""
+    results = state.report.results if state.report else ()
+    return tuple(name for name in asked if results and all(name in result.deleted for result in results))
 
 
 def _wanted(context: Context, destination: Destination, wire: Object, job: str, view: View, now: datetime) -> Cleanup:
