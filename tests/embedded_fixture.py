@@ -161,6 +161,6 @@ async def kubectl(api_server: ApiServer) -> Kubectl:
 async def until(check: Any, seconds: float = 5) -> Any:
     """Await `check()` until it is true; fails at the deadline."""
     async with asyncio.timeout(seconds):
-        while not (found := await check()):
+        while not (found := await check()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return found

@@ -66,7 +66,7 @@ def problems(crd: Object, registry: Registry) -> list[Cause]:
     if found:
         return found
     found += _identity(crd, spec, names, registry)
-    for index, version in enumerate(spec["versions"]):
+    for index, version in enumerate(parts(spec, "versions")):
         found += _version_problems(version, f"spec.versions[{index}]")
     if sum(bool(version.get("storage")) for version in spec["versions"]) != 1:
         found.append(("spec.versions", "spec.versions: Invalid value: exactly one version must be marked as storage version"))
@@ -99,7 +99,7 @@ def _version_problems(version: Object, field: str) -> list[Cause]:
     schema: Any = part(version, "schema").get("openAPIV3Schema")
     if not isinstance(schema, dict):
         return [(f"{field}.schema.openAPIV3Schema", f"{field}.schema.openAPIV3Schema: Required value: schemas are required")]
-    found: list[Cause] = []
+    found: list[Cause] = [] if version.get("name") else [(f"{field}.name", f"{field}.name: Required value")]
     try:
         Schema.compile(cast(Object, schema))
     except SchemaError as error:
@@ -107,6 +107,8 @@ def _version_problems(version: Object, field: str) -> list[Cause]:
         found += [(f"{at}.{item.path}", f"{at}.{item}") for item in error.problems]
     for index, column in enumerate(parts(version, "additionalPrinterColumns")):
         at = f"{field}.additionalPrinterColumns[{index}].jsonPath"
+        if not column.get("name"):
+            found.append((at, f"{at.removesuffix('jsonPath')}name: Required value"))
         try:
             compile_path(column.get("jsonPath") or "")
         except ValueError as error:

@@ -7,6 +7,7 @@ their own connection and never see what is not committed.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from holdfast.embedded.apiserver.wire import encode_object
 from holdfast.kube.codec import decode, decode_any, encode
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA_VERSION = 1
 _TABLES = """
@@ -307,12 +310,11 @@ class Store:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._db.execute, "COMMIT")
             else:
                 self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:
             self._undo(batch, error)
             return
         self.rv = rv
-        for listener in self.listeners:
-            listener(changes)
+        self._tell(changes)
         for future, answer in answers:
             if not future.done():
                 future.set_result(answer)
@@ -338,7 +340,16 @@ class Store:
             changes.append(change)
         return transaction.rv
 
-    def _undo(self, batch: list[_Waiting], error: sqlite3.Error) -> None:
+    def _tell(self, changes: list[Change]) -> None:
+        """A listener that fails must not keep the others, or the writers, from hearing of what is committed."""
+        for listener in self.listeners:
+            try:
+                listener(changes)
+            except Exception:
+                _log.exception("a listener failed on %d committed changes", len(changes))
+
+    def _undo(self, batch: list[_Waiting], error: Exception) -> None:
+        _log.error("a commit of %d operations failed: %r", len(batch), error)
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         message = f"the database {self._path.name} could not be written: {error}; free some space and try again"

@@ -126,7 +126,7 @@ def alter(api: Api, call: Call, transaction: Transaction, change: Change) -> Rec
 def alter_record(api: Api, call: Call, transaction: Transaction, record: Record, change: Change) -> Record:
     """Apply `change` to a stored object that was just read."""
     old = as_served(call.kind, record)
-    new = change(copy.deepcopy(old))
+    new = change(as_served(call.kind, record))
     check_envelope(call, new)
     _preconditions(call, record, new)
     new = process(call, new)
