@@ -89,7 +89,7 @@ def _observed(job: Object, state: StepState, repository: str, wire: Object, cont
 
 
 def _forgotten(asked: Sequence[str], state: StepState) -> tuple[str, ...]:
-    """Return the Snapshots whose data a failed Job had forgotten everywhere: they must not look as if they could be restored."""
+    """Return the Snapshots whose data a failed Job had forgotten everywhere: nobody must try to restore them."""
     results = state.report.results if state.report else ()
     return tuple(name for name in asked if results and all(name in result.deleted for result in results))
 
