@@ -76,9 +76,10 @@ def test_a_json_patch_to_nowhere_is_422(path):
 @given(st.lists(st.fixed_dictionaries({"op": st.text(max_size=7), "path": st.text(max_size=6)}), max_size=3))
 def test_any_json_patch_is_applied_or_refused(operations):
     try:
-        json_patch({"a": [1]}, operations)
+        result = json_patch({"a": [1]}, operations)
     except StatusError as refusal:
-        assert refusal.code in (400, 422)
+        result = refusal.code
+    assert result in (400, 422) or isinstance(result, dict)
 
 
 def test_strategic_merges_items_by_their_key():
