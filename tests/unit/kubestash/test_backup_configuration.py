@@ -195,6 +195,7 @@ def test_deleting_it_takes_the_repository_objects_along_unless_they_are_retained
     world.delete("BackupConfiguration", BC)
     world.settle()
     assert world.names("BackupConfiguration") == []
+    assert world.names("BackupSession") == []
     assert world.names("Repository") == []
     assert world.names("Snapshot") == []
     assert world.names("CronJob") == []

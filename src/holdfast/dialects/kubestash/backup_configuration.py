@@ -20,6 +20,7 @@ from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
 from holdfast.dialects.kubestash.kinds import (
     ADDON,
     BACKUP_CONFIGURATION,
+    BACKUP_SESSION,
     BACKUP_STORAGE,
     CRON_JOB,
     REPOSITORY,
@@ -235,11 +236,15 @@ def _session_status(session: Session, wanted: Configuration, obj: Object, view: 
 
 
 def _farewell(obj: Object, view: View) -> Desired:
-    """Delete the Repositories unless they are to be retained or another BackupConfiguration writes to them; keep all data."""
+    """Delete the sessions, and the Repositories unless they are retained or another one writes to them; keep all data."""
     wanted = configuration(obj)
     others = [configuration(other) for other in view.list(BACKUP_CONFIGURATION, wanted.place.namespace)]
     shared = {use.name for other in others if other.uid != wanted.uid for use in _uses(other)}
-    doomed: list[Doomed] = []
+    place = wanted.place
+    doomed = [
+        Doomed(Ref(BACKUP_SESSION, place.namespace, name_of(session)), f"BackupConfiguration {place} was deleted")
+        for session in history.sessions(place.name, place.namespace, view)
+    ]
     for use in _uses(wanted):
         there = view.get(REPOSITORY, wanted.place.namespace, use.name)
         if there is not None and use.deletion_policy == "Delete" and use.name not in shared and _made_for(there, wanted):
