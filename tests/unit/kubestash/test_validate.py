@@ -217,3 +217,10 @@ def test_a_restore_needs_a_target_or_claims_to_make():
     obj = in_place("r")
     del obj["spec"]["target"]
     assert "spec.target: needed unless targetVolumes.volumeClaimTemplates" in sample_world().problems(obj)
+
+
+@pytest.mark.parametrize("kind", ["BackupBlueprint", "BackupVerifier", "BackupVerificationSession"])
+def test_a_kind_that_nothing_acts_on_is_refused(kind: str):
+    meta = {"name": "x", "namespace": "demo"}
+    obj = {"apiVersion": "core.kubestash.com/v1alpha1", "kind": kind, "metadata": meta, "spec": {}}
+    assert sample_world().problems(obj) == f"{kind} is not supported yet: nothing would act on it"

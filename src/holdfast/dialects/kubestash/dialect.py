@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from holdfast.core.objects import Kind
 from holdfast.core.ports import Handler
-from holdfast.dialects.kubestash import kinds
+from holdfast.dialects.kubestash import kinds, unsupported
 from holdfast.dialects.kubestash.backup_configuration import BackupConfigurationHandler
 from holdfast.dialects.kubestash.backup_session import BackupSessionHandler
 from holdfast.dialects.kubestash.backup_storage import BackupStorageHandler
@@ -12,6 +12,7 @@ from holdfast.dialects.kubestash.repository import RepositoryHandler
 from holdfast.dialects.kubestash.restore_session import RestoreSessionHandler
 from holdfast.dialects.kubestash.retention_policy import RetentionPolicyHandler
 from holdfast.dialects.kubestash.snapshot import SnapshotHandler
+from holdfast.dialects.kubestash.unsupported import UnsupportedHandler
 
 
 class KubeStash:
@@ -30,6 +31,7 @@ class KubeStash:
             BackupSessionHandler(),
             SnapshotHandler(),
             RestoreSessionHandler(),
+            *(UnsupportedHandler(kind) for kind in unsupported.KINDS),
         )
 
     @property
