@@ -1,7 +1,7 @@
 """Which holders of repository locks are proven dead.
 
-A mover that is killed leaves its lock behind. The lock names its host, which is the name of the pod; a pod that Kubernetes shows
-as Failed has no process left, so its lock protects nobody. A pod that is only lost from sight (its node does not
+A mover that is killed leaves its lock behind. The lock names its host, which is the name of the pod; a pod that Kubernetes
+shows as Failed has no process left, so its lock protects nobody. A pod that is only lost from sight (its node does not
 answer) proves nothing: it may still write.
 """
 
