@@ -316,6 +316,38 @@ async def test_two_servers_live_side_by_side(api_server: ApiServer, http: Http, 
         await other.stop()
 
 
+async def test_a_second_server_on_the_same_data_is_refused(api_server: ApiServer, http: Http):  # noqa: F811
+    second = ApiServer(api_server.data_dir)
+    with pytest.raises(RuntimeError, match="another API server uses"):
+        await second.start()
+    assert (await http.call("GET", "/readyz")).code == 200
+
+
+async def test_a_port_in_use_is_named_and_leaves_nothing_behind(api_server: ApiServer, tmp_path):  # noqa: F811
+    second = ApiServer(tmp_path / "second", port=api_server.port)
+    with pytest.raises(RuntimeError, match=f"127.0.0.1:{api_server.port} cannot be served"):
+        await second.start()
+    second.port = 0
+    await second.start()
+    await second.stop()
+
+
+async def test_one_object_is_served_in_each_version_of_its_kind(http: Http):  # noqa: F811
+    crd = json.loads(json.dumps(WIDGET_CRD))
+    first = crd["spec"]["versions"][0]
+    crd["spec"]["versions"].append({**first, "name": "v2beta1", "storage": False})
+    await http.ok("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+    old, new = (f"/apis/example.dev/{version}/namespaces/default/widgets" for version in ("v1", "v2beta1"))
+    made = await http.ok("POST", new, {"metadata": {"name": "a"}, "spec": {"size": 1}})
+    assert made["apiVersion"] == "example.dev/v2beta1"
+    assert (await http.ok("GET", old))["items"][0]["apiVersion"] == "example.dev/v1"
+    async with http.watch(new) as events:
+        assert (await events.next())[1]["apiVersion"] == "example.dev/v2beta1"
+        await http.patch(f"{old}/a", {"spec": {"size": 2}})
+        changed = (await events.next())[1]
+        assert (changed["apiVersion"], changed["spec"]["size"]) == ("example.dev/v2beta1", 2)
+
+
 async def test_an_admission_check_refuses_with_all_its_messages(tmp_path):
     def check(new, old, reader):
         if reader.get("", "ConfigMap", "default", "allow") is not None:

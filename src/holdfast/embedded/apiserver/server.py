@@ -6,7 +6,9 @@ kubeconfig stays valid across restarts. A request that cannot be understood gets
 
 import asyncio
 import contextlib
+import fcntl
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -30,6 +32,19 @@ _log = logging.getLogger(__name__)
 _PORT_FILE = "apiserver.port"
 
 
+def _lock(data_dir: Path) -> int:
+    """Hold the data directory for this process: two servers on one store would give out the same revisions."""
+    handle = os.open(data_dir / "apiserver.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise RuntimeError(
+            f"another API server uses {data_dir}: stop it (`holdfast down`), or choose another data directory"
+        ) from None
+    return handle
+
+
 class ApiServer:
     """One API server on one data directory. `start` returns when it serves; `stop` when everything is closed."""
 
@@ -45,6 +60,7 @@ class ApiServer:
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._collecting: asyncio.Task[None] | None = None
+        self._lock = -1
 
     @property
     def url(self) -> str:
@@ -52,8 +68,16 @@ class ApiServer:
         return f"https://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     async def start(self) -> None:
-        """Open the store, make certificates and the kubeconfig where missing, and serve."""
+        """Open the store, make what is missing, and serve. RuntimeError tells what is in the way."""
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(self.data_dir)
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         pki = self.data_dir / "pki"
         ca, certificate, key = ensure_server_certificate(pki, (self.host,))
         self._store = Store(self.data_dir / "state.db")
@@ -109,4 +133,7 @@ class ApiServer:
             await self._logs.close()
         if self._store is not None:
             await self._store.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
         self._api = self._listener = self._server = self._collecting = self._logs = self._store = None
