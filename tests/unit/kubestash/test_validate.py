@@ -74,11 +74,6 @@ CASES: list[tuple[str, Change, str]] = [
         "must be ClusterFirstWithHostNet",
     ),
     (
-        "another namespace's password",
-        lambda o: repository(o)["encryptionSecret"].update(namespace="vault"),
-        "kubectl annotate namespace vault holdfast.dev/shares-secrets-with=demo",
-    ),
-    (
         "one directory for two repositories",
         lambda o: first(o)["repositories"].append({**repository(o), "name": "second"}),
         "/demo/data is the directory of repository gcs-demo-repo already",
@@ -100,13 +95,27 @@ def test_one_directory_in_two_backends_is_two_places():
     assert sample_world().problems(wanted) == ""
 
 
-def test_a_shared_password_is_accepted():
+@pytest.mark.parametrize(
+    ("annotations", "message"),
+    [
+        ({}, ""),
+        ({"holdfast.dev/shares-secrets-with": "other, demo"}, ""),
+        ({"holdfast.dev/shares-secrets-with": "*"}, ""),
+        (
+            {"holdfast.dev/shares-secrets-with": "other"},
+            "kubectl annotate namespace vault holdfast.dev/shares-secrets-with=demo",
+        ),
+        ({"holdfast.dev/shares-secrets-with": ""}, "Secret vault/encrypt-secret is not shared with namespace demo"),
+    ],
+)
+def test_a_password_of_another_namespace_is_accepted_unless_that_namespace_asks_for_a_grant(annotations: Object, message: str):
     world = sample_world()
-    grant = {"holdfast.dev/shares-secrets-with": "other, demo"}
-    world.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "vault", "annotations": grant}})
+    world.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "vault", "annotations": annotations}})
     wanted = sample()
     repository(wanted)["encryptionSecret"]["namespace"] = "vault"
-    assert world.problems(wanted) == ""
+    found = world.problems(wanted)
+    assert message in found
+    assert bool(found) == bool(message)
 
 
 def test_objects_that_are_missing_pass_and_are_told_in_the_status():

@@ -60,11 +60,14 @@ def durations(raw: Object, fields: Sequence[str], where: str) -> list[Problem]:
 
 
 def shared_secret(secret: Place, namespace: str, refs: Refs, field: str) -> list[Problem]:
-    """Judge whether objects of `namespace` may name a Secret: always in their own, elsewhere by that namespace's grant."""
-    if secret.namespace == namespace:
+    """Judge whether objects of `namespace` may name a Secret: as the seed says, unless the Secret's namespace asks for a grant.
+
+    A namespace asks by carrying the annotation that lists whom it shares with; an empty list shares with nobody.
+    """
+    marks = mapping(refs.get(NAMESPACE, "", secret.namespace) or {}, "metadata", "annotations")
+    if secret.namespace == namespace or SHARES_SECRETS not in marks:
         return []
-    granted = text(refs.get(NAMESPACE, "", secret.namespace) or {}, "metadata", "annotations", SHARES_SECRETS)
-    allowed = {part.strip() for part in granted.split(",")}
+    allowed = {part.strip() for part in text(marks, SHARES_SECRETS).split(",")}
     if "*" in allowed or namespace in allowed:
         return []
     grant = f"kubectl annotate namespace {secret.namespace} {SHARES_SECRETS}={namespace}"
