@@ -24,6 +24,9 @@ from holdfast.movers.fills import movers
 
 LEASE = "holdfast-operator"
 
+FAREWELL = 2.0
+"""Seconds that the last events are given to be written when the engine stops."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -44,7 +47,8 @@ async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None
         await stack.enter_async_context(announce(serving, arguments.ready_fd))
         client = await stack.enter_async_context(Client(config, field_manager="holdfast"))
         await install(client)
-        elector = Elector(client, LEASE, arguments.lease_namespace, _identity(arguments))
+        leasing = await stack.enter_async_context(Client(config, field_manager="holdfast", max_in_flight=2))
+        elector = Elector(leasing, LEASE, arguments.lease_namespace, _identity(arguments))
         async with asyncio.TaskGroup() as group:
             if arguments.data_dir:
                 own = await stack.enter_async_context(Client(config, field_manager="holdfast-controllers"))
@@ -63,6 +67,9 @@ async def _engine(client: Client, elector: Elector, image: str, serving: asyncio
             await engine.manager.synced()
             serving.set()
     finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await recorder.flush()
         await recorder.close()
 
 
