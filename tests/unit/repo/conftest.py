@@ -1,0 +1,43 @@
+"""A cheap repository: key derivation with a hundredth of the usual cost."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.repo_trees import PASSWORD
+
+from holdfast.repo import keys
+from holdfast.repo.local import LocalStore
+from holdfast.repo.repository import Repository
+
+
+@pytest.fixture(autouse=True)
+def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "SCRYPT_N", 256)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "repository")
+
+
+@pytest.fixture
+def repo(store: LocalStore) -> Repository:
+    return Repository.init(store, PASSWORD)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A small source of a few files in two folders."""
+    root = tmp_path / "source"
+    (root / "below").mkdir(parents=True)
+    for number in range(5):
+        (root / f"file{number}").write_text(f"content {number}\n" * 50)
+        (root / "below" / f"file{number}").write_text(f"below {number}\n" * 50)
+    return root
+
+
+@pytest.fixture
+def reopen(store: LocalStore) -> Callable[[], Repository]:
+    """Open the repository again, as another process would."""
+    return lambda: Repository.open(store, PASSWORD)

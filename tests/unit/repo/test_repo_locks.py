@@ -1,0 +1,174 @@
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from holdfast.repo import locks
+from holdfast.repo.backup import backup
+from holdfast.repo.errors import LockLost, RepositoryLocked
+from holdfast.repo.local import LocalStore
+from holdfast.repo.locks import LockJson, is_stale
+from holdfast.repo.repository import Repository
+from holdfast.repo.times import format_time
+
+
+def lock_files(store: LocalStore) -> list[Path]:
+    return sorted((store.root / "locks").iterdir())
+
+
+def foreign(repo: Repository, **fields: object) -> None:
+    made = LockJson(**{"time": format_time(datetime.now(UTC)), "hostname": "elsewhere", "pid": 1, **fields})  # type: ignore[arg-type]
+    repo.put_json("locks", msgspec.json.encode(made))
+
+
+def dead_pid() -> int:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    return child.pid
+
+
+def test_a_lock_exists_while_it_is_held_and_not_longer(repo: Repository, store: LocalStore) -> None:
+    with repo.lock():
+        assert len(lock_files(store)) == 1
+
+    assert lock_files(store) == []
+
+
+def test_an_error_gives_the_lock_back(repo: Repository, store: LocalStore) -> None:
+    with pytest.raises(RuntimeError), repo.lock():
+        raise RuntimeError
+
+    assert lock_files(store) == []
+
+
+def test_shared_locks_go_together_and_exclude_the_exclusive(repo: Repository) -> None:
+    with (
+        repo.lock(),
+        repo.lock(),
+        pytest.raises(RepositoryLocked, match=f"on {socket.gethostname()}"),
+        repo.lock(exclusive=True),
+    ):
+        pass
+
+
+def test_an_exclusive_lock_excludes_all(repo: Repository, store: LocalStore) -> None:
+    with repo.lock(exclusive=True):
+        with pytest.raises(RepositoryLocked, match="an exclusive lock"), repo.lock():
+            pass
+        assert len(lock_files(store)) == 1
+
+
+def test_of_rivals_that_want_all_at_most_one_wins(repo: Repository) -> None:
+    start, inside, most = threading.Barrier(4), list[int](), list[int]()
+
+    def rival() -> None:
+        start.wait()
+        try:
+            with repo.lock(exclusive=True):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+        except RepositoryLocked:
+            pass
+
+    threads = [threading.Thread(target=rival) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert set(most) <= {1}
+
+
+def test_a_lock_whose_holder_died_here_is_removed(repo: Repository, store: LocalStore) -> None:
+    foreign(repo, exclusive=True, hostname=socket.gethostname(), pid=dead_pid(), holder=locks._namespace())
+
+    with repo.lock():
+        assert len(lock_files(store)) == 1
+
+
+def test_a_live_process_in_another_pid_namespace_keeps_its_lock(repo: Repository, store: LocalStore) -> None:
+    foreign(repo, exclusive=True, hostname=socket.gethostname(), pid=dead_pid(), holder="this boot/pid:[1]")
+
+    with pytest.raises(RepositoryLocked), repo.lock():
+        pass
+    assert len(lock_files(store)) == 1
+
+
+@pytest.mark.parametrize(("minutes", "stale"), [(29, False), (31, True)])
+def test_an_unrefreshed_lock_is_stale_after_half_an_hour(minutes: int, stale: bool) -> None:
+    now = datetime.now(UTC)
+    lock = LockJson(time=format_time(now - timedelta(minutes=minutes)), hostname="elsewhere", pid=1)
+
+    assert is_stale(lock, now) is stale
+
+
+def test_a_lock_that_cannot_be_read_counts(repo: Repository, store: LocalStore) -> None:
+    (store.root / "locks" / ("0" * 64)).write_bytes(b"not a lock at all, not even sealed........")
+
+    with pytest.raises(RepositoryLocked), repo.lock():
+        pass
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+def test_a_lock_is_refreshed_by_a_new_one_before_the_old_goes(repo: Repository, store: LocalStore) -> None:
+    with repo.lock(refresh_seconds=0.02):
+        first = lock_files(store)
+        wait_for(lambda: lock_files(store) != first and len(lock_files(store)) == 1)
+
+    assert lock_files(store) == []
+
+
+def test_a_holder_whose_lock_was_removed_must_not_go_on(repo: Repository, store: LocalStore) -> None:
+    with repo.lock(refresh_seconds=0.02) as lock:
+        lock.ensure()
+        for path in lock_files(store):
+            path.unlink(missing_ok=True)
+
+        def lost() -> bool:
+            try:
+                lock.ensure()
+            except LockLost:
+                return True
+            return False
+
+        wait_for(lost)
+
+
+def test_a_holder_that_cannot_refresh_in_time_must_not_go_on(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    with repo.lock() as lock:
+        monkeypatch.setattr(locks, "EXPIRES_SECONDS", -1.0)
+        with pytest.raises(LockLost, match="refreshed"):
+            lock.ensure()
+
+
+def test_a_backup_that_lost_its_lock_writes_no_snapshot(
+    repo: Repository, store: LocalStore, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "EXPIRES_SECONDS", -1.0)
+
+    with pytest.raises(LockLost):
+        backup(repo, [str(source)])
+    assert list(store.list("snapshots")) == []
+    assert list(store.list("data")) == []
+
+
+def test_our_own_pid_is_alive() -> None:
+    here = LockJson(
+        time=format_time(datetime.now(UTC)), hostname=socket.gethostname(), pid=os.getpid(), holder=locks._namespace()
+    )
+
+    assert not is_stale(here, datetime.now(UTC))
