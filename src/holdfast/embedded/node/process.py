@@ -119,7 +119,7 @@ class Process:
         """Give the command line that runs a command in the sandbox as who the container is, and descriptors to hand down.
 
         Without root bubblewrap nests two user namespaces: the sandbox's mounts belong to the outer one, the container's
-        user lives in the inner one, and one who enters must take both steps.
+        user lives in the inner one, and one who enters must take both steps. A container that asks for root has one only.
         """
         pid, tools = self.pid, self._tools
         spaces = ["--mount", "--pid", "--ipc", "--uts", "--wd"]
@@ -141,6 +141,8 @@ class Process:
                 "--",
             ]
             second = ["/usr/bin/nsenter", f"--user=/proc/{INNER_PID}/ns/user", "--preserve-credentials", "--"]
+            if os.path.samestat(os.fstat(outer), os.stat(f"/proc/{pid}/ns/user")):
+                second = []
             yield [*first, *second, *identity, "--bounding-set=-all", "--inh-caps=-all", *within], [outer]
         finally:
             os.close(outer)
