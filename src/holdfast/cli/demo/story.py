@@ -65,9 +65,19 @@ class Story:
         apply(*m.example("namespace.yaml"))
         apply(m.scripts(), m.claim(m.STATE_CLAIM), *m.secrets(self._password, self._s3), *m.storages(self._s3))
         apply(*m.example("retention-policy.yaml"), *m.workload(files, size_wanted))
-        self._kubectl.wait("pod/sample-sts-0", "create")
-        self._kubectl.wait("pod/sample-sts-0", "condition=Ready", _PATIENCE)
+        if os.geteuid():
+            note("without root every file belongs to you: owners are compared, but there is only one")
+        self._filled()
         note(self._kubectl("logs", "sample-sts-0").strip().splitlines()[-1])
+
+    def _filled(self) -> None:
+        try:
+            self._kubectl.wait("pod/sample-sts-0", "create")
+            self._kubectl.wait("pod/sample-sts-0", "condition=Ready", _PATIENCE)
+        except DemoFailed as error:
+            pods = self._kubectl.items("pods", "--field-selector=metadata.name=sample-sts-0")
+            said = [each["message"] for pod in pods for each in items(pod, "status", "conditions") if each.get("message")]
+            raise DemoFailed(f"{error} ({'; '.join(dict.fromkeys(said)) or 'the pod gives no reason'})") from error
 
     def _configuration(self) -> None:
         step("KubeStash's own sample, with a local and an S3 backend")

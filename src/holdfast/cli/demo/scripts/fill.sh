@@ -4,7 +4,7 @@
 set -eu
 export LC_ALL=C
 volume=$1 want_files=$2 want_bytes=$3 flag=$4
-files=0 bytes=0 round=0
+files=0 bytes=0 round=0 taken=0
 
 enough() { [ "$files" -ge "$want_files" ] && [ "$bytes" -ge "$want_bytes" ]; }
 
@@ -12,8 +12,10 @@ take() { # take <folder>: copies it unless it alone would be too much
     [ -d "$1" ] && [ ! -L "$1" ] || return 0
     counted=$(find "$1" -xdev -type f -printf '%s\n' 2>/dev/null | awk '{ n++; b += $1 } END { printf "%d %.0f", n, b }')
     [ "${counted#* }" -lt $((want_bytes / 2)) ] || return 0
-    mkdir -p "$volume/machine-$round${1%/*}"
-    cp -a "$1" "$volume/machine-$round${1%/*}/" 2>/dev/null || true
+    taken=$((taken + 1)) # a folder of its own for each, since some lie within others
+    into=$volume/machine/$taken${1%/*}
+    mkdir -p "$into"
+    cp -a "$1" "$into/" 2>/dev/null || true
     files=$((files + ${counted% *})) bytes=$((bytes + ${counted#* }))
 }
 
@@ -62,5 +64,5 @@ touch -d '1969-12-31T23:59:58.5Z' target
 touch -d '2042-01-01T00:00:00.000000001Z' 'empty folder'
 touch -h -d '2001-02-03T04:05:06.789Z' 'relative link'
 
-echo "filled with $files files, $bytes bytes of this machine and what is odd"
+find "$volume" -type f -printf '%s\n' | awk '{ n++; b += $1 } END { printf "filled with %d files, %.0f bytes\n", n, b }'
 : >"$flag"
