@@ -54,10 +54,12 @@ def ours(*words: str) -> list[str]:
 
 def run_ours(action: str, url: str, path: str, target: str = "") -> None:
     from holdfast.repo.backup import backup
+    from holdfast.repo.memory import settle_allocator
     from holdfast.repo.repository import Repository
     from holdfast.repo.restore import restore
     from holdfast.repo.url import open_store
 
+    settle_allocator()
     store = open_store(url, os.environ)
     if action == "init":
         Repository.init(store, PASSWORD)

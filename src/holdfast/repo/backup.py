@@ -4,7 +4,6 @@ Lock, load the index, find the parent, store the content (`archiver`), make ever
 snapshot. A failure before that last write leaves packs that nothing refers to, and nothing else.
 """
 
-import importlib.metadata
 import os
 import socket
 import threading
@@ -85,7 +84,7 @@ def backup(
                         gid=os.getgid(),
                         excludes=list(excludes) or None,
                         tags=list(tags) or None,
-                        program_version=f"holdfast {importlib.metadata.version('holdfast')}",
+                        program_version="holdfast",
                         summary=_summary(counts, writer, meter.bytes, started, finished),
                     )
                 ),

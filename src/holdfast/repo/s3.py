@@ -93,7 +93,11 @@ def _without_user(url: str) -> str:
 
 
 def open_s3(url: str, env: Mapping[str, str]) -> "S3Bucket":
-    """The store of an S3 URL with credentials from `env` (AWS_ACCESS_KEY_ID and so on). Raises BadLocation, BadCredentials."""
+    """The store of an S3 URL. Raises BadLocation, BadCredentials.
+
+    `env` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and where needed AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, AWS_CA_BUNDLE
+    (a file), AWS_S3_ADDRESSING_STYLE (`path` or `virtual`) and AWS_INSECURE_TLS (`true` accepts any certificate).
+    """
     location = parse_s3(url)
     virtual = env.get("AWS_S3_ADDRESSING_STYLE", "path") == "virtual"
     scheme, _, host = location.endpoint.partition("://")
@@ -118,10 +122,13 @@ def open_s3(url: str, env: Mapping[str, str]) -> "S3Bucket":
         "connect_timeout": CONNECT_TIMEOUT,
     }
     ca = _read_ca(env.get("RESTIC_CACERT") or env.get("AWS_CA_BUNDLE") or "")
+    insecure = env.get("AWS_INSECURE_TLS", "").lower() in ("1", "true")
     if ca:
         options["root_certificate"] = ca
+    if insecure:
+        options["allow_invalid_certificates"] = True
     bucket = S3Store(location.bucket, config=config, client_options=options, retry_config={"max_retries": 0})
-    return S3Bucket(bucket, location, ca)
+    return S3Bucket(bucket, location, ca, insecure=insecure)
 
 
 def _read_ca(path: str) -> bytes:
@@ -134,10 +141,10 @@ def _read_ca(path: str) -> bytes:
 class S3Bucket:
     """A store under a prefix of a bucket."""
 
-    def __init__(self, bucket: S3Store, location: S3Location, ca: bytes = b"") -> None:
+    def __init__(self, bucket: S3Store, location: S3Location, ca: bytes = b"", *, insecure: bool = False) -> None:
         self._bucket, self._where = bucket, location
         self._odd_ranges = False
-        self._ranges = RangeReader(lambda name: obstore.sign(bucket, "GET", name, SIGNED_FOR), ca)
+        self._ranges = RangeReader(lambda name: obstore.sign(bucket, "GET", name, SIGNED_FOR), ca, insecure=insecure)
         self._prefix = f"{location.prefix}/" if location.prefix else ""
 
     @property

@@ -1,5 +1,7 @@
 import os
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -100,3 +102,10 @@ def test_a_pack_that_was_cut_is_noticed(cut: int) -> None:
 def test_a_header_with_an_unknown_type_is_damage() -> None:
     with pytest.raises(Damaged, match="table of contents"):
         decode_header(b"\x07" + bytes(40))
+
+
+def test_the_allocator_takes_its_settings() -> None:
+    program = "from holdfast.repo.memory import settle_allocator; print(settle_allocator())"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert told.strip() == "True"

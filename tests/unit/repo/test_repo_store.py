@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.movers_builders import KEY, SECRET, s3_server
+from tests.repo_tls import tls_s3_server
 
 from holdfast.repo import local
 from holdfast.repo.errors import (
@@ -314,3 +315,18 @@ def test_a_file_that_shrank_is_damage(tmp_path: Path) -> None:
 
     with pytest.raises(Damaged, match="cut short"):
         store.get(PACK, 2, 5)
+
+
+def test_s3_over_tls_trusts_the_given_ca_and_nothing_less(tmp_path: Path) -> None:
+    (tmp_path / "root" / "bucket").mkdir(parents=True)
+    with tls_s3_server(tmp_path / "root") as (endpoint, ca):
+        url = f"s3:{endpoint}/bucket"
+        assert endpoint.startswith("https://")
+        for extra in ({"AWS_CA_BUNDLE": str(ca)}, {"AWS_INSECURE_TLS": "true"}):
+            store = open_s3(url, ENV | extra)
+            store.put(PACK, b"0123456789")
+            assert store.get(PACK, 2, 3) == b"234"
+        with pytest.raises(StoreUnavailable):
+            open_s3(url, ENV).get(PACK)
+        with pytest.raises(BadLocation, match="no such file"):
+            open_s3(url, ENV | {"AWS_CA_BUNDLE": "/no such file"})
