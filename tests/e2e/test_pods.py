@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from holdfast.core.objects import Object
@@ -68,12 +69,10 @@ async def test_the_log_endpoint_of_the_node_wants_a_token_the_api_server_knows(c
     node = await cluster.client.get(NODES, "here")
     port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
     url = f"https://127.0.0.1:{port}/containerLogs/default/secretive/main"
-    for header in ([], ["-H", "Authorization: Bearer wrong"]):
-        process = await asyncio.create_subprocess_exec(
-            "curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", *header, url, stdout=asyncio.subprocess.PIPE
-        )
-        out, _ = await process.communicate()
-        assert out == b"401"
+    async with aiohttp.ClientSession() as session:
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            async with session.get(url, headers=headers, ssl=False) as answer:
+                assert answer.status == 401
 
 
 async def test_a_deleted_pod_is_given_its_grace_to_end(cluster: Cluster) -> None:
@@ -157,12 +156,16 @@ async def test_data_on_a_claim_survives_the_pod_and_the_restart_of_everything(cl
 
 
 async def test_the_token_in_a_pod_opens_the_api_and_nothing_else_is_needed(cluster: Cluster) -> None:
-    account = "/var/run/secrets/kubernetes.io/serviceaccount"
-    script = (
-        f'curl -sS --cacert {account}/ca.crt -H "Authorization: Bearer $(cat {account}/token)"'
-        f" https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/api/v1/namespaces/$(cat {account}/namespace)/pods/caller"
-    )
-    await cluster.apply(pod("caller", script))
+    program = """
+import os, ssl, urllib.request
+account = "/var/run/secrets/kubernetes.io/serviceaccount"
+read = lambda name: open(f"{account}/{name}").read()
+host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+url = f"https://{host}:{port}/api/v1/namespaces/{read('namespace')}/pods/caller"
+request = urllib.request.Request(url, headers={"Authorization": "Bearer " + read("token")})
+print(urllib.request.urlopen(request, context=ssl.create_default_context(cafile=f"{account}/ca.crt")).read().decode())
+"""
+    await cluster.apply(pod("caller", f"/usr/bin/python3 - <<'END'{program}END\n"))
     await cluster.until(PODS, "caller", phase("Succeeded"))
     assert '"name":"caller"' in (await cluster.log("caller")).replace('": "', '":"')
 

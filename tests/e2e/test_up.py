@@ -16,7 +16,12 @@ pytestmark = pytest.mark.run
 
 HOLDFAST = str(Path(sys.executable).parent / "holdfast")
 BOUND = 30.0
-KEPT = "{apiVersion: v1, kind: ConfigMap, metadata: {name: kept, namespace: default}, data: {key: value}}"
+KEPT = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kept, namespace: default}
+data: {key: value}
+"""
 
 
 class Plane:

@@ -6,7 +6,7 @@ export LC_ALL=C
 cd "$1"
 
 every() { # every <n> <offset>: that part of the machine's files, each name ending in NUL
-    find machine-* -type f -print0 | sort -z | tr '\n\0' '\001\n' | awk -v n="$1" -v k="$2" 'NR % n == k' | tr '\n\001' '\0\n'
+    find machine -type f -print0 | sort -z | tr '\n\0' '\001\n' | awk -v n="$1" -v k="$2" 'NR % n == k' | tr '\n\001' '\0\n'
 }
 
 every 50 7 | xargs -0 -r sh -c 'for file do head -c 300 /dev/urandom >>"$file"; done' sh

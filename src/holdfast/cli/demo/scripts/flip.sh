@@ -4,7 +4,7 @@
 set -eu
 export LC_ALL=C
 cd "$1"
-file=$(find machine-* -type f -size +4k | sort | head -n 1)
+file=$(find machine -type f -size +4k | sort | head -n 1)
 offset=$(($(stat -c %s "$file") / 2))
 value=$(od -An -tu1 -j "$offset" -N 1 "$file" | tr -d ' ')
 touch -r "$file" /tmp/times
