@@ -14,7 +14,7 @@ install_missing() {
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
     local as=()
     if [ "$(id -u)" -ne 0 ]; then
-        if ! command -v sudo >/dev/null || ! sudo -v; then
+        if ! command -v sudo >/dev/null || ! sudo true; then
             cat >&2 <<MESSAGE
 holdfast: these Debian packages are missing: ${missing[*]}
 They can be installed by root only, and you are neither root nor able to use sudo. Ask an administrator to run
