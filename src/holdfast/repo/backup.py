@@ -69,26 +69,22 @@ def backup(
             lock.ensure()
             meter.tick(force=True)
             counts = archiver.counts
-            finished = datetime.now(UTC)
-            ident = repo.put_json(
-                "snapshots",
-                encode_snapshot(
-                    SnapshotJson(
-                        time=format_time(moment),
-                        parent=known.id if known else None,
-                        tree=tree,
-                        paths=sources,
-                        hostname=hostname,
-                        username=keys.user_name(),
-                        uid=os.getuid(),
-                        gid=os.getgid(),
-                        excludes=list(excludes) or None,
-                        tags=list(tags) or None,
-                        program_version="holdfast",
-                        summary=_summary(counts, writer, meter.bytes, started, finished),
-                    )
-                ),
+            summary = _summary(counts, writer, meter.bytes, started, datetime.now(UTC))
+            document = SnapshotJson(
+                time=format_time(moment),
+                parent=known.id if known else None,
+                tree=tree,
+                paths=sources,
+                hostname=hostname,
+                username=keys.user_name(),
+                uid=os.getuid(),
+                gid=os.getgid(),
+                excludes=list(excludes) or None,
+                tags=list(tags) or None,
+                program_version="holdfast",
+                summary=summary,
             )
+            ident = repo.put_json("snapshots", encode_snapshot(document))
     return _result(ident, tree, known, counts, writer, meter.bytes, faults, started, clock.monotonic() - began)
 
 
