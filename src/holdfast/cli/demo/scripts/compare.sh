@@ -4,15 +4,17 @@
 set -eu
 export LC_ALL=C
 here=$(dirname "$0")
-counted=$(sh "$here/state.sh" "$1" /tmp/restored)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+counted=$(sh "$here/state.sh" "$1" "$work/restored")
 failed=0
 for part in entries links hashes attributes; do
-    if ! cmp -s "$2.$part" "/tmp/restored.$part"; then
+    if ! cmp -s "$2.$part" "$work/restored.$part"; then
         failed=1
         echo "different $part:"
-        tr '\n\0' '\001\n' <"$2.$part" >/tmp/before
-        tr '\n\0' '\001\n' <"/tmp/restored.$part" >/tmp/after
-        diff /tmp/before /tmp/after | grep '^[<>]' | head -n 6
+        tr '\n\0' '\001\n' <"$2.$part" >"$work/before"
+        tr '\n\0' '\001\n' <"$work/restored.$part" >"$work/after"
+        diff "$work/before" "$work/after" | grep '^[<>]' | head -n 6
     fi
 done
 [ $failed -eq 0 ] || exit 1
