@@ -19,6 +19,7 @@ import yaml
 from holdfast.cli.children import Child, signal_ready, tail
 from holdfast.cli.datadir import DEFAULT, DataDir
 from holdfast.cli.errors import HoldfastError
+from holdfast.embedded.node.machine import inspect
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +68,8 @@ async def supervise(data: DataDir, kubeconfig: Path | None, ready_fd: int | None
 
 
 async def _start(data: DataDir, running: list[Child]) -> None:
+    if problem := inspect().problem:
+        _say(problem)
     root, config = str(data.root), str(data.kubeconfig)
     for name, command in {
         "apiserver": ("apiserver", "--data-dir", root),

@@ -60,6 +60,10 @@ class Story:
         return identical
 
     def _workload(self, files: int, size_wanted: int) -> None:
+        for node in self._kubectl.items("nodes"):
+            for each in items(node, "status", "conditions"):
+                if each["type"] == "Ready" and each["status"] != "True":
+                    raise DemoFailed(each["message"])
         step("a StatefulSet whose pod fills its volume with this machine's own files")
         apply = self._kubectl.apply
         apply(*m.example("namespace.yaml"))
