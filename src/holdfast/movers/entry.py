@@ -17,6 +17,7 @@ from holdfast.core.calls import Call, decode_call
 from holdfast.core.report import Failure, Report
 from holdfast.movers.context import Context, MoverError, log, stop_on_signals
 from holdfast.movers.report import ProgressWriter, write_report
+from holdfast.repo.memory import settle_allocator
 
 CALL_VARIABLE = "HOLDFAST_CALL"
 
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_report(Report("unknown", failure=Failure("BadCall", message, "use the same version for operator and mover")))
         print(f"holdfast-mover: {message}", file=sys.stderr)
         return 2
+    settle_allocator()
     stop, progress = threading.Event(), ProgressWriter()
     stop_on_signals(stop)
     report = perform(envelope.mover, call, Context(progress, stop))

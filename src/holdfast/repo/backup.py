@@ -11,6 +11,7 @@ import time as clock
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from holdfast import __version__
 from holdfast.repo import keys
 from holdfast.repo.archiver import Archiver, Counts
 from holdfast.repo.errors import SourceError
@@ -81,7 +82,7 @@ def backup(
                 gid=os.getgid(),
                 excludes=list(excludes) or None,
                 tags=list(tags) or None,
-                program_version="holdfast",
+                program_version=f"holdfast {__version__}",
                 summary=summary,
             )
             ident = repo.put_json("snapshots", encode_snapshot(document))
