@@ -36,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.kubeconfig:
         check_replaceable(arguments.kubeconfig, data)
     data.create()
+    if arguments.ready_fd is None and (problem := inspect().problem):
+        _say(problem)
     if arguments.detach:
         return detach(data, arguments.kubeconfig)
     with data.locked():
@@ -68,8 +70,6 @@ async def supervise(data: DataDir, kubeconfig: Path | None, ready_fd: int | None
 
 
 async def _start(data: DataDir, running: list[Child]) -> None:
-    if problem := inspect().problem:
-        _say(problem)
     root, config = str(data.root), str(data.kubeconfig)
     for name, command in {
         "apiserver": ("apiserver", "--data-dir", root),

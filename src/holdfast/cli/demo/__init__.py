@@ -63,9 +63,9 @@ def workplace(wanted: Path | None, room: int) -> Generator[Path]:
 
 def _remove(folder: Path) -> None:
     """Remove a tree of many files quickly; folders that a restored mode keeps closed are opened for it."""
-    command = ["rm", "-rf", "--", str(folder)]
+    command = ["/bin/rm", "-rf", "--", str(folder)]
     if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
-        subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(["/bin/chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL, check=False)
         subprocess.run(command, check=False)
 
 
