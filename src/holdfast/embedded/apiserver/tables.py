@@ -16,6 +16,8 @@ from holdfast.embedded.apiserver.objects import Object
 from holdfast.kube.codec import encode
 
 _META = "meta.k8s.io/v1"
+_NAME_LAST = frozenset({"Event"})
+"""Kinds whose name tells nobody anything: it stands behind the other columns, and in wide output only."""
 
 
 def _columns(kind: Kind) -> tuple[Column, ...]:
@@ -23,7 +25,8 @@ def _columns(kind: Kind) -> tuple[Column, ...]:
 
 
 def _definitions(kind: Kind) -> list[Object]:
-    named = Column("Name", ".metadata.name", format="name", description="Name of the object, unique in its namespace.")
+    text = "Name of the object, unique in its namespace."
+    named = Column("Name", ".metadata.name", format="name", description=text, priority=int(kind.kind in _NAME_LAST))
     return [
         {
             "name": column.name,
@@ -32,8 +35,12 @@ def _definitions(kind: Kind) -> list[Object]:
             "description": column.description,
             "priority": column.priority,
         }
-        for column in (named, *_columns(kind))
+        for column in _named_in_place(kind, named, _columns(kind))
     ]
+
+
+def _named_in_place(kind: Kind, name: Any, others: Iterable[Any]) -> list[Any]:
+    return [*others, name] if kind.kind in _NAME_LAST else [name, *others]
 
 
 def _simple(value: Any) -> Any:
@@ -70,7 +77,7 @@ def table(kind: Kind, objects: Iterable[Object], meta: Object, at: dt.datetime, 
     rows: list[Object] = []
     for obj in objects:
         first = name(obj, at) if name else obj["metadata"]["name"]
-        row: Object = {"cells": [first, *(_cell(column, obj, at) for column in columns)]}
+        row: Object = {"cells": _named_in_place(kind, first, (_cell(column, obj, at) for column in columns))}
         if include != "None":
             row["object"] = obj if include == "Object" else partial(obj)
         rows.append(row)
