@@ -3,19 +3,15 @@
 import os
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from tests import tools
+from tests.e2e.plane import HOLDFAST, Plane, eventually
 
 pytestmark = pytest.mark.run
 
-HOLDFAST = str(Path(sys.executable).parent / "holdfast")
-BOUND = 30.0
 KEPT = """
 apiVersion: v1
 kind: ConfigMap
@@ -24,65 +20,11 @@ data: {key: value}
 """
 
 
-class Plane:
-    """A data directory and the commands on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.data = folder
-        self.kubeconfig = folder / "admin.kubeconfig"
-
-    def run(self, command: str, *words: str) -> "subprocess.CompletedProcess[str]":
-        whole = [HOLDFAST, command, "--data-dir", str(self.data), *words]
-        return subprocess.run(whole, capture_output=True, text=True, timeout=90, check=False)
-
-    def up(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return self.run("up", "--detach", *words)
-
-    def down(self) -> "subprocess.CompletedProcess[str]":
-        return self.run("down")
-
-    def apply(self, text: str) -> None:
-        assert self.kubectl("apply", "-f", "-", text=text).endswith("created\n")
-
-    def kubectl(self, *words: str, text: str = "") -> str:
-        command = [tools.kubectl(), "--kubeconfig", str(self.kubeconfig), *words]
-        environment = os.environ | {"KUBECACHEDIR": str(self.data.with_suffix(".cache"))}
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, env=environment, check=False)
-        return done.stdout if not done.returncode else done.stderr
-
-    def processes(self) -> list[int]:
-        """The pids of everything that was started on this data directory."""
-        found: list[int] = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                try:
-                    words = (entry / "cmdline").read_bytes().split(b"\0")
-                    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                except OSError:
-                    continue
-                if b"holdfast.cli.main" in words and any(str(self.data).encode() in word for word in words) and state != "Z":
-                    found.append(int(entry.name))
-        return found
-
-    def pid_of(self, part: str) -> int:
-        for pid in self.processes():
-            if part.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                return pid
-        raise AssertionError(f"no {part} runs")
-
-
 @pytest.fixture
 def plane(tmp_path: Path) -> Generator[Plane]:
     made = Plane(tmp_path / "one")
     yield made
     made.down()
-
-
-def eventually(what: Callable[[], bool], text: str) -> None:
-    deadline = time.monotonic() + BOUND
-    while not what():
-        assert time.monotonic() < deadline, text
-        time.sleep(0.05)
 
 
 def test_up_says_ready_when_everything_serves(plane: Plane) -> None:
