@@ -19,7 +19,7 @@ def locks(repo: Repository) -> set[str]:
     return {entry.name for entry in repo.store.list("locks")}
 
 
-@pytest.fixture()
+@pytest.fixture
 def repo(tmp_path: Path) -> Repository:
     return Repository.init(open_store(str(tmp_path / "repo"), {}), "secret")
 
