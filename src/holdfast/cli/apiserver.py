@@ -39,12 +39,18 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 
 def admission(found: Sequence[Handler]) -> Mapping[tuple[str, str], AdmissionCheck]:
-    """Return each handler's `validate` as the check of its kind, so that a user reads the problem in kubectl's answer."""
+    """Return each handler's `validate` as the check of its kind, so that a user reads the problem in kubectl's answer.
+
+    Only a write that changes the spec is judged: labels and finalizers must never depend on what became of other objects,
+    or nothing could be deleted once they are gone.
+    """
     return {(handler.kind.group, handler.kind.kind): _check(handler) for handler in found}
 
 
 def _check(handler: Handler) -> AdmissionCheck:
     def check(new: Object, old: Object | None, reader: Reader) -> list[str]:
+        if old is not None and (new.get("spec") == old.get("spec") or new["metadata"].get("deletionTimestamp")):
+            return []
         problems = handler.validate(new, old, StoredRefs(reader))
         return [str(item) for item in problems.items] if problems else []
 
