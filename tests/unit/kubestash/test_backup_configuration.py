@@ -4,9 +4,10 @@ import copy
 
 import yaml
 from tests.unit.kubestash.builders import ADDONS, BC, REPO, ready_world, run, sample, sample_world, session
-from tests.unit.kubestash.world import ROOT, World, condition
+from tests.unit.kubestash.world import ROOT, World, condition, succeeded
 
 from holdfast.core.objects import Object
+from holdfast.core.report import Failure
 
 TRIGGER = "trigger-sample-backup-sts-demo-session"
 
@@ -187,6 +188,33 @@ def test_the_history_keeps_the_newest_finished_session_and_every_snapshot():
         world.settle()
     assert world.names("BackupSession") == ["run-2"]
     assert len(world.names("Snapshot")) == 3
+
+
+def test_skipped_sessions_do_not_push_out_the_backup_that_they_waited_for():
+    world = ready_world()
+    world.add(session("long", retryLeft=0))
+    world.settle()
+    for index in range(3):
+        world.later(minutes=1)
+        world.add(session(f"skip-{index}", retryLeft=0))
+        world.settle()
+    assert world.names("BackupSession") == ["long", "skip-2"]
+    world.finish("long-dump-pod-0", succeeded(REPO))
+    world.settle()
+    assert world.find("BackupSession", "long")["status"]["phase"] == "Succeeded"
+    assert world.names("BackupSession") == ["long", "skip-2"]
+
+
+def test_the_last_good_session_stays_beside_later_failures():
+    world = ready_world()
+    run(world, "good")
+    for name in ("bad-0", "bad-1"):
+        world.later(minutes=1)
+        world.add(session(name, retryLeft=0))
+        world.settle()
+        world.finish(f"{name}-dump-pod-0", failure=Failure("X", "broken"))
+        world.settle()
+    assert world.names("BackupSession") == ["bad-1", "good"]
 
 
 def test_deleting_it_takes_the_repository_objects_along_unless_they_are_retained():

@@ -1,15 +1,20 @@
-"""Which finished BackupSessions of a BackupConfiguration go: only the newest of each session name are kept.
+"""Which finished BackupSessions of a BackupConfiguration go: only those of each session name that ended last are kept.
 
-Snapshots stay, they are retention's matter. A session that is still to be repeated is spared, since its repetition is
-derived from it.
+Skipped sessions did nothing, so they count apart: a schedule that is skipped all day must not push out what the last backup
+said. The newest session that Succeeded and the newest one that ran at all stay whatever the limit is. Snapshots stay, they
+are retention's matter. A session that is still to be repeated is spared, since its repetition is derived from it.
 """
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Doomed
 from holdfast.core.ports import View
+from holdfast.core.times import optional_time, parse_duration
 from holdfast.dialects.kubestash.decode import Configuration, Session, is_backup_configuration
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION
-from holdfast.dialects.kubestash.read import flag, mapping, name_of, phase_of, text
+from holdfast.dialects.kubestash.read import conditions_of, flag, mapping, name_of, phase_of, text
 
 FINISHED = ("Succeeded", "Failed", "Skipped")
 
@@ -35,9 +40,23 @@ def surplus(wanted: Configuration, view: View) -> tuple[Doomed, ...]:
     return tuple(doomed for session in wanted.sessions for doomed in _surplus(session, all_sessions, wanted))
 
 
-def _surplus(session: Session, found: list[Object], wanted: Configuration) -> list[Doomed]:
+def ended(obj: Object) -> datetime:
+    """Return when a finished session ended: what its duration says, else the last thing that its conditions tell."""
+    created = optional_time(text(obj, "metadata", "creationTimestamp")) or datetime.min.replace(tzinfo=UTC)
+    lasted = text(obj, "status", "duration")
+    if lasted:
+        return created + parse_duration(lasted)
+    told = (optional_time(text(item, "lastTransitionTime")) for item in conditions_of(obj))
+    return max((time for time in told if time is not None), default=created)
+
+
+def _surplus(session: Session, found: Sequence[Object], wanted: Configuration) -> list[Doomed]:
     finished = [obj for obj in found if text(obj, "spec", "session") == session.name and phase_of(obj) in FINISHED]
-    gone = finished[: -session.history] if session.history else finished
+    newest = sorted(finished, key=lambda obj: (ended(obj), *age(obj)), reverse=True)
+    skipped = [obj for obj in newest if phase_of(obj) == "Skipped"]
+    ran = [obj for obj in newest if phase_of(obj) != "Skipped"]
+    spared = {name_of(obj) for obj in (*ran[:1], *[obj for obj in ran if phase_of(obj) == "Succeeded"][:1])}
+    gone = [obj for obj in (*ran[session.history :], *skipped[session.history :]) if name_of(obj) not in spared]
     why = f"older than the last {session.history} finished sessions that sessionHistoryLimit keeps"
     return [Doomed(Ref(BACKUP_SESSION, wanted.place.namespace, name_of(obj)), why) for obj in gone if not _to_repeat(obj)]
 
