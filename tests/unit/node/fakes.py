@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.core.objects import Object
 from holdfast.embedded.node import machine
-from holdfast.embedded.node.images import default_images
+from holdfast.embedded.node.images import ImageTable, default_images
 from holdfast.embedded.node.memory import find_limiter
 from holdfast.embedded.node.pod import PodRunner
 from holdfast.embedded.node.settings import Host, Settings
@@ -64,7 +64,7 @@ class Silent:
         self.said.append((reason, message))
 
 
-def host(client: FakeClient, path: Path, settings: Settings = QUICK) -> Host:
+def host(client: FakeClient, path: Path, settings: Settings = QUICK, images: ImageTable | None = None) -> Host:
     found = machine.inspect()
     assert not found.problem, found.problem
     return Host(
@@ -73,7 +73,7 @@ def host(client: FakeClient, path: Path, settings: Settings = QUICK) -> Host:
         name="here",
         settings=settings,
         tools=found.tools,
-        images=default_images(),
+        images=images or default_images(),
         limiter=find_limiter("test"),
         disk=path / "node",
         memory=path / "memory",
@@ -102,9 +102,16 @@ def pod(*containers: Object, volumes: list[Object] | None = None, **spec: Any) -
 class Run:
     """One pod run to its end (or until stopped) and what it left behind."""
 
-    def __init__(self, tmp_path: Path, obj: Object, client: FakeClient | None = None, settings: Settings = QUICK) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        obj: Object,
+        client: FakeClient | None = None,
+        settings: Settings = QUICK,
+        images: ImageTable | None = None,
+    ) -> None:
         self.client = client or FakeClient()
-        self.host = host(self.client, tmp_path, settings)
+        self.host = host(self.client, tmp_path, settings, images)
         self.runner = PodRunner(self.host, obj)
         self.task = asyncio.create_task(self.runner.run())
 

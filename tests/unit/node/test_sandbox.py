@@ -81,11 +81,9 @@ def test_images_are_known_by_the_last_part_of_their_name() -> None:
 
 
 def test_the_root_shows_programs_and_never_secrets_of_the_machine() -> None:
-    targets = {mount.target for mount in images.root_mounts(None)}
+    targets = {mount.target for mount in images.root_mounts()}
     assert {"/usr", "/etc/passwd"} <= targets
-    assert not {"/etc", "/etc/shadow", "/root/.ssh", "/var"} & {
-        mount.target for mount in images.root_mounts(None) if mount.source
-    }
+    assert not {"/etc", "/etc/shadow", "/root/.ssh", "/var"} & {mount.target for mount in images.root_mounts() if mount.source}
 
 
 def test_a_mount_path_below_a_read_only_directory_opens_a_hole_and_keeps_its_neighbours(tmp_path: Path) -> None:
@@ -116,3 +114,17 @@ def test_an_existing_directory_needs_no_hole_and_parents_come_first(tmp_path: Pa
 def test_links_of_the_root_are_followed() -> None:
     root = [Mount(Kind.READ_ONLY, "/usr", "/usr"), Mount(Kind.SYMLINK, "/bin", "usr/bin")]
     assert layout.arrange(root, [Mount(Kind.BIND, "/bin/made-up", "/x")])[-1].target == "/usr/bin/made-up"
+
+
+@pytest.mark.parametrize("above", ["/tmp", "/tmp/a", "/var/run", "/dev/shm"])
+def test_what_an_image_has_is_mounted_after_a_volume_above_it_and_before_one_in_it(above: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    own = [Mount(Kind.READ_ONLY, f"{above}/x/venv", str(tmp_path))]
+    volumes = [Mount(Kind.BIND, f"{above}/x/venv/data", "/2"), Mount(Kind.BIND, above, "/1")]
+    sources = [mount.source for mount in layout.arrange(images.root_mounts(), volumes, own)]
+    assert sources.index("/1") < sources.index(str(tmp_path)) < sources.index("/2")
+
+
+def test_an_image_below_tmp_leaves_tmp_writable_for_all() -> None:
+    placed = layout.arrange(images.root_mounts(), [], images.own_mounts(Image(paths=("/tmp/x/venv",))))
+    assert next(mount for mount in placed if mount.target == "/tmp").mode == 0o1777

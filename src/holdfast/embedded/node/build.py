@@ -50,8 +50,7 @@ def sandbox_of(pod: Object, container: Object, parts: Parts) -> Sandbox:
         mounts.append(Mount(Kind.READ_ONLY, ACCOUNT_PATH, parts.volumes[ACCOUNT_VOLUME].path))
     mounts.append(Mount(Kind.BIND, container.get("terminationMessagePath") or TERMINATION_PATH, str(parts.termination)))
     directory = container.get("workingDir") or "/"
-    root = images.root_mounts(parts.image)
-    placed = layout.arrange(root, mounts)
+    placed = layout.arrange(images.root_mounts(), mounts, images.own_mounts(parts.image))
     if directory != "/":
         placed = layout.with_directory(placed, directory)
     context: Mapping[str, Any] = mapping(container, "securityContext")

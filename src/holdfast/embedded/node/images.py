@@ -66,8 +66,13 @@ def default_images() -> ImageTable:
     return ImageTable({"holdfast": own_image()})
 
 
-def root_mounts(image: Image | None) -> list[Mount]:
-    """Return the mounts of a container's root, parents first: the machine's programs and those of the image."""
+def own_mounts(image: Image | None) -> list[Mount]:
+    """Return the mounts of what an image has beside the machine's programs."""
+    return [Mount(Kind.READ_ONLY, path, path) for path in (image.paths if image else ())]
+
+
+def root_mounts() -> list[Mount]:
+    """Return the mounts of any container's root, parents first: the machine's programs."""
     found = [Mount(Kind.READ_ONLY, "/usr", "/usr")]
     for top in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt"):
         found += _like_host(top)
@@ -77,8 +82,6 @@ def root_mounts(image: Image | None) -> list[Mount]:
     found += [Mount(Kind.DIRECTORY, path) for path in EMPTY]
     found.append(Mount(Kind.SYMLINK, "/var/run", "../run"))
     found.append(Mount(Kind.DIRECTORY, "/var/tmp", mode=0o1777))
-    for path in image.paths if image else ():
-        found += [*_parents(path), Mount(Kind.READ_ONLY, path, path)]
     return found
 
 

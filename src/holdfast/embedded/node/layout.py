@@ -2,6 +2,8 @@
 
 bubblewrap makes missing parents on the tmpfs root by itself, but not below a directory that is bound read-only. There
 the nearest existing ancestor becomes a tmpfs whose other children are bound back, so that nothing else changes.
+An image's own places take part in the same order: a volume above one (an emptyDir at /tmp, with a checkout below /tmp)
+is mounted first and does not hide it. Only a volume at the very place, or in it, is mounted over it.
 """
 
 import os
@@ -12,10 +14,13 @@ import msgspec
 from holdfast.embedded.node.sandbox import Kind, Mount
 
 
-def arrange(root: Sequence[Mount], volumes: Sequence[Mount]) -> list[Mount]:
-    """Return root and volume mounts in the order of mounting: shallow mount paths first, holes opened where needed."""
+def arrange(root: Sequence[Mount], volumes: Sequence[Mount], own: Sequence[Mount] = ()) -> list[Mount]:
+    """Return all mounts in the order of mounting: shallow paths first, holes opened where needed.
+
+    `root` are the machine's programs, `own` what the image has beside them, `volumes` what the container mounts.
+    """
     placed = [*root, *_basics()]
-    for mount in sorted(volumes, key=lambda each: each.target.count("/")):
+    for mount in sorted([*own, *volumes], key=lambda each: _follow(placed, each.target).count("/")):
         target = _follow(placed, mount.target)
         placed += _opening(placed, target)
         placed.append(msgspec.structs.replace(mount, target=target))
