@@ -113,6 +113,63 @@ def test_nothing_is_restored_under_a_running_pod():
     assert status(world)["phase"] == "Running"
 
 
+def assert_met_by_a_pod(world: World) -> None:
+    assert status(world)["phase"] == "Failed"
+    judged = condition(world.find("RestoreSession", "back"), "RestoreIncomplete")
+    assert judged["reason"] == "TargetInUse"
+    assert "pod demo/sample-sts-0 mounted PersistentVolumeClaim demo/source-data-sample-sts-0" in judged["message"]
+    assert "scale its workload to 0 and create another RestoreSession" in judged["message"]
+    assert judged["message"].endswith(status(world)["components"]["dump-pod-0"]["error"])
+
+
+def test_a_pod_that_comes_while_the_restore_writes_ends_it():
+    world = backed_up()
+    world.add(in_place("back"))
+    world.settle()
+    world.later(seconds=3)
+    world.add(pod())
+    world.settle()
+    assert_met_by_a_pod(world)
+    assert JOB not in world.names("Job")
+
+
+def test_a_pod_that_came_before_the_end_was_seen_spoils_the_restore_too():
+    for phase in ("Running", "Succeeded"):
+        world = backed_up()
+        world.add(in_place("back"))
+        world.settle()
+        world.later(seconds=10)
+        world.add(pod(phase))
+        world.finish(JOB, RepositoryResult(REPO, "dump-pod-0", files=20, bytes=4096, seconds=8.0))
+        world.settle()
+        assert_met_by_a_pod(world)
+
+
+def test_a_pod_that_starts_after_the_last_write_does_not_spoil_the_restore():
+    world = backed_up()
+    world.add(in_place("back"))
+    world.settle()
+    world.later(seconds=10)
+    world.finish(JOB, RepositoryResult(REPO, "dump-pod-0", files=20, bytes=4096, seconds=8.0))
+    world.later(seconds=2)
+    world.add(pod())
+    world.settle()
+    assert status(world)["phase"] == "Succeeded"
+
+
+def test_the_restores_own_pod_and_one_without_a_node_spoil_nothing():
+    world = backed_up()
+    world.add(in_place("back"))
+    world.settle()
+    own, waiting = pod(), pod("Pending")
+    own["metadata"] |= {"name": "mover", "labels": world.find("Job", JOB)["spec"]["template"]["metadata"]["labels"]}
+    waiting["metadata"]["name"] = "unscheduled"
+    world.add(own)
+    world.add(waiting)
+    world.settle()
+    assert status(world)["phase"] == "Running"
+
+
 def test_a_restore_waits_for_a_backup_of_its_target_to_end():
     world = backed_up()
     world.add(session("run-2", retryLeft=0))

@@ -14,7 +14,7 @@ from holdfast.core.calls import VolumeRestore
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem, SecretCopy, Step
 from holdfast.core.ports import View
-from holdfast.dialects.kubestash import addons, decode, executor, names, pods, runtime, storage, usage, validate
+from holdfast.dialects.kubestash import addons, decode, executor, intrusion, names, pods, runtime, storage, usage, validate
 from holdfast.dialects.kubestash.decode import AddonUse, Place, Target, comma_list
 from holdfast.dialects.kubestash.executor import Component
 from holdfast.dialects.kubestash.kinds import (
@@ -22,13 +22,12 @@ from holdfast.dialects.kubestash.kinds import (
     BACKUP_SESSION,
     BACKUP_STORAGE,
     CLAIM,
-    POD,
     REPOSITORY,
     RESTORE_SESSION,
     SNAPSHOT,
     STATEFUL_SET,
 )
-from holdfast.dialects.kubestash.read import items, mapping, name_of, namespace_of, phase_of, strings, text, uid_of
+from holdfast.dialects.kubestash.read import items, mapping, name_of, namespace_of, phase_of, strings, text
 from holdfast.dialects.kubestash.repository import newest_first, storage_of
 from holdfast.dialects.kubestash.snapshot import TERMINAL, restic_ids
 
@@ -55,12 +54,12 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Restore(msgspec.Struct, frozen=True):
-    """What a restore needs: steps, new claims, copied Secrets; and the claims that it writes to, by namespace and name."""
+    """What a restore needs: steps, new claims, copied Secrets; and the claims that each component writes to."""
 
     steps: tuple[Step, ...]
     claims: tuple[Object, ...]
     copies: tuple[SecretCopy, ...]
-    written: tuple[Place, ...]
+    written: dict[str, tuple[Place, ...]]
 
     @property
     def jobs(self) -> Iterable[tuple[str, str, str]]:
@@ -118,7 +117,7 @@ def restore(obj: Object, source: Source, view: View) -> Restore | Problem:
     encryption = storage.open_encryption(source.secret, namespace, name_of(source.repository), obj)
     steps: list[Step] = []
     claims: list[Object] = []
-    written: list[Place] = []
+    written: dict[str, tuple[Place, ...]] = {}
     for name in selected:
         part = _part(name, use, wanted, namespace, view)
         if isinstance(part, Problem):
@@ -127,9 +126,9 @@ def restore(obj: Object, source: Source, view: View) -> Restore | Problem:
         if (problem := _misplaced(name, component, source)) is not None:
             return problem
         claims += made
-        written += [Place(namespace, claim) for claim in component.claims]
+        written[name] = tuple(Place(namespace, claim) for claim in component.claims)
         steps.append(_step(obj, component, use, source, opened, encryption, namespace, view))
-    return Restore(tuple(steps), tuple(claims), (*opened.copies, *encryption.copies), tuple(written))
+    return Restore(tuple(steps), tuple(claims), (*opened.copies, *encryption.copies), written)
 
 
 def obstacle(obj: Object, source: Source, found: Restore, view: View) -> Wait | None:
@@ -142,7 +141,7 @@ def obstacle(obj: Object, source: Source, found: Restore, view: View) -> Wait | 
     if reader:
         return Wait(f"BackupSession {reader} is reading the target", IN_USE)
     made = {(namespace_of(claim), name_of(claim)) for claim in found.claims}
-    for claim in found.written:
+    for claim in (claim for claims in found.written.values() for claim in claims):
         there = view.get(CLAIM, claim.namespace, claim.name)
         if there is None:
             return Wait(f"PersistentVolumeClaim {claim} not found", make_claims=(claim.namespace, claim.name) in made)
@@ -283,9 +282,5 @@ def _reader_of(wanted: Target | None, view: View) -> str:
 
 def _user_of(claim: Place, view: View) -> str:
     """Return a pod that mounts the claim and has not ended; empty for none."""
-    for pod in view.list(POD, claim.namespace):
-        volumes = items(pod, "spec", "volumes")
-        uses = any(text(volume, "persistentVolumeClaim", "claimName") == claim.name for volume in volumes)
-        if uses and namespace_of(pod) == claim.namespace and phase_of(pod) not in ("Succeeded", "Failed") and uid_of(pod):
-            return f"{namespace_of(pod)}/{name_of(pod)}"
-    return ""
+    living = (pod for pod in intrusion.users(claim, view) if phase_of(pod) not in intrusion.ENDED)
+    return next((f"{namespace_of(pod)}/{name_of(pod)}" for pod in living), "")

@@ -2,25 +2,26 @@
 
 The Snapshot is chosen once and noted in `status.dependencies`; retention spares it from then on, and no Job starts before
 that is written. Nothing is restored under a running application: while a pod mounts one of the claims, the session waits
-and says which pod. Only what the mover has read back counts as restored.
+and says which pod. One that comes later ends the restore: it can't be trusted any more. Only what the mover has read back
+counts as restored.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from holdfast.core.conditions import Condition, condition, upsert_all
-from holdfast.core.objects import Object
-from holdfast.core.plan import Child, Desired, Phase, Plan, Problem, Problems, RunKind, StepState
+from holdfast.core.objects import Object, Ref
+from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
 from holdfast.core.times import format_duration, format_time, optional_time
-from holdfast.dialects.kubestash import addons, decode, restore_plan, runtime, validate
+from holdfast.dialects.kubestash import addons, decode, intrusion, names, restore_plan, runtime, validate
 from holdfast.dialects.kubestash.executor import template_problems
-from holdfast.dialects.kubestash.kinds import ADDON, RESTORE_SESSION, TARGETS
+from holdfast.dialects.kubestash.kinds import ADDON, JOB, RESTORE_SESSION, TARGETS
 from holdfast.dialects.kubestash.read import (
     at,
     conditions_of,
@@ -62,7 +63,7 @@ class RestoreSessionHandler:
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Say which claims shall exist and, once nothing stands in the way, which Jobs shall fill them."""
         if deleting(obj) or phase_of(obj) in FINISHED:
-            return Desired(release=deleting(obj))
+            return Desired(release=deleting(obj), doomed=() if deleting(obj) else _left_over(obj, view))
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
         deadline = _deadline(obj)
@@ -72,6 +73,8 @@ class RestoreSessionHandler:
             return Problems((where,))
         if where.restore is None:
             return Desired(wake_at=wake_at)
+        if where.intrusions:
+            return Desired(doomed=_running_jobs(where.restore.jobs, view))
         children = tuple(Child(claim, create_only=True) for claim in where.restore.claims)
         if where.wait is not None or (deadline is not None and now >= deadline and not where.begun):
             return Desired(children=children if where.wait and where.wait.make_claims else (), wake_at=wake_at)
@@ -101,13 +104,14 @@ class Stage(enum.Enum):
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found: the source, what the restore needs, what it waits for, and its Jobs by component."""
+    """What was found: the source, what the restore needs, what it waits for, its Jobs and who came between, by component."""
 
     source: Source | None = None
     restore: restore_plan.Restore | None = None
     wait: Wait | None = None
     target_found: bool | None = None
     states: dict[str, StepState] = {}
+    intrusions: dict[str, str] = {}
 
     @property
     def begun(self) -> bool:
@@ -130,7 +134,21 @@ def _where(obj: Object, view: View) -> Where | Problem:
     states = {name: view.step(namespace, job) for name, namespace, job in restore.jobs}
     begun = bool(mapping(obj, "status", "components")) or any(state.exists for state in states.values())
     wait = None if begun else restore_plan.obstacle(obj, source, restore, view)
-    return Where(source=source, restore=restore, wait=wait, target_found=target_found, states=states)
+    met = intrusion.intrusions(obj, restore.written, states, view)
+    return Where(source=source, restore=restore, wait=wait, target_found=target_found, states=states, intrusions=met)
+
+
+def _left_over(obj: Object, view: View) -> tuple[Doomed, ...]:
+    """Return the Jobs that still write for a session that has failed."""
+    wanted = restore_plan.target_of(obj)
+    namespace = wanted.namespace if wanted else namespace_of(obj)
+    jobs = [(name, namespace, names.component_job(name_of(obj), name)) for name in mapping(obj, "status", "components")]
+    return _running_jobs(jobs, view) if phase_of(obj) == "Failed" else ()
+
+
+def _running_jobs(jobs: Iterable[tuple[str, str, str]], view: View) -> tuple[Doomed, ...]:
+    running = ((namespace, job) for _, namespace, job in jobs if view.step(namespace, job).phase is Phase.RUNNING)
+    return tuple(Doomed(Ref(JOB, namespace, job), "its RestoreSession has failed") for namespace, job in running)
 
 
 def _deadline(obj: Object) -> datetime | None:
@@ -234,10 +252,14 @@ def _component(obj: Object, name: str, where: Where, over: str, now: datetime) -
     before, state = mapping(obj, "status", "components", name), where.states[name]
     if text(before, "phase") in (Stage.SUCCEEDED.value, Stage.FAILED.value):
         return before
+    if name in where.intrusions:
+        return {"phase": Stage.FAILED.value, **_took(state), "error": where.intrusions[name]}
     if state.phase is Phase.SUCCEEDED:
         return {"phase": Stage.SUCCEEDED.value, **_took(state), **_restored(state)}
     if state.phase is Phase.FAILED:
         return {"phase": Stage.FAILED.value, **_took(state), "error": state.message or state.reason or "the Job failed"}
+    if where.intrusions:
+        return {"phase": Stage.FAILED.value, "error": "stopped: a pod came to a claim of another component"}
     if state.exists and not _past_grace(obj, now):
         return {"phase": Stage.RUNNING.value, **_progress(state)}
     if over:
@@ -317,6 +339,9 @@ def _conditions(where: Where, components: Object, held: str) -> Sequence[Conditi
         found.append(condition(EXECUTOR, True, "SuccessfullyEnsuredRestoreExecutor", said))
     elif held:
         found.append(condition(EXECUTOR, None, "WaitsToStart", held))
+    if where.intrusions:
+        said = "; ".join(f"{name}: {message}" for name, message in where.intrusions.items())
+        return [*found, condition(INCOMPLETE[0], True, restore_plan.IN_USE, said)]
     lost = [name for name, state in where.states.items() if _is_lost(state, mapping(components, name))]
     if lost:
         said = "; ".join(f"{name}: {text(components, name, 'error')}" for name in lost)
