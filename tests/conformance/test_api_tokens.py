@@ -121,6 +121,35 @@ async def test_logs_come_from_the_node_as_they_are_written(http: Http, api_serve
         assert (await thief.call("GET", PODS)).code == 401
 
 
+async def test_a_node_that_is_killed_ends_a_followed_log_with_a_warning(
+    http: Http,  # noqa: F811
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    kill = asyncio.Event()
+
+    async def logs(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first\n")
+        await kill.wait()
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async with (
+        _node(http, tmp_path, logs),
+        http.session.get(f"{http.url}{PODS}/p/log", params={"follow": "true"}) as response,
+    ):
+        assert await response.content.readline() == b"first\n"
+        kill.set()
+        async with asyncio.timeout(5):
+            assert await response.content.read() == b""
+    said = [record for record in caplog.records if record.name.startswith("holdfast")]
+    assert [(record.levelname, record.exc_info) for record in said] == [("WARNING", None)]
+    assert "default/p" in said[0].getMessage()
+
+
 async def test_log_refusals_say_why(http: Http, tmp_path: Path):  # noqa: F811
     async def refuse(request: web.Request) -> web.Response:
         return web.Response(status=400, text='container "main" in pod "p" is waiting to start: ContainerCreating')

@@ -16,7 +16,7 @@ from holdfast.embedded.apiserver.auth import User
 from holdfast.embedded.apiserver.deletion import delete, delete_collection
 from holdfast.embedded.apiserver.errors import StatusError, method_not_allowed, no_such_path
 from holdfast.embedded.apiserver.patching import patch
-from holdfast.embedded.apiserver.podlog import LogProxy
+from holdfast.embedded.apiserver.podlog import LogProxy, chunks_of
 from holdfast.embedded.apiserver.reads import get, list_objects, render
 from holdfast.embedded.apiserver.request import Query, Route, media_type, parse_accept, parse_route, read_body
 from holdfast.embedded.apiserver.watch import Watch
@@ -169,7 +169,7 @@ class Front:
     async def _log_stream(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         upstream = await self._logs.open(call)
         try:
-            return await self._stream(request, upstream.content.iter_any(), "text/plain")
+            return await self._stream(request, chunks_of(upstream, f"{call.route.ns}/{call.route.name}"), "text/plain")
         finally:
             upstream.close()
 

@@ -4,7 +4,9 @@ The call carries a token that only nodes accept and that lives for a minute. The
 (its certificate is its own), which is why that token is worthless against the API.
 """
 
+import logging
 import ssl
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import aiohttp
@@ -14,6 +16,7 @@ from holdfast.embedded.apiserver.errors import StatusError, bad_request, not_fou
 from holdfast.embedded.apiserver.objects import Object, part, parts
 from holdfast.embedded.apiserver.store import Key
 
+_log = logging.getLogger(__name__)
 _PASSED = ("follow", "tailLines", "limitBytes", "sinceSeconds", "sinceTime", "timestamps", "previous")
 _CONNECT_SECONDS = 10
 
@@ -51,6 +54,15 @@ def log_url(api: Api, call: Call) -> str:
         raise StatusError(503, "ServiceUnavailable", f'node "{node_name}" has not said where it serves logs: is it running?')
     host = f"[{address}]" if ":" in address else address
     return f"https://{host}:{port}/containerLogs/{'/'.join(quote(part, safe='') for part in (*record.key[1:], container))}"
+
+
+async def chunks_of(upstream: aiohttp.ClientResponse, pod: str) -> AsyncIterator[bytes]:
+    """The log as it comes; a node that dies meanwhile ends it, since nothing more will come and it can't be taken back."""
+    try:
+        async for chunk in upstream.content.iter_any():
+            yield chunk
+    except (aiohttp.ClientError, OSError) as error:
+        _log.warning("the log of pod %s ends early: its node broke off (%s: %s)", pod, type(error).__name__, error)
 
 
 class LogProxy:
