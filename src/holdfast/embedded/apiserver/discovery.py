@@ -7,7 +7,9 @@ from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.registry import Registry
 
-VERSION = "v1.35.0"
+VERSION = "v1.33.0"
+"""What clients are told: the version of the built-in types in `types.json`."""
+
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _SUB_VERBS = {
     "log": ["get"],
