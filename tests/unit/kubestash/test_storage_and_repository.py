@@ -1,5 +1,6 @@
 """Storages and Repositories are proven before they are used, and heal by themselves."""
 
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from tests.unit.kubestash.world import World, condition
 
 from holdfast.core.objects import Object
 from holdfast.core.report import Failure
+from holdfast.core.times import format_time
 
 DENIED = Failure("AccessDenied", "bucket demo-backups: access denied", "check the key in Secret demo/s3-secret")
 
@@ -81,11 +83,33 @@ def test_a_wrong_key_is_told_in_the_condition_and_tried_again_after_a_growing_pa
             world.settle()
             judged = condition(storage(world), "BackendInitialized")
             assert judged["reason"] == "BackendInitializationFailed"
-            assert judged["message"] == "bucket demo-backups: access denied (check the key in Secret demo/s3-secret)"
+            said, _, due = judged["message"].partition("; the next attempt is at ")
+            assert said == "bucket demo-backups: access denied (check the key in Secret demo/s3-secret)"
+            assert format_time(world.now + timedelta(minutes=1)) <= due <= format_time(world.now + timedelta(minutes=10))
             assert storage(world)["status"]["phase"] == "NotReady"
         world.later(minutes=1)
         world.settle()
     assert [later - earlier for earlier, later in pairwise(tried)] == [1, 1, 2, 4, 8, 10]
+
+
+def test_a_job_whose_node_went_away_is_tried_again_at_once_but_not_for_ever():
+    world = s3_world()
+    for retry in (1, 2, 3):
+        world.crash("init-s3-storage", "NodeRestarted", "the node was restarted")
+        world.settle()
+        said = condition(storage(world), "BackendInitialized")["message"]
+        assert said.endswith(f"the node was restarted; tried again at once ({retry} of 3)")
+        assert "status" not in world.find("Job", "init-s3-storage")
+    world.crash("init-s3-storage", "NodeRestarted", "the node was restarted")
+    world.settle()
+    said = condition(storage(world), "BackendInitialized")["message"]
+    assert said.endswith(f"; the next attempt is at {format_time(world.now + timedelta(minutes=1))}")
+    assert "status" in world.find("Job", "init-s3-storage")
+    world.later(minutes=1)
+    world.settle()
+    world.finish("init-s3-storage")
+    world.settle()
+    assert storage(world)["status"]["phase"] == "Ready"
 
 
 def test_a_changed_spec_is_tried_at_once():

@@ -70,7 +70,7 @@ class BackupStorageHandler:
             mounts=opened.mounts,
             as_root=opened.as_root,
         )
-        job = initialize.labelled(runtime.with_settings(job, mapping(obj, "spec", "runtimeSettings")), obj)
+        job = initialize.labelled(runtime.with_settings(job, mapping(obj, "spec", "runtimeSettings")), obj, INITIALIZED)
         call = StorageInit(opened.root, _document()).call(opened.secrets)
         return initialize.desired(_attempt(obj, view, now), job, call, opened.copies)
 

@@ -1,10 +1,13 @@
 """A one-time Job that has to succeed for each generation of its object, and heals by itself.
 
 A failed Job stays for people to read, then is replaced: after a minute at first, after the time that it has been failing
-for later on, ten minutes at most. A changed spec is tried at once. What has succeeded stays so for its generation, also
+for later on, ten minutes at most. One that was only cut short (its node went away, its pod was deleted) proves nothing and is
+replaced at once, three times in a row at most; the count goes by way of the condition's message into the next Job's label.
+A changed spec is tried at once. What has succeeded stays so for its generation, also
 when the Job is gone; until a new generation has an outcome, the last one holds.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +18,7 @@ from holdfast.core.conditions import Condition, condition, find, is_true
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Desired, Doomed, MoverCall, Phase, Plan, Run, RunKind, SecretCopy, Step, StepState
 from holdfast.core.ports import View
-from holdfast.core.times import optional_time
+from holdfast.core.times import format_time, optional_time
 from holdfast.dialects.kubestash.kinds import JOB
 from holdfast.dialects.kubestash.read import (
     conditions_of,
@@ -29,6 +32,10 @@ from holdfast.dialects.kubestash.read import (
 )
 
 GENERATION: Final = "holdfast.dev/generation"
+RETRY: Final = "holdfast.dev/retry"
+AT_ONCE: Final = 3
+_CUT_SHORT: Final = frozenset({"NodeRestarted", "NodeShutdown", "NodeLost", "Evicted", "Deleted", "PodDeleted"})
+_SAID: Final = re.compile(r"; tried again at once \((\d+) of \d+\)$")
 _PAUSE_MIN: Final = timedelta(minutes=1)
 _PAUSE_MAX: Final = timedelta(minutes=10)
 _LIMIT: Final = timedelta(hours=1)
@@ -43,12 +50,16 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """Where the Job for the present generation is. `state` is None while there is no Job that counts."""
+    """Where the Job for the present generation is. `state` is None while there is no Job that counts.
+
+    `next`: what to tell about the next attempt, after a failed one.
+    """
 
     needed: bool
     state: StepState | None = None
     stale: Doomed | None = None
     wake_at: datetime | None = None
+    next: str = ""
 
 
 def attempt(obj: Object, job: str, verdict: Verdict, view: View, now: datetime) -> Attempt:
@@ -63,10 +74,16 @@ def attempt(obj: Object, job: str, verdict: Verdict, view: View, now: datetime) 
     state = view.step(namespace, job)
     if state.phase is not Phase.FAILED:
         return Attempt(needed=not _done(obj, verdict), state=state)
+    doomed = Doomed(ref, f"it failed ({state.message}) and is tried again")
+    before = text(found, "metadata", "labels", RETRY)
+    retry = int(before) + 1 if before.isdecimal() else 1
+    if state.reason in _CUT_SHORT and retry <= AT_ONCE:
+        return Attempt(needed=False, state=state, stale=doomed, next=f"; tried again at once ({retry} of {AT_ONCE})")
     again = (state.finished or now) + _pause(obj, verdict, state, now)
+    said = f"; the next attempt is at {format_time(again)}"
     if now >= again:
-        return Attempt(needed=False, state=state, stale=Doomed(ref, f"it failed ({state.message}) and is tried again"))
-    return Attempt(needed=True, state=state, wake_at=again)
+        return Attempt(needed=False, state=state, stale=doomed, next=said)
+    return Attempt(needed=True, state=state, wake_at=again, next=said)
 
 
 def desired(
@@ -81,10 +98,14 @@ def desired(
     return Desired(doomed=doomed, runs=(plan,), secret_copies=tuple(copies), wake_at=found.wake_at)
 
 
-def labelled(job: Object, obj: Object) -> Object:
-    """Return the Job with the generation that it is made for."""
+def labelled(job: Object, obj: Object, verdict: Verdict) -> Object:
+    """Return the Job with the generation that it is made for, and which immediate retry it is, if one."""
     meta = mapping(job, "metadata")
-    return {**job, "metadata": {**meta, "labels": {**mapping(meta, "labels"), GENERATION: str(generation_of(obj))}}}
+    labels = {**mapping(meta, "labels"), GENERATION: str(generation_of(obj))}
+    said = _SAID.search(text(find(conditions_of(obj), verdict.type) or {}, "message"))
+    if said is not None:
+        labels[RETRY] = said.group(1)
+    return {**job, "metadata": {**meta, "labels": labels}}
 
 
 def outcome(obj: Object, found: Attempt, verdict: Verdict, success: str, waits: str = "") -> Condition | None:
@@ -98,7 +119,7 @@ def outcome(obj: Object, found: Attempt, verdict: Verdict, success: str, waits: 
         return condition(verdict.type, True, verdict.good, success, generation=generation)
     if state.phase is Phase.FAILED:
         said = state.message or state.reason or "the Job failed"
-        return condition(verdict.type, False, verdict.bad, said, generation=generation)
+        return condition(verdict.type, False, verdict.bad, f"{said}{found.next}", generation=generation)
     if state.message and not is_true(conditions_of(obj), verdict.type):
         return condition(verdict.type, False, verdict.bad, f"not yet: {state.message}", generation=generation)
     return None

@@ -88,7 +88,7 @@ class RepositoryHandler:
             as_root=opened.as_root,
         )
         call = RepositoryInit(name, opened.at(text(obj, "spec", "path")), _document(obj)).call(opened.secrets)
-        return initialize.desired(_attempt(obj, view, now), initialize.labelled(job, obj), call, opened.copies)
+        return initialize.desired(_attempt(obj, view, now), initialize.labelled(job, obj, INITIALIZED), call, opened.copies)
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status: Ready or why not, and what its Snapshots sum up to."""
