@@ -172,6 +172,34 @@ def test_a_storage_lists_its_repositories_and_their_size():
     ]
 
 
+def test_a_repository_without_its_storage_is_not_ready_until_it_is_back():
+    world = ready_world()
+    kept = world.find("BackupStorage", "gcs-storage")
+    world.delete("BackupStorage", "gcs-storage")
+    world.settle()
+    status = world.find("Repository", "gcs-demo-repo")["status"]
+    assert status["phase"] == "NotReady"
+    judged = condition(world.find("Repository", "gcs-demo-repo"), "BackendReady")
+    assert (judged["reason"], judged["message"]) == ("BackupStorageNotReady", "BackupStorage demo/gcs-storage not found")
+    listed = world.find("BackupConfiguration", "sample-backup-sts")["status"]["repositories"][0]
+    assert (listed["phase"], listed["reason"]) == ("NotReady", "BackupStorage demo/gcs-storage not found")
+    world.add(kept)
+    world.settle()
+    assert world.find("Repository", "gcs-demo-repo")["status"]["phase"] == "Ready"
+    assert condition(world.find("Repository", "gcs-demo-repo"), "BackendReady") == {}
+
+
+def test_a_repository_says_why_its_storage_is_not_ready():
+    world = ready_world()
+    spec = world.find("BackupStorage", "gcs-storage")["spec"]
+    world.add({**world.find("BackupStorage", "gcs-storage"), "spec": {**spec, "runtimeSettings": {"pod": {"priority": 1}}}})
+    world.settle()
+    world.finish("init-gcs-storage", failure=DENIED)
+    world.settle()
+    judged = condition(world.find("Repository", "gcs-demo-repo"), "BackendReady")
+    assert judged["message"].startswith("BackupStorage demo/gcs-storage is not Ready: bucket demo-backups: access denied")
+
+
 def test_an_unused_repository_is_ready_and_empty():
     status = ready_world().find("Repository", "gcs-demo-repo")["status"]
     assert (status["phase"], status["snapshotCount"], status["size"]) == ("Ready", 0, "0 B")

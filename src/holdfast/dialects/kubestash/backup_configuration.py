@@ -41,6 +41,7 @@ from holdfast.dialects.kubestash.read import (
     phase_of,
     text,
     uid_of,
+    why_not,
 )
 
 PASSED: Final = ("ResourceValidationPassed", "Validation has been passed successfully.")
@@ -190,7 +191,7 @@ def _storage_status(at: Place | None, view: View) -> Object:
         return {"ref": at.wire(), "phase": "NotReady", "reason": f"BackupStorage {at} not found"}
     if phase_of(storage) == "Ready":
         return {"ref": at.wire(), "phase": "Ready"}
-    return {"ref": at.wire(), "phase": "NotReady", "reason": _why_not(storage, f"BackupStorage {at} is not initialized yet")}
+    return {"ref": at.wire(), "phase": "NotReady", "reason": why_not(storage, f"BackupStorage {at} is not initialized yet")}
 
 
 def _policy_status(at: Place | None, view: View) -> Object:
@@ -206,14 +207,8 @@ def _repository_status(use: RepositoryUse, wanted: Configuration, view: View) ->
     if repository is not None and phase_of(repository) == "Ready":
         return {"name": use.name, "phase": "Ready"}
     waiting = f"Repository {wanted.place.namespace}/{use.name} is not initialized yet"
-    reason = _why_not(repository, waiting) if repository else f"Repository {wanted.place.namespace}/{use.name} not found"
+    reason = why_not(repository, waiting) if repository else f"Repository {wanted.place.namespace}/{use.name} not found"
     return {"name": use.name, "phase": "NotReady", "reason": reason}
-
-
-def _why_not(obj: Object, otherwise: str) -> str:
-    """Return the message of the first condition that is False."""
-    false = (item for item in conditions_of(obj) if item.get("status") == "False")
-    return next((text(item, "message") for item in false), "") or otherwise
 
 
 def _dependency(addon: str, view: View) -> Object:

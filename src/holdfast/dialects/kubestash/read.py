@@ -87,6 +87,12 @@ def conditions_of(obj: Object) -> list[Object]:
     return items(obj, "status", "conditions")
 
 
+def why_not(obj: Object, otherwise: str) -> str:
+    """Return the message of the first condition that is False."""
+    false = (item for item in conditions_of(obj) if item.get("status") == "False")
+    return next((text(item, "message") for item in false), "") or otherwise
+
+
 def phase_of(obj: Object) -> str:
     """Return status.phase."""
     return text(obj, "status", "phase")

@@ -1,7 +1,8 @@
 """Repository: one directory of a BackupStorage for one application, and what lies in it.
 
 It is initialised by a Job that writes `repository.yaml`; the restic repositories below it are made by the backups. Deleting
-it removes the Snapshot objects; the data stays, so a new Repository with the same path finds it again.
+it removes the Snapshot objects; the data stays, so a new Repository with the same path finds it again. It is Ready while it
+is initialised and its BackupStorage is Ready.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from holdfast.core.calls import RepositoryInit
-from holdfast.core.conditions import condition, is_true, upsert
+from holdfast.core.conditions import condition, is_true, remove, upsert
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Desired, Doomed, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
@@ -27,11 +28,15 @@ from holdfast.dialects.kubestash.read import (
     phase_of,
     text,
     uid_of,
+    why_not,
 )
 
 INITIALIZED: Final = initialize.Verdict(
     "RepositoryInitialized", "RepositoryInitializationSucceeded", "RepositoryInitializationFailed"
 )
+BACKEND: Final = "BackendReady"
+"""Ours: False while an initialised Repository can't be used because of its BackupStorage; absent otherwise."""
+
 RECENT: Final = 5
 
 
@@ -103,6 +108,10 @@ class RepositoryHandler:
         if judged is not None:
             conditions = upsert(conditions, judged, now)
         ready = is_true(conditions, INITIALIZED.type)
+        if ready and isinstance(there, str):
+            ready, conditions = False, upsert(conditions, condition(BACKEND, False, "BackupStorageNotReady", there), now)
+        else:
+            conditions = remove(conditions, BACKEND)
         return {"phase": "Ready" if ready else "NotReady", "conditions": conditions, **_contents(obj, view)}
 
 
@@ -133,7 +142,10 @@ def _ready_storage(obj: Object, view: View) -> Object | str:
     there = view.get(BACKUP_STORAGE, where.namespace, where.name)
     if there is None:
         return f"BackupStorage {where} not found"
-    return there if phase_of(there) == "Ready" else f"BackupStorage {where} is not Ready"
+    if phase_of(there) == "Ready":
+        return there
+    why = why_not(there, "")
+    return f"BackupStorage {where} is not Ready: {why}" if why else f"BackupStorage {where} is not Ready"
 
 
 def _document(obj: Object) -> Object:
