@@ -7,7 +7,7 @@ import stat
 
 import aiohttp
 import pytest
-from tests.api_samples import WIDGET_CRD, config_map, cronjob, job, pod, widget
+from tests.api_samples import WIDGET_CRD, config_map, cronjob, deployment, job, pod, statefulset, widget
 from tests.embedded_fixture import Http, api_server, http, http_client, until  # noqa: F401
 
 from holdfast.embedded.apiserver.server import ApiServer
@@ -378,3 +378,55 @@ def _in_default(obj):
 
 async def _define_widgets(http: Http) -> None:  # noqa: F811
     await http.ok("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", WIDGET_CRD)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "DaemonSet", "ReplicaSet"])
+async def test_creating_what_nothing_runs_says_so(http: Http, kind: str):  # noqa: F811
+    path = f"/apis/apps/v1/namespaces/default/{kind.lower()}s"
+    body = {**deployment("web"), "kind": kind}
+    body["metadata"] = {"name": "web"}
+    reply = await http.call("POST", path, body)
+    said = f"holdfast's embedded control plane does not run {kind}s yet: use a StatefulSet"
+    assert (reply.code, reply.headers["Warning"]) == (201, f'299 - "{said}"')
+    body["metadata"] = {"name": "other"}
+    applied = await http.patch(f"{path}/other", body, "apply-patch+yaml", params={"fieldManager": "me"})
+    assert (applied.code, applied.headers["Warning"]) == (201, f'299 - "{said}"')
+    labelled = await http.patch(f"{path}/web", {"metadata": {"labels": {"a": "b"}}})
+    assert (labelled.code, labelled.headers.get("Warning")) == (200, None)
+
+
+async def test_creating_what_is_run_says_nothing(http: Http):  # noqa: F811
+    body = {**statefulset("db"), "metadata": {"name": "db"}}
+    reply = await http.call("POST", "/apis/apps/v1/namespaces/default/statefulsets", body)
+    assert (reply.code, reply.headers.get("Warning")) == (201, None)
+
+
+_IGNORED = {
+    "completionMode": "Indexed",
+    "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}]},
+    "successPolicy": {"rules": [{"succeededCount": 1}]},
+    "backoffLimitPerIndex": 1,
+    "maxFailedIndexes": 1,
+}
+
+
+@pytest.mark.parametrize("field", _IGNORED)
+async def test_a_job_field_that_would_be_ignored_is_refused(http: Http, field: str):  # noqa: F811
+    jobs, cronjobs = (f"/apis/batch/v1/namespaces/default/{each}" for each in ("jobs", "cronjobs"))
+    asked, timed = job("j"), {**cronjob("c"), "metadata": {"name": "c"}}
+    asked["spec"] |= {"completions": 2, field: _IGNORED[field]}
+    reply = await http.call("POST", jobs, asked)
+    assert (reply.code, [each["field"] for each in reply.body["details"]["causes"]]) == (422, [f"spec.{field}"])
+    assert "not supported by holdfast's embedded control plane" in reply.body["message"]
+    timed["spec"]["jobTemplate"]["spec"][field] = _IGNORED[field]
+    reply = await http.call("POST", cronjobs, timed)
+    at = f"spec.jobTemplate.spec.{field}"
+    assert (reply.code, [each["field"] for each in reply.body["details"]["causes"]]) == (422, [at])
+    await http.ok("POST", jobs, job("j"))
+    assert (await http.patch(f"{jobs}/j", {"spec": {field: _IGNORED[field]}})).code == 422
+
+
+async def test_a_job_may_spell_out_the_mode_that_it_has_anyway(http: Http):  # noqa: F811
+    plain = job("j")
+    plain["spec"]["completionMode"] = "NonIndexed"
+    assert (await http.call("POST", "/apis/batch/v1/namespaces/default/jobs", plain)).code == 201

@@ -79,11 +79,33 @@ def _frozen(new: Object, old: Object, *paths: str) -> list[Cause]:
     return [(path, f"{path}: Invalid value: field is immutable") for path in changed]
 
 
+_JOB_BACKOFF: Final = "every failed pod counts against backoffLimit: leave it out"
+_JOB_UNSUPPORTED: Final[dict[str, tuple[tuple[object, ...], str]]] = {
+    "completionMode": ((None, "NonIndexed"), "pods get no completion index: use NonIndexed, or one Job per index"),
+    "podFailurePolicy": ((None,), _JOB_BACKOFF),
+    "successPolicy": ((None,), "a Job is complete when all its completions are there: leave it out"),
+    "backoffLimitPerIndex": ((None,), _JOB_BACKOFF),
+    "maxFailedIndexes": ((None,), _JOB_BACKOFF),
+}
+"""Fields of a Job that its controller does not honour: the values that change nothing, and what happens instead."""
+_JOB_FROZEN: Final = ("selector", "template", "completions", *_JOB_UNSUPPORTED)
+
+
 def _job(new: Object, old: Object | None) -> list[Cause]:
     template = new["spec"]["template"]
     if old is not None:
-        return _frozen(new, old, "spec.selector", "spec.template", "spec.completions", "spec.completionMode")
-    return [*_containers(template["spec"], "spec.template.spec"), *_restart(template, "spec.template.spec")]
+        return _frozen(new, old, *(f"spec.{name}" for name in _JOB_FROZEN))
+    found = [*_containers(template["spec"], "spec.template.spec"), *_restart(template, "spec.template.spec")]
+    return [*found, *_unsupported_job(new["spec"], "spec")]
+
+
+def _unsupported_job(spec: Object, field: str) -> list[Cause]:
+    """What would be ignored is refused, so that nobody relies on it."""
+    return [
+        (f"{field}.{name}", f"{field}.{name}: Forbidden: not supported by holdfast's embedded control plane: {why}")
+        for name, (harmless, why) in _JOB_UNSUPPORTED.items()
+        if spec.get(name) not in harmless
+    ]
 
 
 def _restart(template: Object, field: str) -> list[Cause]:
@@ -108,7 +130,10 @@ def _cronjob(new: Object, old: Object | None) -> list[Cause]:
         found.append(("spec.concurrencyPolicy", text))
     template = spec["jobTemplate"]["spec"]["template"]
     field = "spec.jobTemplate.spec.template.spec"
-    return [*found, *_containers(template["spec"], field), *_restart(template, field)]
+    found += [*_containers(template["spec"], field), *_restart(template, field)]
+    before: Object = (_at(old, "spec.jobTemplate.spec") or {}) if old is not None else {}
+    changed = {key: value for key, value in spec["jobTemplate"]["spec"].items() if before.get(key) != value}
+    return [*found, *_unsupported_job(changed, "spec.jobTemplate.spec")]
 
 
 def _selects(new: Object) -> list[Cause]:
@@ -206,6 +231,20 @@ _RULES: Final[dict[str, Rule]] = {
     "batch/cronjobs": _cronjob,
     "storage.k8s.io/storageclasses": _class,
 }
+
+
+_NOT_RUN: Final[dict[str, str]] = {
+    "apps/deployments": "use a StatefulSet",
+    "apps/daemonsets": "use a StatefulSet",
+    "apps/replicasets": "use a StatefulSet",
+}
+"""Kinds that are stored and that no controller acts on, and what to use instead."""
+
+
+def warnings(kind: Kind) -> list[str]:
+    """What to tell whoever creates an object of a kind."""
+    advice = _NOT_RUN.get(kind.resource)
+    return [f"holdfast's embedded control plane does not run {kind.kind}s yet: {advice}"] if advice else []
 
 
 def problems(kind: Kind, new: Object, old: Object | None) -> list[Cause]:
