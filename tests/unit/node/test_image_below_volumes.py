@@ -18,16 +18,17 @@ pytestmark = pytest.mark.run
 @pytest.fixture
 def checkout() -> Iterator[Path]:
     """A folder below /tmp with an interpreter and a package, as a checkout there has them."""
-    place = Path(tempfile.mkdtemp(prefix="hf-checkout-", dir="/tmp"))
-    place.chmod(0o755)
-    (place / "bin").mkdir()
+    top = Path(tempfile.mkdtemp(prefix="hf-checkout-", dir="/tmp"))
+    top.chmod(0o755)
+    place = top / "src" / "deep"
+    (place / "bin").mkdir(parents=True)
     (place / "bin" / "python").symlink_to(Path(sys.executable).resolve())
     (place / "tiny").mkdir()
     (place / "tiny" / "__main__.py").write_text('print("the package answers")\n')
     try:
         yield place
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(top)
 
 
 def image_of(place: Path) -> ImageTable:
@@ -49,7 +50,7 @@ async def test_an_empty_dir_over_the_parent_of_the_program_does_not_hide_it(tmp_
     script = "touch /tmp/mine && ls -A /tmp"
     for medium in ({}, {"medium": "Memory"}):
         lines = await ran(tmp_path, checkout, script, {"emptyDir": medium})
-        assert {"the package answers", "mine", checkout.name} <= set(lines.split("\n"))
+        assert {"the package answers", "mine", checkout.parents[1].name} <= set(lines.split("\n"))
 
 
 async def test_the_program_stays_read_only_below_a_writable_volume(tmp_path: Path, checkout: Path) -> None:

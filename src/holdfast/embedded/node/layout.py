@@ -1,7 +1,9 @@
 """Where a container's volumes land: every mountPath works, also one that the read-only root does not have.
 
-bubblewrap makes missing parents on the tmpfs root by itself, but not below a directory that is bound read-only. There
-the nearest existing ancestor becomes a tmpfs whose other children are bound back, so that nothing else changes.
+Missing parents are made on the tmpfs root and in writable volumes, open to all users; below a directory that is bound
+read-only they can't be. There the nearest existing ancestor becomes a tmpfs whose other children are bound back, so that
+nothing else changes.
+
 An image's own places take part in the same order: a volume above one (an emptyDir at /tmp, with a checkout below /tmp)
 is mounted first and does not hide it. Only a volume at the very place, or in it, is mounted over it.
 """
@@ -52,7 +54,7 @@ def _opening(placed: Sequence[Mount], target: str) -> list[Mount]:
     if cover is None:
         return _directories("/", target)
     if cover.kind is not Kind.READ_ONLY:
-        return []
+        return _directories(cover.target, target)  # bubblewrap's own would be for root only
     inside = os.path.relpath(target, cover.target)
     if os.path.lexists(os.path.join(cover.source, inside)):
         return []
