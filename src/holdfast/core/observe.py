@@ -2,8 +2,9 @@
 
 The end of a step is told by its mover's report; the Job's own verdict comes second, since a Job that completed without a
 report proves nothing. Where there is no report the reason is looked for where Kubernetes hides it: in the pod's reason
-(evicted, node restarted), in the container's (killed for memory, exit code), in the scheduler's condition. Jobs and pods
-arrive on two streams, so a Job may be seen to end before its pod: for a short grace the step counts as running then.
+(evicted, node restarted), in the container's (killed for memory, exit code), in the scheduler's condition, or in that there
+is no pod any more. Jobs and pods arrive on two streams, so a Job may be seen to end before its pod: for a short grace the
+step counts as running then.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ LAST_WORD_GRACE: Final = timedelta(seconds=15)
 """How long an ended Job may wait for the pod that carries its report to be seen."""
 
 _LAST_WORDS: Final = 600
+_POD_FAILED: Final = "BackoffLimitExceeded"
+_SIGTERM, _SIGKILL = 143, 137
 _NORMAL_WAITS: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
@@ -75,6 +78,8 @@ def _last_word_pending(job: Object, verdict: Object, pods: Sequence[Object], now
         return False
     if verdict["type"] == "Complete":
         return MOVER in job["metadata"].get("labels", {})
+    if not pods:
+        return verdict.get("reason") == _POD_FAILED
     return any(not _pod_ended(pod) for pod in pods)
 
 
@@ -98,6 +103,8 @@ def _ended(job: Object, verdict: Object, pods: Sequence[Object], report: Report 
     for pod in pods:
         if (cause := _cause(pod)) is not None:
             return Phase.FAILED, *cause
+    if not pods and verdict.get("reason") == _POD_FAILED:
+        return Phase.FAILED, "PodDeleted", f"the pod of Job {name} was deleted before it had finished"
     return Phase.FAILED, verdict.get("reason") or "JobFailed", verdict.get("message") or f"Job {name} failed"
 
 
@@ -133,6 +140,8 @@ def _cause(pod: Object) -> tuple[str, str] | None:
     for item, end in ended:
         if end.get("reason") == "OOMKilled":
             return "OOMKilled", f"container {item['name']} of pod {name} used more memory than its limit and was killed"
+    if pod["metadata"].get("deletionTimestamp") and all(end.get("exitCode") in (_SIGTERM, _SIGKILL) for _, end in ended):
+        return "PodDeleted", f"pod {name} was deleted before it had finished"
     for item, end in ended:
         if end.get("exitCode"):
             return _exit(item["name"], name, end)

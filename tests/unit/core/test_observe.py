@@ -82,8 +82,23 @@ def test_a_job_that_no_mover_fills_needs_no_report() -> None:
 
 def test_a_failed_job_waits_for_its_pods_last_word() -> None:
     assert observe_job(job("Failed", "BackoffLimitExceeded"), [pod()], (), NOW).phase is Phase.RUNNING
-    alone = observe_job(job("Failed", "BackoffLimitExceeded"), [], (), NOW)
-    assert (alone.phase, alone.reason, alone.message) == (Phase.FAILED, "BackoffLimitExceeded", "as the Job says")
+    alone = observe_job(job("Failed", "PodFailurePolicy"), [], (), NOW)
+    assert (alone.phase, alone.reason, alone.message) == (Phase.FAILED, "PodFailurePolicy", "as the Job says")
+
+
+def test_a_failed_job_without_a_pod_lost_it_to_somebody_who_deleted_it() -> None:
+    failed = job("Failed", "BackoffLimitExceeded")
+    assert observe_job(failed, [], (), NOW).phase is Phase.RUNNING
+    state = observe_job(failed, [], (), NOW + LAST_WORD_GRACE)
+    assert (state.phase, state.reason) == (Phase.FAILED, "PodDeleted")
+    assert state.message == "the pod of Job j was deleted before it had finished"
+
+
+@pytest.mark.parametrize(("code", "reason"), [(143, "PodDeleted"), (137, "PodDeleted"), (1, "Error")])
+def test_a_pod_that_is_on_its_way_out_was_deleted_unless_it_had_failed_by_itself(code: int, reason: str) -> None:
+    end = pod("Failed", terminated={"exitCode": code})
+    end["metadata"]["deletionTimestamp"] = ENDED
+    assert observe_job(job("Failed", "BackoffLimitExceeded"), [end], (), NOW).reason == reason
 
 
 def test_the_report_outranks_the_exit_code() -> None:

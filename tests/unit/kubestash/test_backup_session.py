@@ -244,6 +244,31 @@ def test_a_deleted_job_is_an_incomplete_backup_and_never_a_second_start():
     assert judged["reason"] == "BackupExecutorTerminatedBeforeCompletion"
     assert "was deleted before it had finished" in judged["message"]
     assert status(world)["phase"] == "Failed"
+    told = condition(world.find("BackupSession", "run-1"), "BackupFailed")
+    assert told["reason"] == "JobDeleted"
+    assert told["message"].endswith(f"Job demo/{JOB} was deleted before it had finished")
+
+
+def test_a_deleted_pod_is_told_as_such():
+    world = started(retryLeft=0)
+    world.crash(JOB, "", "")
+    world.delete("Pod", f"{JOB}-abcde")
+    world.later(seconds=15)
+    world.settle()
+    world.finish(next(name for name in world.names("Job") if name.startswith("retentionpolicy-")))
+    world.settle()
+    told = condition(world.find("BackupSession", "run-1"), "BackupFailed")
+    assert (told["reason"], told["message"]) == ("PodDeleted", f"the pod of Job {JOB} was deleted before it had finished")
+
+
+def test_a_deleted_repository_fails_the_run_with_a_reason_and_stops_its_job():
+    world = started(retryLeft=0)
+    world.delete("Repository", REPO)
+    world.settle()
+    assert status(world)["phase"] == "Failed"
+    told = condition(world.find("BackupSession", "run-1"), "BackupFailed")
+    assert told["message"] == f"Repository demo/{REPO} not found"
+    assert JOB not in world.names("Job")
 
 
 @pytest.mark.parametrize(
@@ -322,6 +347,9 @@ def test_a_deleted_snapshot_ends_its_session():
     assert status(world)["phase"] == "Failed"
     judged = condition(world.find("BackupSession", "run-1"), "SnapshotsEnsured")
     assert judged["reason"] == "FailedToEnsureSnapshots"
+    told = condition(world.find("BackupSession", "run-1"), "BackupFailed")
+    assert told["message"] == f"Snapshot demo/{SNAPSHOT} was deleted before this session had finished"
+    assert JOB not in world.names("Job")
 
 
 def test_a_deleted_session_leaves_no_snapshot_running():

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from holdfast.core.conditions import Condition, condition, find, is_true, upsert_all
+from holdfast.core.labels import OWNER_UID
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
 from holdfast.core.ports import Outcome, Refs, View
@@ -31,8 +32,9 @@ from holdfast.dialects.kubestash.read import (
     number,
     phase_of,
     text,
+    uid_of,
 )
-from holdfast.dialects.kubestash.snapshot import TERMINAL, components_of
+from holdfast.dialects.kubestash.snapshot import TERMINAL, components_of, failure_of
 
 SKIPPED: Final = "BackupSkipped"
 SNAPSHOTS: Final = "SnapshotsEnsured"
@@ -97,12 +99,13 @@ class BackupSessionHandler:
         if deleting(obj):
             return Desired(release=True)
         if phase_of(obj) in history.FINISHED:
-            return retry.desired(obj, view, now)
+            again = retry.desired(obj, view, now)
+            return msgspec.structs.replace(again, doomed=_running_jobs(obj, view)) if phase_of(obj) == "Failed" else again
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
         where = _where(obj, view, now)
         if where.stage is Stage.FAIL:
-            return Desired(doomed=_running_jobs(obj, where.snapshots, view))
+            return Desired(doomed=_running_jobs(obj, view))
         if where.context is None or where.stage is Stage.SKIP:
             return Desired()
         if where.stage is Stage.PREPARE:
@@ -141,7 +144,9 @@ def _where(obj: Object, view: View, now: datetime) -> Where:
     if len(snapshots) < len(found):
         if not is_true(conditions_of(obj), SNAPSHOTS):
             return Where(stage=Stage.PREPARE, context=context, snapshots=snapshots)
-        message = "a Snapshot of this session was deleted before it had finished"
+        there = {name_of(snapshot) for snapshot in snapshots}
+        gone = ", ".join(item.snapshot for item in context.destinations if item.snapshot not in there)
+        message = f"Snapshot {namespace}/{gone} was deleted before this session had finished"
         return Where(
             stage=Stage.FAIL, refusal=Refusal("FailedToEnsureSnapshots", message), context=context, snapshots=snapshots
         )
@@ -194,17 +199,11 @@ def _running(obj: Object, where: Where, view: View, now: datetime) -> Desired | 
     )
 
 
-def _running_jobs(obj: Object, snapshots: Sequence[Object], view: View) -> tuple[Doomed, ...]:
-    """Return the Jobs that still run for a session that has failed."""
-    found: list[Doomed] = []
-    for snapshot in snapshots[:1]:
-        namespace = text(snapshot, "spec", "appRef", "namespace", default=namespace_of(obj))
-        for component in components_of(snapshot):
-            job = names.component_job(name_of(obj), component)
-            state = view.step(namespace, job)
-            if state.exists and state.phase is Phase.RUNNING:
-                found.append(Doomed(Ref(JOB, namespace, job), "its BackupSession has failed"))
-    return tuple(found)
+def _running_jobs(obj: Object, view: View) -> tuple[Doomed, ...]:
+    """Return the Jobs that still run for a session that has failed, whatever became of its Snapshots."""
+    jobs = ((namespace_of(job), name_of(job)) for job in view.list(JOB, label=(OWNER_UID, uid_of(obj))))
+    running = ((namespace, job) for namespace, job in jobs if view.step(namespace, job).phase is Phase.RUNNING)
+    return tuple(Doomed(Ref(JOB, namespace, job), "its BackupSession has failed") for namespace, job in running)
 
 
 def _skipped(obj: Object, refusal: Refusal, now: datetime) -> Object:
@@ -219,12 +218,12 @@ def _skipped(obj: Object, refusal: Refusal, now: datetime) -> Object:
 def _failed(obj: Object, where: Where, refusal: Refusal, now: datetime) -> Object:
     type_ = SNAPSHOTS if refusal.reason == "FailedToEnsureSnapshots" else EXECUTOR
     reason = refusal.reason if type_ == SNAPSHOTS else "FailedToEnsureBackupExecutor"
-    judged = condition(type_, False, reason, refusal.message)
+    judged = (condition(type_, False, reason, refusal.message), condition(FAILURE, True, refusal.reason, refusal.message))
     status: Object = {
         **mapping(obj, "status"),
         "phase": "Failed",
         "duration": lasted(obj, now),
-        "conditions": upsert_all(conditions_of(obj), (judged,), now, restamp=True),
+        "conditions": upsert_all(conditions_of(obj), judged, now, restamp=True),
     }
     if where.snapshots:
         status["snapshots"] = [_listed(snapshot, "Failed") for snapshot in where.snapshots]
@@ -300,7 +299,7 @@ def _failures(where: Where) -> tuple[str, str] | None:
         return bad[0].reason or "BackupFailed", bad[0].message or "the backup failed"
     snapshots = [snapshot for snapshot in where.snapshots if phase_of(snapshot) == "Failed"]
     if snapshots:
-        return "SnapshotFailed", f"Snapshot {namespace_of(snapshots[0])}/{name_of(snapshots[0])} has failed"
+        return failure_of(snapshots[0])
     cleanups = [item for item in where.cleanups if item.phase == cleanup.FAILED]
     return ("RetentionFailed", f"{cleanups[0].repository}: {cleanups[0].error}") if cleanups else None
 

@@ -26,6 +26,8 @@ from holdfast.dialects.kubestash.read import at, conditions_of, deleting, items,
 
 TERMINAL: Final = ("Succeeded", "Failed")
 INCOMPLETE: Final = ("BackupIncomplete", "BackupExecutorTerminatedBeforeCompletion")
+_DEADLINE: Final = "deadline exceeded: "
+_DELETED: Final = " was deleted before it had finished"
 _MUTABLE: Final = ("paused", "deletionPolicy")
 
 
@@ -82,6 +84,17 @@ def restic_ids(component: Object) -> tuple[str, ...]:
     return tuple(text(entry, "id") for entry in items(component, "resticStats") if text(entry, "id"))
 
 
+def failure_of(snapshot: Object) -> tuple[str, str]:
+    """Return why a Snapshot failed, as (reason, message): what its first failed component says."""
+    name = f"Snapshot {namespace_of(snapshot)}/{text(snapshot, 'metadata', 'name')}"
+    for component, status in mapping(snapshot, "status", "components").items():
+        if error := text(status, "error"):
+            reason = "JobDeleted" if error.endswith(_DELETED) and error.startswith("Job ") else "SnapshotFailed"
+            reason = "DeadlineExceeded" if error.startswith(_DEADLINE) else reason
+            return reason, f"{name}: {component}: {error}"
+    return "SnapshotFailed", f"{name} has failed"
+
+
 def _frozen(obj: Object) -> Object:
     return {key: value for key, value in mapping(obj, "spec").items() if key not in _MUTABLE}
 
@@ -99,7 +112,7 @@ def _why_over(obj: Object, session: Object | None, now: datetime) -> str:
         return f"BackupSession {namespace_of(obj)}/{name} ended before this component"
     deadline = optional_time(text(session, "status", "backupDeadline"))
     if deadline is not None and now >= deadline:
-        return f"deadline exceeded: the backup was not complete at {format_time(deadline)} (its timeout)"
+        return f"{_DEADLINE}the backup was not complete at {format_time(deadline)} (its timeout)"
     return ""
 
 
@@ -117,7 +130,7 @@ def _component(obj: Object, name: str, view: View, over: str) -> Part:
     if state.exists:
         return Part(name, _running(obj, name, state))
     if before:
-        return Part(name, _failed(obj, name, f"Job {namespace}/{job} was deleted before it had finished"), incomplete=True)
+        return Part(name, _failed(obj, name, f"Job {namespace}/{job}{_DELETED}"), incomplete=True)
     return Part(name, {})
 
 
