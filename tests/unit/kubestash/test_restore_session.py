@@ -1,10 +1,13 @@
 """A restore: the right Snapshot, the right volumes, never under a running application, never a partial success."""
 
+from datetime import timedelta
+
 from tests.unit.kubestash.builders import REPO, in_place, ready_world, restore, run, session
 from tests.unit.kubestash.world import World, condition, succeeded
 
 from holdfast.core.objects import Object
 from holdfast.core.report import Failure, Progress, RepositoryResult
+from holdfast.core.times import format_time, parse_time
 
 JOB = "back-dump-pod-0"
 
@@ -208,7 +211,8 @@ def test_without_a_good_snapshot_it_waits_and_says_so():
     world.add(in_place("back"))
     world.settle()
     judged = condition(world.find("RestoreSession", "back"), "RestoreExecutorEnsured")
-    assert judged["message"] == "Repository demo/gcs-demo-repo has no Snapshot that Succeeded"
+    assert judged["reason"] == "SourceNotFound"
+    assert judged["message"].startswith("Repository demo/gcs-demo-repo has no Snapshot that Succeeded: waits until ")
     assert status(world)["phase"] == "Pending"
     run_blocked = world.find("RestoreSession", "back")
     world.delete("RestoreSession", "back")
@@ -217,6 +221,51 @@ def test_without_a_good_snapshot_it_waits_and_says_so():
     world.add(run_blocked)
     world.settle()
     assert status(world)["phase"] == "Running"
+
+
+def test_it_does_not_wait_for_ever_for_a_source_that_does_not_exist():
+    for source in ({"snapshot": "no-such-snapshot"}, {"repository": "no-such-repository"}):
+        world = backed_up()
+        world.add(in_place("back", **source))
+        world.settle()
+        assert status(world)["phase"] == "Pending"
+        judged = condition(world.find("RestoreSession", "back"), "RestoreExecutorEnsured")
+        due = format_time(world.now + timedelta(hours=1))
+        assert judged["reason"] == "SourceNotFound"
+        assert judged["message"].startswith(
+            ("Snapshot demo/no-such-snapshot not found", "Repository demo/no-such-repository not")
+        )
+        assert judged["message"].endswith(f"not found: waits until {due}")
+        assert parse_time(due) in world.wakes
+        world.later(hours=1)
+        world.settle()
+        judged = condition(world.find("RestoreSession", "back"), "RestoreExecutorEnsured")
+        assert (status(world)["phase"], judged["reason"]) == ("Failed", "SourceNotFound")
+        assert judged["message"].endswith(f"not found; waited until {due}")
+
+
+def test_a_timeout_of_its_own_says_how_long_it_waits_for_the_source():
+    world = backed_up()
+    world.add({**in_place("back"), "spec": {**in_place("back", snapshot="none-yet")["spec"], "restoreTimeout": "3h"}})
+    world.settle()
+    world.later(hours=2)
+    world.settle()
+    assert status(world)["phase"] == "Pending"
+    world.later(hours=1)
+    world.settle()
+    assert status(world)["phase"] == "Failed"
+
+
+def test_latest_waits_longer_for_a_backup_that_runs():
+    world = ready_world()
+    world.add({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "source-data-sample-sts-0"}})
+    world.add(session("run-0", retryLeft=0))
+    world.settle()
+    world.add(in_place("back"))
+    world.settle()
+    world.later(hours=2)
+    world.settle()
+    assert status(world)["phase"] == "Pending"
 
 
 def test_a_failed_snapshot_is_refused():

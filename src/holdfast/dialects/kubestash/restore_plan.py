@@ -34,6 +34,7 @@ from holdfast.dialects.kubestash.snapshot import TERMINAL, restic_ids
 LATEST: Final = "latest"
 NOT_ENSURED: Final = "FailedToEnsureRestoreExecutor"
 IN_USE: Final = "TargetInUse"
+NOT_FOUND: Final = "SourceNotFound"
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -87,11 +88,11 @@ def find_source(obj: Object, view: View) -> Source | Wait | Problem:
         return snapshot
     repository = view.get(REPOSITORY, namespace, text(snapshot, "spec", "repository"))
     if repository is None:
-        return Wait(f"Repository {namespace}/{text(snapshot, 'spec', 'repository')} not found")
+        return Wait(f"Repository {namespace}/{text(snapshot, 'spec', 'repository')} not found", NOT_FOUND)
     where = storage_of(repository)
     there = view.get(BACKUP_STORAGE, where.namespace, where.name) if where else None
     if there is None:
-        return Wait(f"BackupStorage {where or ''} not found")
+        return Wait(f"BackupStorage {where or ''} not found", NOT_FOUND)
     if not usage.admits(there, namespace_of(obj), view):
         return usage.refusal(there, namespace_of(obj), "spec.dataSource.repository")
     secret = decode.place(mapping(given, "encryptionSecret"), namespace_of(obj))
@@ -168,7 +169,7 @@ def _snapshot(obj: Object, given: Object, namespace: str, view: View) -> Object 
     snapshot = view.get(SNAPSHOT, namespace, name)
     if snapshot is None:
         gone = f"Snapshot {namespace}/{name} was deleted while this session needed it"
-        return Problem("spec.dataSource.snapshot", gone) if noted else Wait(f"Snapshot {namespace}/{name} not found")
+        return Problem("spec.dataSource.snapshot", gone) if noted else Wait(f"Snapshot {namespace}/{name} not found", NOT_FOUND)
     asked = text(given, "repository")
     if asked and text(snapshot, "spec", "repository") != asked:
         there = text(snapshot, "spec", "repository")
@@ -181,13 +182,14 @@ def _snapshot(obj: Object, given: Object, namespace: str, view: View) -> Object 
 
 
 def _latest(repository: str, namespace: str, view: View) -> Object | Wait:
+    if view.get(REPOSITORY, namespace, repository) is None:
+        return Wait(f"Repository {namespace}/{repository} not found", NOT_FOUND)
     label = (names.REPO_NAME, names.label_value(repository))
-    found = [
-        item
-        for item in view.list(SNAPSHOT, namespace, label=label)
-        if text(item, "spec", "repository") == repository and phase_of(item) == "Succeeded"
-    ]
-    return newest_first(found)[0] if found else Wait(f"Repository {namespace}/{repository} has no Snapshot that Succeeded")
+    all_ = [item for item in view.list(SNAPSHOT, namespace, label=label) if text(item, "spec", "repository") == repository]
+    if found := newest_first([item for item in all_ if phase_of(item) == "Succeeded"]):
+        return found[0]
+    coming = any(phase_of(item) not in TERMINAL for item in all_)
+    return Wait(f"Repository {namespace}/{repository} has no Snapshot that Succeeded", NOT_ENSURED if coming else NOT_FOUND)
 
 
 def _components(obj: Object, source: Source) -> tuple[str, ...] | Problem:

@@ -14,12 +14,13 @@ from typing import Final
 import msgspec
 
 from holdfast.core.conditions import Condition, condition, upsert_all
+from holdfast.core.labels import OWNER_UID
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
 from holdfast.core.times import format_duration, format_time, optional_time
-from holdfast.dialects.kubestash import addons, decode, intrusion, names, restore_plan, runtime, validate
+from holdfast.dialects.kubestash import addons, decode, intrusion, restore_plan, runtime, validate
 from holdfast.dialects.kubestash.executor import template_problems
 from holdfast.dialects.kubestash.kinds import ADDON, JOB, RESTORE_SESSION, TARGETS
 from holdfast.dialects.kubestash.read import (
@@ -33,6 +34,7 @@ from holdfast.dialects.kubestash.read import (
     namespace_of,
     phase_of,
     text,
+    uid_of,
 )
 from holdfast.dialects.kubestash.restore_plan import Source, Wait
 
@@ -41,6 +43,9 @@ VALIDATED: Final = "ValidationPassed"
 TARGET_FOUND: Final = "RestoreTargetFound"
 EXECUTOR: Final = "RestoreExecutorEnsured"
 INCOMPLETE: Final = ("RestoreIncomplete", "RestoreExecutorTerminatedBeforeCompletion")
+SOURCE_LIMIT: Final = timedelta(hours=1)
+"""How long a session without a timeout waits for a source that does not exist: it may have been misspelt."""
+
 STOP_GRACE: Final = timedelta(minutes=5)
 _DURATIONS: Final = ("timeout", "restoreTimeout")
 
@@ -66,11 +71,11 @@ class RestoreSessionHandler:
             return Desired(release=deleting(obj), doomed=() if deleting(obj) else _left_over(obj, view))
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
-        deadline = _deadline(obj)
-        wake_at = deadline if deadline and deadline > now else None
         where = _where(obj, view)
         if isinstance(where, Problem):
             return Problems((where,))
+        deadline = _limit(obj, where)
+        wake_at = deadline if deadline and deadline > now else None
         if where.restore is None:
             return Desired(wake_at=wake_at)
         if where.intrusions:
@@ -140,10 +145,10 @@ def _where(obj: Object, view: View) -> Where | Problem:
 
 def _left_over(obj: Object, view: View) -> tuple[Doomed, ...]:
     """Return the Jobs that still write for a session that has failed."""
-    wanted = restore_plan.target_of(obj)
-    namespace = wanted.namespace if wanted else namespace_of(obj)
-    jobs = [(name, namespace, names.component_job(name_of(obj), name)) for name in mapping(obj, "status", "components")]
-    return _running_jobs(jobs, view) if phase_of(obj) == "Failed" else ()
+    if phase_of(obj) != "Failed":
+        return ()
+    jobs = view.list(JOB, label=(OWNER_UID, uid_of(obj)))
+    return _running_jobs([("", namespace_of(job), name_of(job)) for job in jobs], view)
 
 
 def _running_jobs(jobs: Iterable[tuple[str, str, str]], view: View) -> tuple[Doomed, ...]:
@@ -155,6 +160,22 @@ def _deadline(obj: Object) -> datetime | None:
     timeout = decode.duration(mapping(obj, "spec"), "restoreTimeout", "timeout")
     started = optional_time(text(obj, "metadata", "creationTimestamp"))
     return started + timeout if timeout and started else None
+
+
+def _limit(obj: Object, where: Where) -> datetime | None:
+    """Return when the session gives up what it does or waits for."""
+    created = optional_time(text(obj, "metadata", "creationTimestamp"))
+    lost = where.wait is not None and where.wait.reason == restore_plan.NOT_FOUND
+    return _deadline(obj) or (created + SOURCE_LIMIT if lost and created else None)
+
+
+def _why_over(where: Where, limit: datetime | None, now: datetime) -> str:
+    """Return why nothing can follow any more; empty while something can."""
+    if limit is None or now < limit:
+        return ""
+    if where.wait is not None and where.wait.reason == restore_plan.NOT_FOUND:
+        return f"deadline exceeded: {where.wait.message}; waited until {format_time(limit)}"
+    return f"deadline exceeded: the restore was not complete at {format_time(limit)}"
 
 
 def _source_problems(obj: Object, refs: Refs) -> list[Problem]:
@@ -222,8 +243,10 @@ def _held_back(outcome: Outcome) -> str:
 
 
 def _progressed(obj: Object, where: Where, held: str, view: View, now: datetime) -> Object:
-    deadline = _deadline(obj)
-    over = f"deadline exceeded: the restore was not complete at {format_time(deadline)}" if deadline and now >= deadline else ""
+    deadline, limit = _deadline(obj), _limit(obj, where)
+    over = _why_over(where, limit, now)
+    if where.wait is not None and where.wait.reason == restore_plan.NOT_FOUND and limit is not None:
+        held = f"{where.wait.message}: waits until {format_time(limit)}"
     addon = text(obj, "spec", "addon", "name")
     dependencies = [_snapshot_dependency(obj, where)]
     dependencies.append({"kind": "Addon", "name": addon, "found": view.get(ADDON, "", addon) is not None})
