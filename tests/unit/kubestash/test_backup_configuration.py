@@ -190,6 +190,44 @@ def test_the_history_keeps_the_newest_finished_session_and_every_snapshot():
     assert len(world.names("Snapshot")) == 3
 
 
+def test_references_that_go_after_it_passed_make_it_not_ready_but_not_invalid():
+    wanted = sample()
+    policy = wanted["spec"]["backends"][0].pop("retentionPolicy")["name"]
+    world = sample_world()
+    default = world.find("RetentionPolicy", policy)
+    world.add({**default, "spec": {**default["spec"], "default": True}})
+    world.add(wanted)
+    world.settle()
+    assert condition(world.find("BackupConfiguration", BC), "ValidationPassed")["status"] == "True"
+    kept = [world.find("RetentionPolicy", policy), world.find("BackupStorage", "gcs-storage")]
+    world.delete("RetentionPolicy", policy)
+    world.delete("BackupStorage", "gcs-storage")
+    world.settle()
+    backend = status(world)["backends"][0]
+    assert (status(world)["phase"], backend["ready"]) == ("NotReady", False)
+    assert backend["retentionPolicy"]["reason"] == "no RetentionPolicy is named, and there is no default"
+    assert backend["storage"]["reason"] == "BackupStorage demo/gcs-storage not found"
+    wrong = world.find("BackupConfiguration", BC)
+    spec = {**wrong["spec"], "target": {**wrong["spec"]["target"], "name": ""}}
+    world.add({**wrong, "spec": spec})
+    world.settle()
+    assert status(world)["phase"] == "Invalid"
+    world.add({**wrong, "status": status(world)})
+    for obj in kept:
+        world.add(obj)
+    world.settle()
+    assert condition(world.find("BackupConfiguration", BC), "ValidationPassed")["status"] == "True"
+
+
+def test_without_any_default_a_new_one_is_invalid():
+    wanted = sample()
+    del wanted["spec"]["backends"][0]["retentionPolicy"]
+    world = sample_world()
+    world.add(wanted)
+    world.settle()
+    assert status(world)["phase"] == "Invalid"
+
+
 def test_skipped_sessions_do_not_push_out_the_backup_that_they_waited_for():
     world = ready_world()
     world.add(session("long", retryLeft=0))

@@ -82,7 +82,7 @@ class BackupConfigurationHandler:
         if outcome.problems is not None:
             return _invalid(obj, outcome.problems, now)
         wanted = configuration(obj)
-        conditions = upsert(conditions_of(obj), condition("ValidationPassed", True, *PASSED), now, restamp=True)
+        conditions = upsert(conditions_of(obj), condition(validate.VALIDATED, True, *PASSED), now, restamp=True)
         target = wanted.target
         status: Object = {
             "targetFound": target is None or view.get(target.kind, target.namespace, target.name) is not None,
@@ -97,7 +97,7 @@ class BackupConfigurationHandler:
 
 def _invalid(obj: Object, problems: Problems, now: datetime) -> Object:
     """Return the last good status with the verdict on the present spec."""
-    judged = condition("ValidationPassed", False, problems.items[0].reason or FAILED_REASON, str(problems))
+    judged = condition(validate.VALIDATED, False, problems.items[0].reason or FAILED_REASON, str(problems))
     conditions = upsert(conditions_of(obj), judged, now, restamp=True)
     return {**mapping(obj, "status"), "conditions": conditions, "phase": "Invalid"}
 

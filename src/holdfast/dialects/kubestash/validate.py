@@ -2,12 +2,14 @@
 
 The rules run in the documented order and stop at the first that finds something, so the message is about the cause and not
 about what follows from it. Objects that do not exist yet pass: they may come later, and the status tells that they are
-missing. A field that this build does not act on is refused here by name.
+missing. A default that is gone is the same once the BackupConfiguration has passed: nothing about its spec is wrong. A field
+that this build does not act on is refused here by name.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from holdfast.core.conditions import is_true
 from holdfast.core.cron import Cron, CronError
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem, Problems
@@ -18,8 +20,9 @@ from holdfast.dialects.kubestash.decode import Configuration, Place, Session, co
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
 from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_STORAGE, NAMESPACE, REPOSITORY, RETENTION_POLICY, TARGETS
 from holdfast.dialects.kubestash.names import SHARES_SECRETS, STORAGE_LABEL, storage_label
-from holdfast.dialects.kubestash.read import at, items, mapping, name_of, namespace_of, number, text
+from holdfast.dialects.kubestash.read import at, conditions_of, items, mapping, name_of, namespace_of, number, text
 
+VALIDATED: Final = "ValidationPassed"
 _DURATIONS: Final = ("timeout", "backupTimeout")
 _POLICIES: Final = ("Delete", "WipeOut", "Retain")
 _CONCURRENCY: Final = ("", "Allow", "Forbid", "Replace")
@@ -28,9 +31,10 @@ _CONCURRENCY: Final = ("", "Allow", "Forbid", "Replace")
 def backup_configuration(obj: Object, refs: Refs) -> Problems | None:
     """Judge a BackupConfiguration."""
     wanted = configuration(obj)
+    passed = is_true(conditions_of(obj), VALIDATED)
     rules: tuple[Callable[[], Iterable[Problem]], ...] = (
         lambda: _target(wanted, obj),
-        lambda: _backends(wanted, backends(wanted, refs)),
+        lambda: _backends(wanted, backends(wanted, refs), passed=passed),
         lambda: _session_names(wanted),
         lambda: (problem for item in _each(wanted) for problem in _session(*item, wanted, refs)),
         lambda: _directories(wanted),
@@ -88,16 +92,17 @@ def _target(wanted: Configuration, obj: Object) -> Iterable[Problem]:
         yield Problem("spec.target", f"{wanted.target.kind} is not supported yet: use one of {known}")
 
 
-def _backends(wanted: Configuration, resolved: Sequence[ResolvedBackend]) -> Iterable[Problem]:
+def _backends(wanted: Configuration, resolved: Sequence[ResolvedBackend], *, passed: bool) -> Iterable[Problem]:
     names = [backend.name for backend in wanted.backends]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield Problem("spec.backends", f"backend name {name!r} is used more than once: each must be unique")
     for index, backend in enumerate(resolved):
         field = f"spec.backends[{index}]" if index < len(names) else "spec.backends"
-        if backend.storage is None:
-            missing = "needed: name a BackupStorage" if index < len(names) else _no_default("BackupStorage")
-            yield Problem(f"{field}.storageRef" if index < len(names) else field, missing)
-        if backend.policy is None:
+        if backend.storage is None and index < len(names):
+            yield Problem(f"{field}.storageRef", "needed: name a BackupStorage")
+        elif backend.storage is None and not passed:
+            yield Problem(field, _no_default("BackupStorage"))
+        if backend.policy is None and not passed:
             yield Problem(f"{field}.retentionPolicy", _no_default("RetentionPolicy"))
 
 
