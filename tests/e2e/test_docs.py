@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("docs/getting-started.md", "README.md")
+PAGES = ("docs/getting-started.md", "docs/embedded.md", "README.md")
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -21,7 +21,8 @@ def commands(page: str) -> str:
 @pytest.mark.run
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    path = f"{ROOT}/.venv/bin:{ROOT}/.tools/bin:{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     script = f"trap '{ROOT}/.venv/bin/holdfast down --data-dir ~/.holdfast >/dev/null 2>&1 || true' EXIT\n{commands(page)}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
