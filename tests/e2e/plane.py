@@ -61,6 +61,7 @@ class Plane:
 
 
 def eventually(what: Callable[[], bool], text: str) -> None:
+    """Look until it holds: for what other programs show, and announce to nobody."""
     deadline = time.monotonic() + BOUND
     while not what():
         assert time.monotonic() < deadline, text

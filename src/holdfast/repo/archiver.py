@@ -96,7 +96,13 @@ class Archiver:
         self._seal_pool = ThreadPoolExecutor(count, thread_name_prefix="backup-seal")
         self._read_pool = ThreadPoolExecutor(_READERS, thread_name_prefix="backup-read")
         self._reader = FileReader(
-            writer, Chunker(repo.chunker_secret), self._seal_pool, self._advance, self._check, most_chunks=2 * count
+            writer,
+            Chunker(repo.chunker_secret),
+            self._seal_pool,
+            self._advance,
+            self._check,
+            self._faults.add,
+            most_chunks=2 * count,
         )
         self._waiting: deque[_Folder] = deque()
         self._entries = 0
@@ -181,13 +187,16 @@ class Archiver:
         except (Damaged, ValueError):
             return {}
 
+    def _xattrs(self, path: str) -> str:
+        return read_xattrs(path, lambda error: self._faults.add(path, error))
+
     def _other(self, folder: _Folder, found: Found) -> None:
         try:
             target = os.readlink(found.path) if st.S_ISLNK(found.stat.st_mode) else None
         except OSError as error:
             self._faults.add(found.path, error)
             return
-        node = encode_other(found.name, found.stat, read_xattrs(found.path), target)
+        node = encode_other(found.name, found.stat, self._xattrs(found.path), target)
         folder.nodes.append((os.fsencode(found.name), node))
 
     def _files(self, folder: _Folder, files: list[Found]) -> None:
@@ -197,7 +206,7 @@ class Archiver:
             old = folder.known.get(found.name)
             if old is not None and self._unchanged(found, old):
                 content = bytes(old.content).decode()
-                node = encode_file(found.name, found.stat, read_xattrs(found.path), found.stat.st_size, content)
+                node = encode_file(found.name, found.stat, self._xattrs(found.path), found.stat.st_size, content)
                 folder.nodes.append((os.fsencode(found.name), node))
                 self._meter.add(1, found.stat.st_size)
                 self.counts.files_unmodified += 1
@@ -271,7 +280,7 @@ class Archiver:
         self._entries -= folder.entries
         if folder.parent is not None and folder.found is not None:
             found = folder.found
-            node = encode_dir(found.name, found.stat, read_xattrs(found.path), folder.subtree)
+            node = encode_dir(found.name, found.stat, self._xattrs(found.path), folder.subtree)
             folder.parent.nodes.append((os.fsencode(found.name), node))
         folder.nodes, folder.futures, folder.known = [], [], {}
 

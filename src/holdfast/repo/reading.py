@@ -67,10 +67,11 @@ class FileReader:
         seal_pool: Executor,
         advance: Callable[[int], None],
         check: Callable[[], None],
+        fault: Callable[[str, OSError], None],
         most_chunks: int,
     ) -> None:
         self._writer, self._chunker, self._pool = writer, chunker, seal_pool
-        self._advance, self._check = advance, check
+        self._advance, self._check, self._fault = advance, check, fault
         self._room = threading.BoundedSemaphore(most_chunks)
         self._most = most_chunks
 
@@ -78,7 +79,7 @@ class FileReader:
         """Store a large file's content chunk by chunk on the sealing pool; returns its node. Raises OSError."""
         handle, stat = open_regular(path)
         try:
-            return self._stream(name, handle, stat, self._submit)
+            return self._stream(name, path, handle, stat, self._submit)
         finally:
             os.close(handle)
 
@@ -90,8 +91,8 @@ class FileReader:
             if len(data) != stat.st_size:
                 data = _read_on(handle, data)
             if len(data) < MIN_BYTES:
-                return Loaded(name, path, stat, read_xattrs(handle), data, "")
-            return Loaded(name, path, stat, "", b"", self._stream(name, handle, stat, self._store_now))
+                return Loaded(name, path, stat, self._xattrs(path, handle), data, "")
+            return Loaded(name, path, stat, "", b"", self._stream(name, path, handle, stat, self._store_now))
         finally:
             os.close(handle)
 
@@ -104,8 +105,11 @@ class FileReader:
         self._advance(len(data))
         return encode_file(loaded.name, loaded.stat, loaded.xattrs, len(data), ids)
 
-    def _stream(self, name: str, handle: int, stat: os.stat_result, submit: "_Submit") -> str:
-        xattrs = read_xattrs(handle)
+    def _xattrs(self, path: str, handle: int) -> str:
+        return read_xattrs(handle, lambda error: self._fault(path, error))
+
+    def _stream(self, name: str, path: str, handle: int, stat: os.stat_result, submit: "_Submit") -> str:
+        xattrs = self._xattrs(path, handle)
         ids, size = self._large(handle, stat, submit)
         return encode_file(name, stat, xattrs, size, ids)
 

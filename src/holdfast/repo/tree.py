@@ -7,12 +7,13 @@ time. Times are written in UTC, as in any container. Reading tolerates more than
 
 import base64
 import contextlib
+import errno
 import functools
 import grp
 import os
 import pwd
 import stat as st
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -31,6 +32,9 @@ _TYPES: dict[int, tuple[str, int]] = {
     st.S_IFBLK: ("dev", _GO_DEVICE),
     st.S_IFCHR: ("chardev", _GO_DEVICE | _GO_CHARDEV),
 }
+_NO_XATTRS = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODATA, errno.ENOENT})
+"""The file system has none, or what was there has gone meanwhile: no fault."""
+
 EMPTY_TREE = b'{"nodes":[]}\n'
 
 
@@ -142,12 +146,17 @@ def go_type(mode: int) -> tuple[str, int]:
     return kind, bits | (_GO_STICKY if mode & st.S_ISVTX else 0)
 
 
-def read_xattrs(path: str | int) -> str:
-    """The `extended_attributes` field of a file with a leading comma, or nothing where there are none to read."""
+def read_xattrs(path: str | int, fault: Callable[[OSError], None]) -> str:
+    """The `extended_attributes` field of a file with a leading comma, or nothing where it has none.
+
+    `fault` is told of each that is there and can't be read; the rest is returned.
+    """
     follow = isinstance(path, int)
     try:
         names = os.listxattr(path, follow_symlinks=follow)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NO_XATTRS:
+            fault(OSError(error.errno, f"its extended attributes can't be listed: {error.strerror}"))
         return ""
     if not names:
         return ""
@@ -155,7 +164,9 @@ def read_xattrs(path: str | int) -> str:
     for name in names:
         try:
             value = os.getxattr(path, name, follow_symlinks=follow)
-        except OSError:
+        except OSError as error:
+            if error.errno not in _NO_XATTRS:
+                fault(OSError(error.errno, f"its extended attribute {name} can't be read: {error.strerror}"))
             continue
         parts.append(f'{{"name":"{json_text(name)}","value":"{base64.b64encode(value).decode()}"}}')
     return f',"extended_attributes":[{",".join(parts)}]' if parts else ""

@@ -1,3 +1,4 @@
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -327,3 +328,31 @@ def test_snapshots_are_found_by_the_beginning_of_their_id_and_forgotten_by_all_o
         repo.snapshot(one)
     with pytest.raises(NoSnapshot):
         read_root(repo, one)
+
+
+@pytest.mark.parametrize("call", ["listxattr", "getxattr"])
+def test_an_extended_attribute_that_cannot_be_read_makes_the_backup_partial_and_keeps_the_file(
+    call: str, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("good", "bad"):
+        (source / name).write_text(name)
+        os.setxattr(source / name, "user.note", b"kept")
+    inode, real = (source / "bad").stat().st_ino, getattr(os, call)
+
+    def failing(path: int | str, *arguments: str, **options: bool) -> object:
+        if os.stat(path).st_ino == inode:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, call, failing)
+    made = backup(repo, [str(source)])
+    monkeypatch.undo()
+    restore(repo, made.snapshot_id, str(tmp_path / "target"), subfolder=str(source))
+
+    assert made.partial
+    assert [error.path for error in made.errors] == [str(source / "bad")]
+    assert "extended attribute" in made.errors[0].message
+    assert (tmp_path / "target" / "bad").read_text() == "bad"
+    assert os.getxattr(tmp_path / "target" / "good", "user.note") == b"kept"

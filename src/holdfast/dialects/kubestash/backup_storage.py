@@ -13,7 +13,7 @@ from holdfast.core.conditions import Condition, condition, is_false, is_true, re
 from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Phase, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
-from holdfast.dialects.kubestash import initialize, names, pods, runtime, sizes, storage, usage
+from holdfast.dialects.kubestash import initialize, names, runtime, sizes, storage, usage
 from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY
 from holdfast.dialects.kubestash.read import (
     conditions_of,
@@ -56,20 +56,10 @@ class BackupStorageHandler:
             return Desired(release=True)
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
-        name, namespace = name_of(obj), namespace_of(obj)
-        opened = storage.open_store(obj, namespace, _MOUNT, obj)
+        opened = storage.open_store(obj, namespace_of(obj), _MOUNT, obj)
         if isinstance(opened, Problem):
             return Problems((opened,))
-        labels = names.labels("initializer", kind=BACKUP_STORAGE.kind, namespace=namespace, name=name)
-        job = pods.job(
-            names.storage_init_job(name),
-            namespace,
-            labels,
-            container="initializer",
-            volumes=opened.volumes,
-            mounts=opened.mounts,
-            as_root=opened.as_root,
-        )
+        job = initialize.job_of(obj, names.storage_init_job(name_of(obj)), opened)
         job = initialize.labelled(runtime.with_settings(job, mapping(obj, "spec", "runtimeSettings")), obj, INITIALIZED)
         call = StorageInit(opened.root, _document()).call(opened.secrets)
         return initialize.desired(_attempt(obj, view, now), job, call, opened.copies)

@@ -15,21 +15,24 @@ from typing import Final
 import msgspec
 
 from holdfast.core.conditions import Condition, condition, find, is_true
-from holdfast.core.objects import Object, Ref
+from holdfast.core.objects import Object, Ref, kind_of
 from holdfast.core.plan import Desired, Doomed, MoverCall, Phase, Plan, Run, RunKind, SecretCopy, Step, StepState
 from holdfast.core.ports import View
 from holdfast.core.times import format_time, optional_time
+from holdfast.dialects.kubestash import names, pods
 from holdfast.dialects.kubestash.kinds import JOB
 from holdfast.dialects.kubestash.read import (
     conditions_of,
     deleting,
     generation_of,
     mapping,
+    name_of,
     namespace_of,
     number,
     owned_by,
     text,
 )
+from holdfast.dialects.kubestash.storage import Store
 
 GENERATION: Final = "holdfast.dev/generation"
 RETRY: Final = "holdfast.dev/retry"
@@ -60,6 +63,20 @@ class Attempt(msgspec.Struct, frozen=True):
     stale: Doomed | None = None
     wake_at: datetime | None = None
     next: str = ""
+
+
+def job_of(obj: Object, name: str, opened: Store) -> Object:
+    """Build the Job, with the store it writes to."""
+    kind, namespace = kind_of(obj).kind, namespace_of(obj)
+    return pods.job(
+        name,
+        namespace,
+        names.labels("initializer", kind=kind, namespace=namespace, name=name_of(obj)),
+        container="initializer",
+        volumes=opened.volumes,
+        mounts=opened.mounts,
+        as_root=opened.as_root,
+    )
 
 
 def attempt(obj: Object, job: str, verdict: Verdict, view: View, now: datetime) -> Attempt:

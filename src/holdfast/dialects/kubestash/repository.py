@@ -14,7 +14,7 @@ from holdfast.core.conditions import condition, is_true, remove, upsert
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Desired, Doomed, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
-from holdfast.dialects.kubestash import initialize, names, pods, sizes, storage, usage, validate
+from holdfast.dialects.kubestash import initialize, names, sizes, storage, usage, validate
 from holdfast.dialects.kubestash.decode import Place, place
 from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY, SNAPSHOT
 from holdfast.dialects.kubestash.read import (
@@ -78,20 +78,11 @@ class RepositoryHandler:
         there = _ready_storage(obj, view)
         if isinstance(there, str):
             return Desired()
-        name, namespace = name_of(obj), namespace_of(obj)
-        opened = storage.open_store(there, namespace, f"storage-{name}", obj)
+        name = name_of(obj)
+        opened = storage.open_store(there, namespace_of(obj), f"storage-{name}", obj)
         if isinstance(opened, Problem):
             return Problems((opened,))
-        labels = names.labels("initializer", kind=REPOSITORY.kind, namespace=namespace, name=name)
-        job = pods.job(
-            names.repository_init_job(name),
-            namespace,
-            labels,
-            container="initializer",
-            volumes=opened.volumes,
-            mounts=opened.mounts,
-            as_root=opened.as_root,
-        )
+        job = initialize.job_of(obj, names.repository_init_job(name), opened)
         call = RepositoryInit(name, opened.at(text(obj, "spec", "path")), _document(obj)).call(opened.secrets)
         return initialize.desired(_attempt(obj, view, now), initialize.labelled(job, obj, INITIALIZED), call, opened.copies)
 

@@ -120,9 +120,7 @@ def _local_problems(obj: Object) -> list[Problem]:
     if len(sources) != 1:
         named = ", ".join(sources) or "none"
         found.append(Problem(field, f"needs one volume source, such as persistentVolumeClaim, nfs or hostPath (has: {named})"))
-    if number(local, "maxConnections") is not None:
-        found.append(Problem(f"{field}.maxConnections", "maxConnections is not supported yet: remove it"))
-    return found
+    return [*found, *_no_connections(local, field)]
 
 
 def _s3_problems(obj: Object) -> list[Problem]:
@@ -134,7 +132,13 @@ def _s3_problems(obj: Object) -> list[Problem]:
     if text(s3, "endpoint") and (endpoint.scheme not in ("http", "https") or not endpoint.hostname):
         given = text(s3, "endpoint")
         found.append(Problem(f"{field}.endpoint", f"{given} is no URL: write it with its scheme, such as https://{given}"))
-    return found
+    return [*found, *_no_connections(s3, field)]
+
+
+def _no_connections(provider: Object, field: str) -> list[Problem]:
+    if number(provider, "maxConnections") is None:
+        return []
+    return [Problem(f"{field}.maxConnections", "maxConnections is not supported yet: remove it")]
 
 
 def _local(obj: Object, namespace: str) -> Store | Problem:
@@ -161,8 +165,6 @@ def _s3(obj: Object, namespace: str, mount: str, owner: Object) -> Store:
         options["region"] = region
     if flag(s3, "insecureTLS"):
         options["insecure_tls"] = "true"
-    if (connections := number(s3, "maxConnections")) is not None:
-        options["connections"] = str(connections)
     url = "s3:" + "/".join(part for part in parts if part)
     if not text(s3, "secretName"):
         return Store(root=StorageTarget(url, options))
