@@ -11,6 +11,7 @@ from holdfast.embedded.node.agent import Agent
 from holdfast.embedded.node.files import make_directory, remove_tree
 from holdfast.embedded.node.images import ImageTable, default_images
 from holdfast.embedded.node.memory import find_limiter
+from holdfast.embedded.node.orphans import end_orphans
 from holdfast.embedded.node.server import NodeServer
 from holdfast.embedded.node.settings import Host, Settings
 from holdfast.kube.builtin import PODS
@@ -72,6 +73,7 @@ def _host(
     key = hashlib.sha256(f"{disk}".encode()).hexdigest()[:12]
     memory = machine.memory_directory(disk, key)
     make_directory(memory.parent, 0o700)
+    end_orphans(disk / "pods")
     remove_tree(memory)  # secrets of pods that died with a killed node
     url = urlsplit(config.server)
     port = str(url.port or 443)
