@@ -1,5 +1,8 @@
 """A starting node ends what an earlier one left running, and nobody else's processes."""
 
+import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +18,9 @@ def sandbox(pods: Path) -> "subprocess.Popen[bytes]":
     folder = pods / "uid" / "containers"
     folder.mkdir(parents=True)
     command = [tools.bwrap(), "--dev-bind", "/", "/", "--bind", str(folder), "/mnt", "--unshare-pid", "--proc", "/proc"]
-    process = subprocess.Popen([*command, "--", "sh", "-c", "echo up; exec sleep 300"], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, "--", "sh", "-c", "echo up; exec sleep 300"], stdout=subprocess.PIPE, start_new_session=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"
     return process
@@ -26,7 +31,8 @@ def two(tmp_path: Path) -> Iterator[list["subprocess.Popen[bytes]"]]:
     started = [sandbox(tmp_path / "a b" / "pods"), sandbox(tmp_path / "other" / "pods")]
     yield started
     for process in started:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
