@@ -9,10 +9,14 @@ BIN := $(VENV)/bin
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-setup: $(VENV)/.installed .tools/.fetched ## install what is missing: packages, .venv, .tools
+setup: $(VENV)/.installed $(VENV)/.native .tools/.fetched ## install what is missing: packages, .venv, .tools
 
-$(VENV)/.installed: requirements.lock pyproject.toml scripts/setup.sh scripts/packages.sh
+$(VENV)/.installed: requirements.lock pyproject.toml hatch_build.py scripts/setup.sh scripts/packages.sh
 	@PYTHON="$(PYTHON)" scripts/setup.sh $(VENV)
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.installed $(wildcard src/holdfast/repo/native/*.[ch]) scripts/build_native.py
+	@$(BIN)/python scripts/build_native.py
 	@touch $@
 
 .tools/.fetched: scripts/fetch-tools.sh scripts/packages.sh

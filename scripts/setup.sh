@@ -12,6 +12,11 @@ need python3-venv "$python" -c 'import ensurepip, venv'
 need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
 need bubblewrap command -v bwrap
 need attr command -v getfattr
+need gcc command -v "${CC:-cc}"
+need libc6-dev test -e /usr/include/stdlib.h
+case $("$python" -c 'import sys; print(sys.prefix)' 2>/dev/null) in
+    /usr) need python3-dev "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ;;
+esac
 install_missing
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
