@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test lint gen bench docs clean
+.PHONY: help setup demo test lint gen bench bench-repo docs clean
 
 help: ## say what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.installed $(VENV)/.native .tools/.fetched ## install what is missing: packages, .venv, .tools
 
@@ -38,8 +38,12 @@ lint: setup ## style, types and layers
 gen: setup ## write CRDs and reference pages from the types
 	@$(BIN)/holdfast gen
 
-bench: setup ## measure backup, unchanged backup and restore against stock restic
-	@$(BIN)/python benchmarks/bench_repo.py
+bench: setup ## measure the repository against stock restic, in small: two minutes
+	@$(BIN)/python -m benchmarks.repository --only large --only small --scale 0.1
+
+bench-repo: setup ## measure it in full, against restic, borg and rclone: half an hour
+	@scripts/bench-tools.sh
+	@$(BIN)/python -m benchmarks.repository
 
 docs: gen ## generate the reference, then check that every link leads somewhere
 	@$(BIN)/python scripts/check_links.py

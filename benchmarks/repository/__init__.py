@@ -1,0 +1,1 @@
+"""The repository against its peers: `make bench-repo`, or `python -m benchmarks.repository --help`."""
