@@ -12,6 +12,8 @@ from tests.embedded_fixture import Http, api_server, http, http_client, until  #
 
 from holdfast.embedded.apiserver.server import ApiServer
 
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
 pytestmark = pytest.mark.api
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -77,11 +79,17 @@ async def test_a_body_over_the_limit_is_refused(http: Http):  # noqa: F811
     assert (reply.code, reply.body["reason"]) == (413, "RequestEntityTooLarge")
 
 
-async def test_protobuf_is_refused_with_advice(http: Http):  # noqa: F811
-    headers = {"Content-Type": "application/vnd.kubernetes.protobuf"}
-    reply = await http.call("POST", MAPS, b"k8s\x00", headers=headers)
-    assert reply.code == 415
-    assert "kubectl apply" in reply.body["message"]
+async def test_protobuf_bodies_are_read_and_answered_as_json(http: Http):  # noqa: F811
+    headers = {"Content-Type": PROTOBUF, "Accept": f"{PROTOBUF},application/json"}
+    names = b"\x0a\x02v1\x12\x09Namespace"
+    raw = b"\x0a\x04\x0a\x02pb"
+    sent = b"k8s\x00\x0a" + bytes([len(names)]) + names + b"\x12" + bytes([len(raw)]) + raw
+    reply = await http.call("POST", "/api/v1/namespaces", sent, headers=headers)
+    assert (reply.code, reply.body["metadata"]["name"]) == (201, "pb")
+    assert (await http.call("POST", "/api/v1/namespaces", sent[:-1], headers=headers)).code == 400
+    assert (await http.call("POST", "/api/v1/namespaces", b"{}", headers=headers)).code == 400
+    reply = await http.call("GET", "/api/v1/namespaces/pb", headers={"Accept": PROTOBUF})
+    assert (reply.code, reply.body["reason"]) == (406, "NotAcceptable")
 
 
 async def test_unknown_paths_and_verbs(http: Http):  # noqa: F811

@@ -121,3 +121,13 @@ def unsupported_media(message: str) -> StatusError:
 def too_large(limit: int) -> StatusError:
     """The body is over the limit in bytes (413)."""
     return StatusError(413, "RequestEntityTooLarge", f"the request body is larger than {limit} bytes")
+
+
+def timed_out(message: str) -> StatusError:
+    """The caller was too slow (408)."""
+    return StatusError(408, "Timeout", message)
+
+
+def not_acceptable(accept: str) -> StatusError:
+    """None of the forms that the caller accepts is produced here (406)."""
+    return StatusError(406, "NotAcceptable", f"only application/json is answered here, the request accepts {accept}")

@@ -18,7 +18,7 @@ from holdfast.embedded.apiserver.errors import StatusError, method_not_allowed, 
 from holdfast.embedded.apiserver.patching import patch
 from holdfast.embedded.apiserver.podlog import LogProxy, chunks_of
 from holdfast.embedded.apiserver.reads import get, list_objects, render
-from holdfast.embedded.apiserver.request import Query, Route, media_type, parse_accept, parse_route, read_body
+from holdfast.embedded.apiserver.request import Query, Route, parse_accept, parse_route, read_json
 from holdfast.embedded.apiserver.watch import Watch
 from holdfast.embedded.apiserver.writes import create, update
 from holdfast.kube.codec import encode
@@ -120,7 +120,7 @@ class Front:
         verb = _VERBS.get(request.method)
         if verb is None:
             raise method_not_allowed()
-        body = b"" if verb == "get" else await read_body(request)
+        body, media = (b"", "") if verb == "get" else await read_json(request)
         if any(route[:3] == (group, "v1", plural) for group, _, plural in discovery.REVIEWS):
             if verb != "create" or route.name:
                 raise method_not_allowed()
@@ -133,7 +133,7 @@ class Front:
             query=Query(request.query),
             accept=parse_accept(request.headers.get("Accept", "")),
             user=user,
-            media=media_type(request),
+            media=media,
             body=body,
             agent=request.headers.get("User-Agent", ""),
             warnings=[],

@@ -1,18 +1,30 @@
 """One HTTP request, taken apart: where it points, what it asks for, in which form the answer goes out."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from aiohttp import web
 
-from holdfast.embedded.apiserver.errors import bad_request, no_such_path, too_large, unsupported_media
+from holdfast.embedded.apiserver import protobuf
+from holdfast.embedded.apiserver.errors import (
+    bad_request,
+    no_such_path,
+    not_acceptable,
+    timed_out,
+    too_large,
+    unsupported_media,
+)
+from holdfast.kube.codec import encode
 
 MAX_BODY = 3 << 20
+BODY_SECONDS = 30.0
 JSON = "application/json"
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
 APPLY_CBOR = "application/apply-patch+cbor"
 
+_BINARY = frozenset({protobuf.MEDIA, "application/cbor"})
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 
@@ -83,9 +95,11 @@ class Accept(NamedTuple):
 
 
 def parse_accept(header: str) -> Accept:
-    """The first alternative that this server can produce."""
+    """The first alternative that this server can produce; 406 when a caller insists on a binary form."""
+    seen: set[str] = set()
     for part in header.split(","):
         fields = [field.strip() for field in part.split(";")]
+        seen.add(fields[0])
         if fields[0] not in (JSON, "*/*", "application/*", ""):
             continue
         wanted: dict[str, str] = {name: value for name, _, value in (field.partition("=") for field in fields[1:])}
@@ -94,6 +108,8 @@ def parse_accept(header: str) -> Accept:
         if wanted.get("as", "").startswith("PartialObjectMetadata"):
             return Accept(False, True)
         return Accept(False, False)
+    if seen <= _BINARY:
+        raise not_acceptable(header)
     return Accept(False, False)
 
 
@@ -103,17 +119,26 @@ def media_type(request: web.BaseRequest) -> str:
 
 
 async def read_body(request: web.BaseRequest) -> bytes:
-    """The whole body, at most `MAX_BODY` bytes; 413 over it, 415 for protobuf."""
-    kind = media_type(request)
-    if kind == "application/vnd.kubernetes.protobuf" or kind == "application/cbor":
-        raise unsupported_media(
-            f"the body was sent as {kind}, this server reads JSON: use `kubectl apply -f`, or a kubectl older than 1.32"
-        )
+    """The whole body, at most `MAX_BODY` bytes; 413 over it, 415 for CBOR, 408 for one that does not come in time."""
+    if (kind := media_type(request)) in ("application/cbor", APPLY_CBOR):
+        raise unsupported_media(f"the body was sent as {kind}, this server reads JSON, YAML and Kubernetes' protobuf")
     if (request.content_length or 0) > MAX_BODY:
         raise too_large(MAX_BODY)
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise too_large(MAX_BODY)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise too_large(MAX_BODY)
+    except TimeoutError:
+        raise timed_out(f"the request body did not arrive within {BODY_SECONDS:.0f} seconds") from None
     return bytes(body)
+
+
+async def read_json(request: web.BaseRequest) -> tuple[bytes, str]:
+    """The body and its content type; a protobuf body is turned into JSON, so that nothing behind this knows of it."""
+    body, media = await read_body(request), media_type(request)
+    if media == protobuf.MEDIA:
+        return (encode(protobuf.parse(body)) if body else b""), JSON
+    return body, media

@@ -27,6 +27,9 @@ _PACKAGES: Final = {
     "policy": "policy",
     "admissionregistration.k8s.io": "admission",
     "apiextensions.k8s.io": "extensions",
+    "authentication.k8s.io": "authentication",
+    "authorization.k8s.io": "authorization",
+    "autoscaling": "autoscaling",
 }
 
 
@@ -152,8 +155,9 @@ def shape_of(kind: Kind) -> Shape:
 
 
 def type_name(group: str, kind: str) -> str:
-    """The name of a built-in kind's type in the table."""
-    return f"{_PACKAGES[group]}.{kind}"
+    """The name of a built-in kind's type in the tables; empty for a group that is not built in."""
+    package = _PACKAGES.get(group, "")
+    return f"{package}.{kind}" if package else ""
 
 
 _SCALARS: Final[dict[str, Object]] = {
