@@ -315,7 +315,7 @@ def _same_time(written: str, ns: int) -> bool:
     if written == format_ns(ns):
         return True
     try:
-        return not written.endswith("Z") and parse_ns(written) == ns
+        return parse_ns(written) == ns
     except ValueError:
         return False
 

@@ -2,7 +2,7 @@
 
 Field order, omitted zeros and quoting follow what the newest stock program writes (0.19): its `content` is null except for
 files, directories and fifos have no `links`, a missing user name is left out, the access time repeats the modification
-time. Times are written in UTC, as in any container. Reading tolerates more than writing produces.
+time, and times are in the zone of the process. Reading tolerates more than writing produces.
 """
 
 import base64

@@ -44,11 +44,6 @@ def test_link_targets_are_plain_json_with_a_mark_for_what_is_no_text() -> None:
     assert json_text(os.fsdecode(b"a\nb\x01\b\f\x7f<\xe2\x80\xa8\xff")) == "a\\nb\\u0001\\b\\f\x7f\\u003c\\u2028\\ufffd"
 
 
-@given(some.integers(min_value=-62135596800 * 10**9, max_value=253402300799 * 10**9))
-def test_times_come_back_to_the_nanosecond(ns: int) -> None:
-    assert parse_ns(format_ns(ns)) == ns
-
-
 def test_times_are_written_without_trailing_zeros() -> None:
     assert format_ns(1_577_836_800_100_000_000) == "2020-01-01T00:00:00.1Z"
     assert format_ns(0) == "1970-01-01T00:00:00Z"
@@ -60,11 +55,6 @@ def test_times_in_other_zones_are_understood() -> None:
     assert parse_ns("1969-12-31T23:00:00-01:00") == 0
     with pytest.raises(ValueError, match="RFC 3339"):
         parse_ns("yesterday")
-
-
-def test_years_that_cannot_be_written_are_pulled_to_the_nearest_that_can() -> None:
-    assert format_ns(10**21).startswith("9999-12-31T23:59:59")
-    assert format_ns(-(10**21)).startswith("0001-01-01T00:00:00")
 
 
 def test_moments_are_written_in_utc() -> None:
