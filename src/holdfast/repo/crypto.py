@@ -35,13 +35,15 @@ class _Contexts(threading.local):
 class Key:
     """A pair of keys: `encrypt` (32 bytes, AES-256) and the tag's `k` and `r` (16 bytes each)."""
 
-    __slots__ = ("_held", "encrypt", "k", "r")
+    __slots__ = ("_held", "encrypt", "k", "native", "r")
 
     def __init__(self, encrypt: bytes, k: bytes, r: bytes) -> None:
         if (len(encrypt), len(k), len(r)) != (32, 16, 16):
             raise Damaged("the key has parts of the wrong length: the key file is damaged")
         self.encrypt, self.k, self.r = encrypt, k, r
         self._held = _Contexts()
+        self.native: object | None = None
+        """The native module's form of the key, once it was asked for (`native.native_key`)."""
 
     @classmethod
     def generate(cls) -> "Key":

@@ -2,16 +2,27 @@
 
 `holdfast.repo._native` is built from the C files of this folder (`scripts/build_native.py`). Without it, or with
 `HOLDFAST_PURE=1` in the environment, the pure path does the same work with the same bytes, slower. Callers ask `module()`, and
-take their pure branch when it gives None.
+take their pure branch when it gives None. The module brings no compression and no cipher of its own: it calls the zstd that the
+`zstandard` wheel holds and the libcrypto that Python itself uses, and is unavailable where one of their functions is missing.
 """
 
 import functools
 import importlib
+import importlib.util
 import os
+from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from holdfast.repo.crypto import Key
 
 PURE_VARIABLE = "HOLDFAST_PURE"
 """Set to anything but `0`, it forbids the native module."""
+
+ABI = 1
+"""What `_native.abi()` says when it was built from these sources."""
+
+_CRYPTO = "libcrypto.so.3"
 
 
 @functools.cache
@@ -19,14 +30,35 @@ def _load() -> tuple[ModuleType | None, str]:
     if os.environ.get(PURE_VARIABLE, "0") not in ("", "0"):
         return None, f"pure Python, since {PURE_VARIABLE} is set"
     try:
-        return importlib.import_module("holdfast.repo._native"), "native"
+        found = importlib.import_module("holdfast.repo._native")
+        if found.abi() != ABI:
+            raise ImportError("it was built from other sources; run scripts/build_native.py")
+        version = found.bind(_zstd(), _CRYPTO)
     except ImportError as error:
         return None, f"pure Python, since the native module can't be loaded: {error}"
+    return found, f"native, with zstd {version // 10_000}.{version // 100 % 100}.{version % 100}"
+
+
+def _zstd() -> str:
+    """The file of the wheel that exports the functions of zstd. Raises ImportError."""
+    spec = importlib.util.find_spec("zstandard")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    for path in sorted(folder.glob("_cffi*.so")):
+        return str(path)
+    raise ImportError(f"there is no file _cffi*.so of the package zstandard in {folder}")
 
 
 def module() -> ModuleType | None:
     """The native module, or None where the pure path has to do."""
     return _load()[0]
+
+
+def native_key(key: Key) -> Any:
+    """The native twin of a key, made once, or None where the pure path has to do."""
+    found = module()
+    if found is not None and key.native is None:
+        key.native = found.Key(key.encrypt, key.k, key.r)
+    return key.native if found is not None else None
 
 
 def status() -> str:

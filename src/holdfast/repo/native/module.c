@@ -1,6 +1,6 @@
 /* The module `holdfast.repo._native`: its table of functions. Each C file of this folder brings its own part. */
 
-#include <Python.h>
+#include "holdfast.h"
 
 #define HOLDFAST_ABI 1
 
@@ -13,8 +13,18 @@ static PyObject *abi(PyObject *self, PyObject *unused)
 
 static PyMethodDef functions[] = {
     {"abi", abi, METH_NOARGS, "abi() -> int: the number that the Python side expects."},
+    {"bind", bind_libraries, METH_VARARGS,
+     "bind(zstd, crypto) -> int: load the two libraries by path; returns zstd's version number. Call it before anything else.\n"
+     "Raises ImportError."},
     {NULL, NULL, 0, NULL},
 };
+
+static int add_types(PyObject *module)
+{
+    return add_key_type(module) ? 0 : -1;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_types}, {0, NULL}};
 
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
@@ -22,6 +32,7 @@ static struct PyModuleDef definition = {
     .m_doc = "Hashing, compression, sealing and file work of the backup repository, outside the interpreter lock.",
     .m_size = 0,
     .m_methods = functions,
+    .m_slots = slots,
 };
 
 PyMODINIT_FUNC PyInit__native(void)
