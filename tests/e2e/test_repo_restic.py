@@ -21,7 +21,7 @@ from holdfast.repo.errors import StoreFull, WrongPassword
 from holdfast.repo.maintain import forget, read_root, snapshots
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
-from holdfast.repo.url import open_store
+from holdfast.repo.stores import open_store
 from tests import tools
 from tests.movers_builders import KEY, SECRET, s3_server
 from tests.repo_trees import PASSWORD, build_corpus, differences
@@ -31,7 +31,7 @@ PROGRAM = """
 import signal, sys
 from holdfast.repo.backup import backup
 from holdfast.repo.repository import Repository
-from holdfast.repo.url import open_store
+from holdfast.repo.stores import open_store
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 with Repository.open(open_store(sys.argv[1], {}), sys.argv[2]) as repo:

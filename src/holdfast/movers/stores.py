@@ -15,7 +15,7 @@ from holdfast.movers.context import MoverError
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import Progress as RepositoryProgress
 from holdfast.repo.store import Store
-from holdfast.repo.url import open_store as open_url
+from holdfast.repo.stores import open_store as open_url
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CA_CERT_DATA")
 _NEEDED = _KEYS[:2]

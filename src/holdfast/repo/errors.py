@@ -82,7 +82,14 @@ class StoreFull(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """A fault that may pass: connection refused or cut, a timeout, a 5xx answer. Worth a retry."""
+    """A fault that may pass: connection refused or cut, a timeout, a 5xx answer. Worth a retry.
+
+    `retry_after` is what the service asked for, in seconds; None when it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BadLocation(StoreError):

@@ -7,8 +7,8 @@ import pytest
 from tests.repo_trees import PASSWORD
 
 from holdfast.repo import keys
-from holdfast.repo.local import LocalStore
 from holdfast.repo.repository import Repository
+from holdfast.repo.stores.local import LocalStore
 
 
 @pytest.fixture(autouse=True)

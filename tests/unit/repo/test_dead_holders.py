@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.repo.errors import RepositoryLocked
 from holdfast.repo.repository import Repository
-from holdfast.repo.url import open_store
+from holdfast.repo.stores import open_store
 
 
 def foreign_lock(repo: Repository, host: str, *, exclusive: bool) -> str:

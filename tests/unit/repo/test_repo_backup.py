@@ -23,12 +23,12 @@ from holdfast.repo.errors import (
     StoreUnavailable,
     WrongPassword,
 )
-from holdfast.repo.local import LocalStore
 from holdfast.repo.maintain import forget, read_root, snapshots, stats
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.result import Progress
-from holdfast.repo.retry import FaultyStore
+from holdfast.repo.stores.local import LocalStore
+from holdfast.repo.stores.retry import FaultyStore
 
 
 def test_everything_that_a_file_system_holds_comes_back(repo: Repository, tmp_path: Path) -> None:

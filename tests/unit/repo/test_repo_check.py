@@ -3,9 +3,9 @@ from pathlib import Path
 from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
 from holdfast.repo.check import check
-from holdfast.repo.local import LocalStore
 from holdfast.repo.repository import Repository
 from holdfast.repo.store import path_of
+from holdfast.repo.stores.local import LocalStore
 
 
 def pack_of(repo: Repository, store: LocalStore, content: bytes) -> Path:

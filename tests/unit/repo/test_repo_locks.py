@@ -13,9 +13,9 @@ import pytest
 from holdfast.repo import locks
 from holdfast.repo.backup import backup
 from holdfast.repo.errors import LockLost, RepositoryLocked
-from holdfast.repo.local import LocalStore
 from holdfast.repo.locks import LockJson, is_stale
 from holdfast.repo.repository import Repository
+from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.times import format_time
 
 

@@ -9,11 +9,11 @@ from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
 from holdfast.repo.content import data_runs
 from holdfast.repo.errors import NoSnapshot, Stopped
-from holdfast.repo.local import LocalStore
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.result import Progress
 from holdfast.repo.snapshot import SnapshotJson, encode_snapshot
+from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.writer import BlobWriter
 
 

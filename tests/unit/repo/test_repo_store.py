@@ -11,7 +11,6 @@ import pytest
 from tests.movers_builders import KEY, SECRET, s3_server
 from tests.repo_tls import tls_s3_server
 
-from holdfast.repo import local
 from holdfast.repo.errors import (
     AccessDenied,
     BadCredentials,
@@ -24,11 +23,11 @@ from holdfast.repo.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from holdfast.repo.local import LocalStore
-from holdfast.repo.retry import FaultyStore, RetryingStore
-from holdfast.repo.s3 import open_s3, parse_s3
 from holdfast.repo.store import Entry, Kind, Store, is_id, path_of
-from holdfast.repo.url import open_store
+from holdfast.repo.stores import local, open_store
+from holdfast.repo.stores.local import LocalStore
+from holdfast.repo.stores.retry import FaultyStore, RetryingStore
+from holdfast.repo.stores.s3 import open_s3, parse_s3
 
 ENV = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
 NAME = "ab" * 32
@@ -220,7 +219,8 @@ def test_s3_urls(url: str, endpoint: str, bucket: str, prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["s3:", "s3:http://host", "s3:ftp://host/b", "rest:http://host/", "", "s3:http://me:secret@host/b"]
+    "url",
+    ["s3:", "s3:http://host", "s3:ftp://host/b", "rest:ftp://host/", "ftp:host", "azure:", "", "s3:http://me:secret@host/b"],
 )
 def test_a_bad_url_is_refused_without_repeating_a_secret(url: str) -> None:
     with pytest.raises(BadLocation) as caught:

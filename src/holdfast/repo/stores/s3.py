@@ -9,7 +9,6 @@ message.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypedDict, cast
 from urllib.parse import urlsplit
 
@@ -30,8 +29,9 @@ from holdfast.repo.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from holdfast.repo.ranges import RangeReader
 from holdfast.repo.store import CONFIG, Buffer, Entry, Kind, is_id
+from holdfast.repo.stores.http import is_on, read_ca
+from holdfast.repo.stores.ranges import RangeReader
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
@@ -121,21 +121,14 @@ def open_s3(url: str, env: Mapping[str, str]) -> "S3Bucket":
         "timeout": REQUEST_TIMEOUT,
         "connect_timeout": CONNECT_TIMEOUT,
     }
-    ca = _read_ca(env.get("RESTIC_CACERT") or env.get("AWS_CA_BUNDLE") or "")
-    insecure = env.get("AWS_INSECURE_TLS", "").lower() in ("1", "true")
+    ca = read_ca(env)
+    insecure = is_on(env, "AWS_INSECURE_TLS") or is_on(env, "RESTIC_INSECURE_TLS")
     if ca:
         options["root_certificate"] = ca
     if insecure:
         options["allow_invalid_certificates"] = True
     bucket = S3Store(location.bucket, config=config, client_options=options, retry_config={"max_retries": 0})
     return S3Bucket(bucket, location, ca, insecure=insecure)
-
-
-def _read_ca(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes() if path else b""
-    except OSError as error:
-        raise BadLocation(f"the CA file {path} can't be read: {error.strerror}") from error
 
 
 class S3Bucket:
@@ -230,7 +223,8 @@ class S3Bucket:
             self._fail(error, f"delete {path}")
 
     def close(self) -> None:
-        """Connections are given back with the object."""
+        """Close the connections for ranges; the others are given back with the object."""
+        self._ranges.close()
 
     def _fail(self, error: Exception, what: str) -> NoReturn:
         text = str(error)

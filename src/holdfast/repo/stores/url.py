@@ -1,0 +1,57 @@
+"""Repository URLs, written as the stock program writes them, and the stores behind them.
+
+| URL | store |
+| --- | --- |
+| `/path`, `local:/path` | a directory |
+| `s3:https://host:port/bucket/prefix`, `s3:host/bucket/prefix` | a bucket |
+| `rest:https://host:port/path/`, `rest:http+unix:///socket:/path/` | a REST server |
+| `sftp:` `azure:` `gs:` `b2:` `swift:` `rclone:` | whatever rclone reaches, see `remotes` |
+
+Credentials come from the environment mapping that the caller hands in, never from the URL. Clients are loaded at need.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from holdfast.repo.errors import BadLocation
+from holdfast.repo.store import Store
+from holdfast.repo.stores.local import LocalStore
+from holdfast.repo.stores.remotes import REMOTE_SCHEMES
+from holdfast.repo.stores.retry import RetryingStore
+
+SCHEMES = ("local", "s3", "rest", *REMOTE_SCHEMES)
+
+
+def open_store(url: str, env: Mapping[str, str]) -> Store:
+    """The store that a URL names. Nothing is read, written or started yet. Raises BadLocation, BadCredentials."""
+    scheme, colon, _ = url.partition(":")
+    if not colon or url.startswith(("/", "./", "../")):
+        return _directory(url)
+    if scheme == "local":
+        return _directory(url.removeprefix("local:"))
+    if scheme == "s3":
+        from holdfast.repo.stores.s3 import open_s3
+
+        return RetryingStore(open_s3(url, env))
+    if scheme == "rest":
+        from holdfast.repo.stores.rest import open_rest
+
+        return RetryingStore(open_rest(url, env))
+    if scheme in REMOTE_SCHEMES:
+        from holdfast.repo.stores.rclone import RcloneStore
+        from holdfast.repo.stores.remotes import find_remote
+
+        return RetryingStore(RcloneStore(find_remote(url, env), env))
+    known = ", ".join(f"{name}:" for name in SCHEMES)
+    raise BadLocation(f"{_without_user(url)!r} is not a repository of a kind that is supported: use a path or one of {known}")
+
+
+def _directory(path: str) -> Store:
+    if not path:
+        raise BadLocation("the repository's URL is empty: use a path, or a URL such as s3:https://<host>/<bucket>/<prefix>")
+    return LocalStore(Path(path))
+
+
+def _without_user(url: str) -> str:
+    before, at, after = url.rpartition("@")
+    return f"{before.partition('//')[0]}//...@{after}" if at else url
