@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from holdfast.embedded.apiserver import discovery, openapi, subresources
+from holdfast.embedded.apiserver import discovery, openapi, podexec, subresources
 from holdfast.embedded.apiserver.api import Answer, Api, Call, resolve
 from holdfast.embedded.apiserver.auth import User
 from holdfast.embedded.apiserver.deletion import delete, delete_collection
@@ -138,6 +138,8 @@ class Front:
             agent=request.headers.get("User-Agent", ""),
             warnings=[],
         )
+        if kind.resource == "/pods" and route.sub in podexec.CALLS and verb in ("get", "create"):
+            return await podexec.join(self._api, self._logs, request, call)
         if verb == "get":
             return await self._read(request, call)
         answer = await self._handler(call)(self._api, call)

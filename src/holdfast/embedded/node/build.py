@@ -38,6 +38,7 @@ def base_environment(pod: Object, container: Object, image: Image | None, cluste
         "PATH": ":".join([*known.path, images.DEFAULT_PATH]),
         "HOSTNAME": hostname(pod),
         "HOME": "/root" if root else "/",
+        **({"TERM": "xterm"} if container.get("tty") else {}),
         **known.environment,
         **cluster,
     }
@@ -62,6 +63,8 @@ def sandbox_of(pod: Object, container: Object, parts: Parts) -> Sandbox:
         hostname=hostname(pod),
         directory=directory,
         read_only_root=bool(context.get("readOnlyRootFilesystem")),
+        stdin=bool(container.get("stdin")),
+        terminal=bool(container.get("tty")),
     )
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from holdfast.core.objects import Object
 from holdfast.core.quantity import parse_quantity
-from holdfast.embedded.node import build, logs, probes
+from holdfast.embedded.node import build, execution, logs, probes
+from holdfast.embedded.node.attachment import Audience
 from holdfast.embedded.node.environment import environment
 from holdfast.embedded.node.failure import NotReady
 from holdfast.embedded.node.logs import LogFile
@@ -43,6 +44,7 @@ class ContainerRunner:
         self.state = state
         self.started = asyncio.Event()
         self.log: LogFile | None = None
+        self.audience = Audience()
         self._host = host
         self._pod = pod
         self._policy = policy
@@ -86,7 +88,7 @@ class ContainerRunner:
         if (action := hook.get("exec")) is not None and grace > 0:
             with contextlib.suppress(TimeoutError, OSError):
                 async with asyncio.timeout(grace):
-                    await probes.execute(process, items(action, "command"))
+                    await execution.run(process, items(action, "command"), self.limit())
         await process.stop(deadline - asyncio.get_running_loop().time())
 
     async def _once(self, volumes: Mapping[str, Volume]) -> Exit | None:
@@ -152,12 +154,19 @@ class ContainerRunner:
         self.state.id = f"bwrap://{uuid.uuid4().hex}"
         self.log = LogFile(self.log_path(), max_bytes=host.settings.log_bytes)
         try:
-            return await start(job, host.tools, self.log.write, wrapper=self._limit())
+            return await start(job, host.tools, self._written, wrapper=self.limit())
         except BaseException:
             self.log.close()
             raise
 
-    def _limit(self) -> list[str]:
+    def _written(self, stream: str, data: bytes) -> None:
+        """Take in what the container wrote."""
+        assert self.log is not None
+        self.log.write(stream, data)
+        self.audience.say(stream, data)
+
+    def limit(self) -> list[str]:
+        """Return the command prefix that puts a process below the container's memory limit; empty without one."""
         limit = mapping(self.state.spec, "resources", "limits").get("memory")
         if limit is None:
             return []
@@ -168,6 +177,7 @@ class ContainerRunner:
     def _finish(self, ended: Exit, begun: datetime) -> None:
         assert self.log is not None
         self.log.close()
+        self.audience.end()
         self._process = None
         out_of_memory = self._host.limiter.killed(self._group())
         self._host.limiter.remove(self._group())

@@ -1,14 +1,14 @@
 """Probes: whether a container has started, is ready, and still lives."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
 
 from holdfast.core.objects import Object
-from holdfast.embedded.node.process import CLEAN_ENVIRONMENT, Process
+from holdfast.embedded.node import execution
+from holdfast.embedded.node.process import Process
 from holdfast.embedded.read import items
 
 
@@ -79,8 +79,8 @@ async def check(container: Object, process: Process, probe: Mapping[str, Any]) -
 
 async def _check(container: Object, process: Process, probe: Mapping[str, Any]) -> str:
     if (action := probe.get("exec")) is not None:
-        code = await execute(process, items(action, "command"))
-        return "" if code == 0 else f"exit code {code}"
+        ended = await execution.run(process, items(action, "command"))
+        return "" if ended.code == 0 else f"exit code {ended.code}"
     if (action := probe.get("httpGet")) is not None:
         return await _get(action, port_of(container, action["port"]))
     if (action := probe.get("tcpSocket")) is not None:
@@ -99,28 +99,6 @@ async def _get(action: Mapping[str, Any], port: int) -> str:
         session.get(url, headers=headers, ssl=False, allow_redirects=False) as answer,
     ):
         return "" if 200 <= answer.status < 400 else f"HTTP status {answer.status}"
-
-
-async def execute(process: Process, command: list[str]) -> int:
-    """Run a command beside the container's own and return its exit code; it is killed when the caller gives up."""
-    await process.up()
-    environment = CLEAN_ENVIRONMENT | process.safe_environment
-    with process.entrance(command) as (line, descriptors):
-        child = await asyncio.create_subprocess_exec(
-            *line,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            pass_fds=descriptors,
-        )
-    try:
-        return await child.wait()
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
 
 
 def port_of(container: Object, port: int | str) -> int:

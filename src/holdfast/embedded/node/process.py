@@ -17,7 +17,9 @@ from collections.abc import Callable, Generator, Sequence
 
 import msgspec
 
+from holdfast.embedded.node import descriptors
 from holdfast.embedded.node import sandbox as sandboxes
+from holdfast.embedded.node import terminal as terminals
 from holdfast.embedded.node.sandbox import Sandbox
 
 Output = Callable[[str, bytes], None]
@@ -49,10 +51,15 @@ class Exit(msgspec.Struct, frozen=True):
 
 
 class Process:
-    """A running sandbox. Made by `start`."""
+    """A running sandbox. Made by `start`.
+
+    `stdin` is our end of its standard input, `terminal` our side of its terminal; -1 where there is none.
+    """
 
     def __init__(self, popen: "subprocess.Popen[bytes]", tools: Tools, job: Sandbox) -> None:
         self.sandbox = job
+        self.stdin = -1
+        self.terminal = -1
         self._popen = popen
         self._tools = tools
         self._reaper = 0
@@ -115,18 +122,21 @@ class Process:
         return await self.wait()
 
     @contextlib.contextmanager
-    def entrance(self, command: Sequence[str]) -> Generator[tuple[list[str], list[int]]]:
+    def entrance(self, command: Sequence[str], *, terminal: bool = False) -> Generator[tuple[list[str], list[int]]]:
         """Give the command line that runs a command in the sandbox as who the container is, and descriptors to hand down.
 
+        The command dies with the process that entered. With `terminal` it leads a session of its own on its standard input;
+        that session is made inside, since a shell must be able to name its own group.
         Without root bubblewrap nests two user namespaces: the sandbox's mounts belong to the outer one, the container's
         user lives in the inner one, and one who enters must take both steps. A container that asks for root has one only.
         """
         pid, tools = self.pid, self._tools
-        spaces = ["--mount", "--pid", "--ipc", "--uts", "--wd"]
-        within = [*sandboxes.late(self.sandbox.environment), *command]
+        spaces = ["--mount", "--pid", "--ipc", "--uts", "--wd", *(["--net"] if tools.privileged else [])]
+        control = terminals.CONTROL if terminal else ()
+        within = ["--pdeathsig=KILL", *sandboxes.late(self.sandbox.environment), *command]
         identity = sandboxes.drop_privileges(self.sandbox.identity, privileged=tools.privileged)
         if tools.privileged:
-            yield [tools.nsenter, "--target", str(pid), *spaces, "--", *identity, *within], []
+            yield [tools.nsenter, "--target", str(pid), *spaces, "--", *control, *identity, *within], []
             return
         with open(f"/proc/{pid}/ns/mnt") as mounts:
             outer = fcntl.ioctl(mounts, NS_GET_USERNS)
@@ -143,9 +153,15 @@ class Process:
             second = ["/usr/bin/nsenter", f"--user=/proc/{INNER_PID}/ns/user", "--preserve-credentials", "--"]
             if os.path.samestat(os.fstat(outer), os.stat(f"/proc/{pid}/ns/user")):
                 second = []
-            yield [*first, *second, *identity, "--bounding-set=-all", "--inh-caps=-all", *within], [outer]
+            yield [*first, *second, *control, *identity, "--bounding-set=-all", "--inh-caps=-all", *within], [outer]
         finally:
             os.close(outer)
+
+    def end_input(self) -> None:
+        """Close the container's standard input, unless it is a terminal."""
+        if self.terminal < 0:
+            descriptors.close(self.stdin)
+            self.stdin = -1
 
     def attach(self, pidfd: int, pipes: Sequence[tuple[str, int]], output: Output) -> None:
         """Watch the process and its pipes on the running loop."""
@@ -164,10 +180,14 @@ class Process:
             data = os.read(pipe, 65536)
         except BlockingIOError:
             return
+        except OSError:  # a terminal that nobody holds any more
+            data = b""
         if data:
             output(stream, data)
             return
         asyncio.get_running_loop().remove_reader(pipe)
+        if pipe == self.terminal:
+            self.terminal = self.stdin = -1
         os.close(pipe)
         self._open_pipes -= 1
         if not self._open_pipes:
@@ -176,11 +196,15 @@ class Process:
     def _ended(self, pidfd: int) -> None:
         asyncio.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
-        code = self._popen.wait()
-        if code < 0:
-            self._exit.set_result(Exit(128 - code, -code))
-        else:
-            self._exit.set_result(Exit(code, code - 128 if 128 < code < 160 else 0))
+        self.end_input()
+        self._exit.set_result(exit_of(self._popen.wait()))
+
+
+def exit_of(code: int) -> Exit:
+    """Return how a process ended, from the code by which Python reports it (negative for a signal)."""
+    if code < 0:
+        return Exit(128 - code, -code)
+    return Exit(code, code - 128 if 128 < code < 160 else 0)
 
 
 async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence[str] = ()) -> Process:
@@ -190,33 +214,52 @@ async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence
     """
     arguments = _memory_file(sandboxes.encode(sandboxes.options(job, privileged=tools.privileged)))
     info_read, info_write = os.pipe()
-    streams = [os.pipe(), os.pipe()]
+    ends = _Ends(job)
     line = [*wrapper, tools.bwrap, "--args", str(arguments), "--info-fd", str(info_write), "--"]
     line += sandboxes.command(job, privileged=tools.privileged)
     try:
         popen = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program is executed
             line,
             env=CLEAN_ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=streams[0][1],
-            stderr=streams[1][1],
+            stdin=ends.theirs[0],
+            stdout=ends.theirs[1],
+            stderr=ends.theirs[2],
             pass_fds=(arguments, info_write),
             start_new_session=True,
         )
     except OSError:
-        for descriptor in (info_read, streams[0][0], streams[1][0]):
-            os.close(descriptor)
+        descriptors.close(info_read, *ends.ours)
         raise
     finally:
-        for descriptor in (arguments, info_write, streams[0][1], streams[1][1]):
-            os.close(descriptor)
+        descriptors.close(arguments, info_write, *set(ends.theirs))
     process = Process(popen, tools, job)
-    for read_end, _ in streams:
-        os.set_blocking(read_end, False)
-    pipes = [("stdout", streams[0][0]), ("stderr", streams[1][0])]
-    process.attach(os.pidfd_open(popen.pid), pipes, output)
+    process.stdin, process.terminal = ends.stdin, ends.terminal
+    process.attach(os.pidfd_open(popen.pid), ends.outputs, output)
     process.started(_reaper(await _read_all(info_read)))
     return process
+
+
+class _Ends:
+    """The streams of a container: the three that it gets, and our ends of them."""
+
+    def __init__(self, job: Sandbox) -> None:
+        self.stdin = self.terminal = -1
+        if job.terminal:
+            ours, theirs = terminals.open_terminal()
+            self.theirs = [theirs, theirs, theirs]
+            self.stdin = self.terminal = ours
+            self.outputs = [("stdout", ours)]
+        else:
+            reading, self.stdin = os.pipe() if job.stdin else (os.open(os.devnull, os.O_RDONLY), -1)
+            (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+            self.theirs = [reading, to_out, to_err]
+            self.outputs = [("stdout", out), ("stderr", err)]
+        for each in self.ours:
+            os.set_blocking(each, False)
+
+    @property
+    def ours(self) -> set[int]:
+        return {self.stdin, *(pipe for _, pipe in self.outputs)} - {-1}
 
 
 def try_once(job: Sandbox, tools: Tools) -> str:

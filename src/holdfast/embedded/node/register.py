@@ -7,12 +7,14 @@ import os
 import platform
 from datetime import UTC, datetime
 
+import msgspec
+
 import holdfast
-from holdfast.core.conditions import find
+from holdfast.core.conditions import Condition, condition, find, upsert
 from holdfast.core.objects import Object
 from holdfast.core.times import format_time
 from holdfast.embedded.node.settings import Host
-from holdfast.embedded.read import items
+from holdfast.embedded.read import items, mapping
 from holdfast.kube.builtin import LEASES, NAMESPACES, NODES
 from holdfast.kube.errors import AlreadyExists, ApiError, NotFound
 
@@ -20,9 +22,25 @@ log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 
+FINGERPRINT = "holdfast.dev/serving-certificate-sha256"
+"""The annotation by which the API server knows the certificate of our endpoint."""
 
-async def register(host: Host, port: int, problem: str) -> None:
-    """Create the Node or bring it up to date. `problem` says why pods can't run; empty when they can."""
+
+class Face(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node shows of itself.
+
+    `port` and `fingerprint` are those of its endpoint. `problem` says why pods can't run, `unconnected` why they have no
+    network of their own; both are empty when all is well.
+    """
+
+    port: int
+    fingerprint: str = ""
+    problem: str = ""
+    unconnected: str = ""
+
+
+async def register(host: Host, face: Face) -> None:
+    """Create the Node or bring it up to date."""
     labels = {
         "kubernetes.io/hostname": host.name,
         "kubernetes.io/os": "linux",
@@ -30,35 +48,34 @@ async def register(host: Host, port: int, problem: str) -> None:
         "holdfast.dev/node": "sandbox",
         **host.settings.labels,
     }
-    node: Object = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": host.name, "labels": labels}, "spec": {}}
+    meta: Object = {"labels": labels, "annotations": {FINGERPRINT: face.fingerprint}}
+    node: Object = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": host.name, **meta}, "spec": {}}
     try:
         await host.client.create(NODES, node)
     except AlreadyExists:
-        body = {"metadata": {"labels": labels}}
-        await host.client.merge_patch(NODES, host.name, None, body)
+        await host.client.merge_patch(NODES, host.name, None, {"metadata": meta})
     present = await host.client.get(NODES, host.name)
-    status = node_status(host, port, problem, items(present, "status", "conditions"), datetime.now(UTC))
+    status = node_status(host, face, items(present, "status", "conditions"), datetime.now(UTC))
     await host.client.merge_patch(NODES, host.name, None, {"status": status}, subresource="status")
 
 
-def node_status(host: Host, port: int, problem: str, old: list[Object], now: datetime) -> Object:
+def node_status(host: Host, face: Face, old: list[Object], now: datetime) -> Object:
     """Return the Node's status."""
-    if problem:
-        ready = {"type": "Ready", "status": "False", "reason": "SandboxUnavailable", "message": problem}
-    else:
-        ready = {"type": "Ready", "status": "True", "reason": "SandboxReady", "message": "pods run as bubblewrap sandboxes"}
-    before = find(old, "Ready") or Object()
-    same = before.get("status") == ready["status"] and before.get("lastTransitionTime")
-    times = {
-        "lastHeartbeatTime": format_time(now),
-        "lastTransitionTime": before["lastTransitionTime"] if same else format_time(now),
-    }
+    conditions = (
+        _judged("Ready", face.problem, "SandboxReady", "pods run as bubblewrap sandboxes", "SandboxUnavailable"),
+        _judged("PodNetwork", face.unconnected, "OwnNamespaces", "each pod has a network of its own", "SharedNetwork"),
+        condition("HostPrograms", True, "NoImages", "images are names only: pods run the programs of this machine"),
+    )
+    found = old
+    for each in conditions:
+        found = upsert(found, each, now)
+    ours = [each for each in found if each["type"] in {known.type for known in conditions}]
     return {
         "capacity": dict(host.capacity),
         "allocatable": dict(host.capacity),
-        "conditions": [ready | times],
+        "conditions": [each | {"lastHeartbeatTime": format_time(now)} for each in ours],
         "addresses": [{"type": "InternalIP", "address": host.address}, {"type": "Hostname", "address": host.name}],
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": face.port}},
         "nodeInfo": {
             "architecture": _architecture(),
             "bootID": "",
@@ -74,7 +91,11 @@ def node_status(host: Host, port: int, problem: str, old: list[Object], now: dat
     }
 
 
-async def heartbeat(host: Host, port: int, problem: str) -> None:
+def _judged(kind: str, problem: str, good: str, message: str, bad: str) -> Condition:
+    return condition(kind, not problem, bad if problem else good, problem or message)
+
+
+async def heartbeat(host: Host, face: Face) -> None:
     """Renew the node's Lease until cancelled, and its Node when somebody has judged it dead or removed it.
 
     Once a renewal fails it is tried again quickly.
@@ -82,8 +103,8 @@ async def heartbeat(host: Host, port: int, problem: str) -> None:
     while True:
         try:
             await renew(host)
-            if not await _stands(host, problem):
-                await register(host, port, problem)
+            if not await _stands(host, face):
+                await register(host, face)
             wait = host.settings.heartbeat
         except ApiError as error:
             log.warning("heartbeat of node %s: %s", host.name, error)
@@ -91,14 +112,15 @@ async def heartbeat(host: Host, port: int, problem: str) -> None:
         await asyncio.sleep(wait)
 
 
-async def _stands(host: Host, problem: str) -> bool:
+async def _stands(host: Host, face: Face) -> bool:
     """Whether the Node says of us what we say."""
     try:
         node = await host.client.get(NODES, host.name)
     except NotFound:
         return False
     ready = find(items(node, "status", "conditions"), "Ready") or Object()
-    return ready.get("status") == ("False" if problem else "True")
+    known = mapping(node, "metadata", "annotations").get(FINGERPRINT)
+    return ready.get("status") == ("False" if face.problem else "True") and known == face.fingerprint
 
 
 async def renew(host: Host) -> None:

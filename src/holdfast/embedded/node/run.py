@@ -45,9 +45,10 @@ async def run_node(
     server = NodeServer(host, agent)
     await server.start()
     try:
-        await _register(host, server.port, found.problem)
+        face = register.Face(port=server.port, fingerprint=server.fingerprint, problem=found.problem)
+        await _register(host, face)
         async with asyncio.TaskGroup() as group:
-            group.create_task(register.heartbeat(host, server.port, found.problem))
+            group.create_task(register.heartbeat(host, face))
             group.create_task(agent.run())
             if not found.problem:
                 group.create_task(pods.run())
@@ -99,13 +100,13 @@ def _host(
     )
 
 
-async def _register(host: Host, port: int, problem: str) -> None:
+async def _register(host: Host, face: register.Face) -> None:
     """Register as soon as the API server answers."""
     wait = host.settings.retry
     while True:
         with contextlib.suppress(ApiError):
             await register.renew(host)
-            await register.register(host, port, problem)
+            await register.register(host, face)
             return
         await asyncio.sleep(wait)
         wait = min(wait * 2, host.settings.retry_cap)

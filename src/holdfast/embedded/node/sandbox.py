@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from holdfast.embedded.node import terminal
+
 HELPER_CAPABILITIES = ("SETGID", "SETPCAP", "SETUID")
 """What setpriv needs to take on the container's identity; gone once it has."""
 
@@ -61,7 +63,7 @@ class Mount(msgspec.Struct, frozen=True):
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
-    """One container, ready to be started."""
+    """One container, ready to be started. `stdin` keeps its standard input open, `terminal` makes it a terminal."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
@@ -70,6 +72,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str = "pod"
     directory: str = "/"
     read_only_root: bool = False
+    stdin: bool = False
+    terminal: bool = False
 
 
 def options(sandbox: Sandbox, *, privileged: bool) -> list[str]:
@@ -98,7 +102,8 @@ def options(sandbox: Sandbox, *, privileged: bool) -> list[str]:
 
 def command(sandbox: Sandbox, *, privileged: bool) -> list[str]:
     """Return what runs inside the sandbox: setpriv takes on the identity and then becomes the container's command."""
-    return [*drop_privileges(sandbox.identity, privileged=privileged), *late(sandbox.environment), *sandbox.command]
+    control = terminal.CONTROL if sandbox.terminal else ()
+    return [*control, *drop_privileges(sandbox.identity, privileged=privileged), *late(sandbox.environment), *sandbox.command]
 
 
 def drop_privileges(identity: Identity, *, privileged: bool) -> list[str]:

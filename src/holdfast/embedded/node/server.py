@@ -1,28 +1,28 @@
-"""The node's own HTTPS endpoint, as the API server expects it of a kubelet: container logs.
+"""The node's own HTTPS endpoint, as the API server expects it of a kubelet: container logs, exec and attach.
 
 Whoever asks must bring a bearer token that the API server vouches for (TokenReview). The certificate is made at each
-start and vouched for by nobody, which is what API servers accept of kubelets.
+start; its fingerprint stands on the Node object, by which the embedded API server knows it.
 """
 
+import contextlib
 import datetime as dates
 import hashlib
-import ipaddress
-import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from holdfast.core.objects import Object
 from holdfast.core.times import parse_time
-from holdfast.embedded.node import logs
+from holdfast.embedded.node import attachment, channels, execution, logs
 from holdfast.embedded.node.agent import Agent
+from holdfast.embedded.node.certificate import make_certificate
+from holdfast.embedded.node.channels import Channels
+from holdfast.embedded.node.container import ContainerRunner
+from holdfast.embedded.node.execution import Streams
+from holdfast.embedded.node.process import Process
 from holdfast.embedded.node.settings import Host
 from holdfast.embedded.read import items, mapping
 from holdfast.kube.errors import ApiError
@@ -33,7 +33,7 @@ VOUCHED_SECONDS = 10.0
 
 
 class NodeServer:
-    """Serves logs of the agent's pods."""
+    """Serves the agent's pods: their logs, and programs in them."""
 
     def __init__(self, host: Host, agent: Agent) -> None:
         self._host = host
@@ -41,16 +41,21 @@ class NodeServer:
         self._vouched: dict[bytes, float] = {}
         self._runner: web.AppRunner | None = None
         self.port = 0
+        self.fingerprint = ""
 
     async def start(self) -> None:
-        """Listen on a free port; `port` says which."""
+        """Listen on a free port; `port` says which, and `fingerprint` with which certificate."""
         app = web.Application()
         app.router.add_get("/healthz", _healthy)
+        app.router.add_get("/exec/{namespace}/{pod}/{container}", self._exec)
+        app.router.add_get("/attach/{namespace}/{pod}/{container}", self._attach)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host.address, 0, ssl_context=_tls(self._host.memory, self._host.address))
+        made = make_certificate(self._host.memory, self._host.address)
+        site = web.TCPSite(self._runner, self._host.address, 0, ssl_context=made.context)
         await site.start()
+        self.fingerprint = made.fingerprint
         self.port = int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -60,11 +65,7 @@ class NodeServer:
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         await self._authenticate(request)
-        names = request.match_info
-        pod = self._agent.find(names["namespace"], names["pod"])
-        if pod is None:
-            raise web.HTTPNotFound(text=f'pod "{names["namespace"]}/{names["pod"]}" does not run on node {self._host.name}')
-        container = names["container"]
+        pod, container = self._pod(request), request.match_info["container"]
         options = _options(request.query)
         path = self._path(pod, container, previous=request.query.get("previous") == "true")
         runner = self._agent.runner(str(pod["metadata"]["uid"]))
@@ -76,6 +77,52 @@ class NodeServer:
             await answer.write(chunk)
         await answer.write_eof()
         return answer
+
+    def _pod(self, request: web.Request) -> Object:
+        names = request.match_info
+        pod = self._agent.find(names["namespace"], names["pod"])
+        if pod is None:
+            raise web.HTTPNotFound(text=f'pod "{names["namespace"]}/{names["pod"]}" does not run on node {self._host.name}')
+        return pod
+
+    async def _exec(self, request: web.Request) -> web.StreamResponse:
+        command = request.query.getall("command", [])
+
+        async def serve(runner: ContainerRunner, process: Process, streams: Streams, client: Channels) -> None:
+            await execution.execute(process, command, streams, client, runner.limit())
+
+        if not command:
+            raise _refusal(400, "a command is needed")
+        return await self._stream(request, serve)
+
+    async def _attach(self, request: web.Request) -> web.StreamResponse:
+        async def serve(runner: ContainerRunner, process: Process, streams: Streams, client: Channels) -> None:
+            once = bool(runner.state.spec.get("stdinOnce"))
+            await attachment.attach(process, runner.audience, streams, client, once=once)
+
+        return await self._stream(request, serve)
+
+    async def _stream(
+        self, request: web.Request, serve: Callable[[ContainerRunner, Process, Streams, Channels], Awaitable[None]]
+    ) -> web.StreamResponse:
+        """Join a WebSocket to a running container."""
+        await self._authenticate(request)
+        pod, container = self._pod(request), request.match_info["container"]
+        runner = self._agent.runner(str(pod["metadata"]["uid"]))
+        found = runner.container(container) if runner else None
+        process = found.process if found else None
+        if found is None or process is None:
+            raise _refusal(400, f'container "{container}" of pod "{pod["metadata"]["name"]}" is not running')
+        socket = web.WebSocketResponse(protocols=channels.PROTOCOLS, max_msg_size=0)
+        if socket.can_prepare(request).protocol is None:
+            raise _refusal(426, f"a WebSocket with one of the subprotocols {', '.join(channels.PROTOCOLS)} is needed")
+        await socket.prepare(request)
+        await process.up()
+        with contextlib.suppress(ConnectionError):
+            await serve(found, process, _streams(request.query), Channels(socket))
+        with contextlib.suppress(ConnectionError):
+            await socket.close()
+        return socket
 
     def _path(self, pod: Object, container: str, *, previous: bool) -> Path:
         """Return the log file that is asked for. Raises HTTP errors that say why there is none."""
@@ -120,6 +167,24 @@ async def _healthy(request: web.Request) -> web.Response:
     return web.Response(text="ok")
 
 
+def _streams(query: Mapping[str, str]) -> Streams:
+    """Read which streams are wanted, by the names of a kubelet or by those of the API."""
+
+    def flag(*names: str) -> bool:
+        return any(query.get(name, "").lower() in ("1", "true") for name in names)
+
+    tty = flag("tty")
+    return Streams(
+        stdin=flag("input", "stdin"), stdout=flag("output", "stdout"), stderr=flag("error", "stderr") and not tty, tty=tty
+    )
+
+
+def _refusal(code: int, text: str) -> web.HTTPException:
+    """Return a refusal that can be read before an upgrade, too: WebSocket clients get to see headers only."""
+    kind = {400: web.HTTPBadRequest, 426: web.HTTPUpgradeRequired}[code]
+    return kind(text=text, headers={"X-Holdfast-Refusal": text})
+
+
 def _options(query: Mapping[str, str]) -> logs.Options:
     since = None
     try:
@@ -143,29 +208,3 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     if not text or int(text) < 0:
         return None
     return int(text)
-
-
-def _tls(directory: Path, address: str) -> ssl.SSLContext:
-    """Make a key and a certificate for this start."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "holdfast-node")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dates.timedelta(hours=1))
-        .not_valid_after(now + dates.timedelta(days=3650))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    encoded = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = directory / "server.pem"
-    path.touch(mode=0o600)
-    path.write_bytes(encoded + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    path.unlink()
-    return context
