@@ -1,6 +1,7 @@
 """Service account tokens, reviews, and pod logs that are fetched from a node."""
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -82,7 +83,9 @@ async def _node(http: Http, folder: Path, handler) -> AsyncIterator[None]:  # no
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-    await http.ok("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()
+    meta = {"name": "n1", "annotations": {"holdfast.dev/serving-certificate-sha256": digest}}
+    await http.ok("POST", "/api/v1/nodes", {"metadata": meta})
     addresses = [{"type": "InternalIP", "address": "127.0.0.1"}]
     status = {"addresses": addresses, "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}
     await http.patch("/api/v1/nodes/n1/status", {"status": status})
