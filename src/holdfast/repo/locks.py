@@ -3,6 +3,7 @@
 Backups and restores hold a shared lock, whoever deletes data an exclusive one. A lock is written first and the others are
 listed afterwards, so of two rivals at least one sees the other. It is refreshed every five minutes by a new object that
 replaces the old one; a holder whose lock vanished, or that could not refresh it in time, must not write any more (`ensure`).
+Ages are counted by a clock that runs on while the machine sleeps, and by the wall clock, whichever says more.
 A lock is stale when its holder is proven dead (same boot, same pid namespace, no such process; for foreign locks same host
 and no such process, seen from outside of any namespace; or a host that the caller knows to be gone, such as a pod that has
 ended), or when it is older than 30 minutes. Whoever takes a lock removes the stale ones first.
@@ -11,6 +12,7 @@ ended), or when it is older than 30 minutes. Whoever takes a lock removes the st
 import contextlib
 import hashlib
 import os
+import random
 import socket
 import threading
 import time
@@ -29,6 +31,13 @@ REFRESH_SECONDS = 300.0
 STALE_AFTER = timedelta(minutes=30)
 EXPIRES_SECONDS = 1500.0
 """A holder that could not refresh for this long stops: five minutes before others may call its lock stale."""
+
+
+RETRY_REFRESH_SECONDS = 15.0
+"""How soon a refresh is tried again when the store failed."""
+
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 10.0
+"""Pauses between attempts to take a lock that somebody else holds: they double, and are jittered so that rivals part."""
 
 
 class LockJson(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,6 +103,15 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _clocks() -> tuple[float, float]:
+    """Seconds since the machine started, sleep included, and seconds since 1970."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME), time.time()
+
+
+def _age(since: tuple[float, float]) -> float:
+    return max(now - then for now, then in zip(_clocks(), since, strict=True))
+
+
 class Lock:
     """A held lock. Used through `hold`."""
 
@@ -112,7 +130,7 @@ class Lock:
         self._dead = dead
         self._refresh_seconds = refresh_seconds
         self._name = ""
-        self._fresh = 0.0
+        self._fresh = _clocks()
         self._lost = ""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -139,7 +157,7 @@ class Lock:
 
     def ensure(self) -> None:
         """Raise LockLost unless the lock still protects us. Called before every write."""
-        if not self._lost and time.monotonic() - self._fresh > EXPIRES_SECONDS:
+        if not self._lost and _age(self._fresh) > EXPIRES_SECONDS:
             self._lost = f"could not be refreshed for {EXPIRES_SECONDS / 60:.0f} minutes"
         if self._lost:
             raise LockLost(f"{self._store.location}: our lock {self._lost}; stopped before the next write; run again")
@@ -155,7 +173,7 @@ class Lock:
             gid=os.getgid(),
             holder=_namespace(),
         )
-        started = time.monotonic()
+        started = _clocks()
         content = self._seal(msgspec.json.encode(lock))
         name = hashlib.sha256(content).hexdigest()
         self._store.put(path_of("locks", name), content)
@@ -178,16 +196,18 @@ class Lock:
             if not (self._exclusive or lock.exclusive):
                 continue
             raise RepositoryLocked(
-                f"{self._store.location}: the repository is locked: {lock.describe()}; wait for it, or remove the lock with "
-                "`restic unlock` once that process is known to be gone"
+                f"{self._store.location}: the repository is locked: {lock.describe()}; wait for it, or unlock the "
+                "repository once that process is known to be gone"
             )
 
     def _refresh_loop(self) -> None:
-        while not self._stop.wait(self._refresh_seconds):
+        pause = self._refresh_seconds
+        while not self._stop.wait(pause):
             try:
                 self._refresh()
+                pause = self._refresh_seconds
             except StoreError:
-                continue
+                pause = min(self._refresh_seconds, RETRY_REFRESH_SECONDS)
 
     def _refresh(self) -> None:
         try:
@@ -213,9 +233,19 @@ def read_locks(store: Store, unseal: Callable[[str], bytes]) -> Iterator[tuple[s
 
 
 @contextlib.contextmanager
-def hold(lock: Lock) -> Generator[Lock]:
-    """Hold a lock for the length of a `with` block."""
-    lock.acquire()
+def hold(lock: Lock, wait_seconds: float = 0.0) -> Generator[Lock]:
+    """Hold a lock for the length of a `with` block. Raises RepositoryLocked when it can't be had within `wait_seconds`."""
+    deadline, pause = time.monotonic() + wait_seconds, FIRST_WAIT_SECONDS
+    while True:
+        try:
+            lock.acquire()
+            break
+        except RepositoryLocked:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            time.sleep(min(random.uniform(pause / 2, pause), left))
+            pause = min(2 * pause, LONGEST_WAIT_SECONDS)
     try:
         yield lock
     finally:

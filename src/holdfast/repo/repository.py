@@ -73,9 +73,9 @@ class Repository:
         self.store.close()
 
     def lock(
-        self, *, exclusive: bool = False, refresh_seconds: float = REFRESH_SECONDS
+        self, *, exclusive: bool = False, refresh_seconds: float = REFRESH_SECONDS, wait_seconds: float = 0.0
     ) -> contextlib.AbstractContextManager[Lock]:
-        """Hold a lock in a `with` block; see `locks`."""
+        """Hold a lock in a `with` block, waiting for others at most `wait_seconds`; see `locks`."""
         lock = Lock(
             self.store,
             self.seal_json,
@@ -84,7 +84,7 @@ class Repository:
             refresh_seconds=refresh_seconds,
             dead=self.dead_hosts,
         )
-        return hold(lock)
+        return hold(lock, wait_seconds)
 
     @property
     def chunker_secret(self) -> bytes:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from holdfast.repo.blob import BlobKind, blob_id, seal_blob
+from holdfast.repo.blob import BlobKind, Sealed, blob_id, seal_blob
 from holdfast.repo.errors import RepositoryError, SelfCheckFailed
 from holdfast.repo.index import encode_index, pack_id
 from holdfast.repo.locks import Lock
@@ -78,14 +78,24 @@ class BlobWriter:
             self._flying.add(ident)
             return True
 
+    def holds(self, ident: bytes) -> bool:
+        """Whether the blob is stored or on its way."""
+        with self._mutex:
+            return ident in self._flying or ident in self._index
+
     def store(self, kind: BlobKind, ident: bytes, plain: Buffer) -> None:
         """Seal a claimed blob and put it into a pack."""
         if self._failure is not None:
             raise self._failure
-        sealed = seal_blob(self._repo.key, plain, ident, check=self._self_check)
+        self.store_sealed(kind, seal_blob(self._repo.key, plain, ident, check=self._self_check))
+
+    def store_sealed(self, kind: BlobKind, sealed: Sealed) -> None:
+        """Put a claimed blob that is sealed already, for instance by a copy, into a pack."""
+        if self._failure is not None:
+            raise self._failure
         with self._mutex:
             self.blobs[kind] += 1
-            self.added_raw += len(plain)
+            self.added_raw += sealed.plain_length
             self.added_stored += len(sealed.data)
             pack = self._choose(kind)
             pack.add(sealed)
@@ -95,7 +105,7 @@ class BlobWriter:
         self._submit(pack)
 
     def finish(self) -> None:
-        """Store all that is open, then the index. After this every saved blob is durable."""
+        """Store all that is open, then the index: every saved blob is durable. More may follow, and another `finish`."""
         with self._mutex:
             rest = [pack for packs in self._open.values() for pack in packs]
             self._open = {"data": [], "tree": []}
