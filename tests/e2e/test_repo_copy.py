@@ -15,7 +15,7 @@ import pytest
 from holdfast.repo.backup import backup
 from holdfast.repo.copy import copy
 from holdfast.repo.repository import Repository
-from holdfast.repo.url import open_store
+from holdfast.repo.stores import open_store
 from tests import tools
 from tests.movers_builders import KEY, SECRET, s3_server
 from tests.repo_trees import build_corpus
@@ -26,8 +26,8 @@ import os, signal, sys
 from holdfast.repo import writer
 from holdfast.repo.copy import copy
 from holdfast.repo.repository import Repository
-from holdfast.repo.retry import FaultyStore
-from holdfast.repo.url import open_store
+from holdfast.repo.stores.retry import FaultyStore
+from holdfast.repo.stores import open_store
 
 writer.INDEX_BLOBS, writer.PACK_BYTES = 1, 1 << 20
 

@@ -13,13 +13,13 @@ from holdfast.repo.check import check
 from holdfast.repo.copy import CopyProgress, copy
 from holdfast.repo.errors import LockLost, NoSnapshot, RepositoryLocked, Stopped, StoreUnavailable
 from holdfast.repo.index import Location
-from holdfast.repo.local import LocalStore
 from holdfast.repo.maintain import forget
 from holdfast.repo.packreads import GAP_BYTES, plan_reads
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
-from holdfast.repo.retry import FaultyStore
 from holdfast.repo.store import path_of
+from holdfast.repo.stores.local import LocalStore
+from holdfast.repo.stores.retry import FaultyStore
 
 
 @pytest.fixture
