@@ -20,10 +20,11 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
 
 
-async def test_nobody_without_a_token_reads_more_than_health(api_server: ApiServer):  # noqa: F811
+async def test_nobody_without_a_token_reads_more_than_health_and_version(api_server: ApiServer):  # noqa: F811
     async with http_client(api_server, token="") as stranger:
         assert (await stranger.call("GET", "/readyz")).body == "ok"
-        for path in ("/version", "/api", MAPS, "/openapi/v3"):
+        assert (await stranger.call("GET", "/version")).body["major"] == "1"
+        for path in ("/api", MAPS, "/openapi/v3"):
             reply = await stranger.call("GET", path)
             assert (reply.code, reply.body["reason"]) == (401, "Unauthorized"), path
     async with http_client(api_server, token="a.b.c") as stranger:

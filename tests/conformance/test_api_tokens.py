@@ -33,7 +33,7 @@ async def _review(http: Http, token: str, *audiences: str) -> dict:  # noqa: F81
 
 async def test_an_accounts_token_is_accepted_and_names_it(api_server: ApiServer, http: Http):  # noqa: F811
     async with http_client(api_server, await _token(http)) as pod_client:
-        assert (await pod_client.call("GET", PODS)).code == 200
+        assert (await pod_client.call("GET", PODS)).code == 403
         who = await pod_client.ok("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
     assert who["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
 

@@ -155,7 +155,7 @@ async def test_data_on_a_claim_survives_the_pod_and_the_restart_of_everything(cl
     assert await cluster.log("writer") == ""
 
 
-async def test_the_token_in_a_pod_opens_the_api_and_nothing_else_is_needed(cluster: Cluster) -> None:
+async def test_the_token_in_a_pod_opens_what_its_account_may_read_and_nothing_else_is_needed(cluster: Cluster) -> None:
     program = """
 import os, ssl, urllib.request
 account = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -165,7 +165,14 @@ url = f"https://{host}:{port}/api/v1/namespaces/{read('namespace')}/pods/caller"
 request = urllib.request.Request(url, headers={"Authorization": "Bearer " + read("token")})
 print(urllib.request.urlopen(request, context=ssl.create_default_context(cafile=f"{account}/ca.crt")).read().decode())
 """
-    await cluster.apply(pod("caller", f"/usr/bin/python3 - <<'END'{program}END\n"))
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "read"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}],
+    }
+    await cluster.apply(binding, pod("caller", f"/usr/bin/python3 - <<'END'{program}END\n"))
     await cluster.until(PODS, "caller", phase("Succeeded"))
     assert '"name":"caller"' in (await cluster.log("caller")).replace('": "', '":"')
 

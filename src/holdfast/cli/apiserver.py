@@ -7,10 +7,11 @@ from pathlib import Path
 
 from holdfast.cli.children import signal_ready
 from holdfast.cli.datadir import DEFAULT
-from holdfast.cli.dialects import handlers
+from holdfast.cli.dialects import KINDS, handlers, resource_of
 from holdfast.cli.service import add_service, serve
 from holdfast.core.objects import Kind, Object
 from holdfast.core.ports import Handler
+from holdfast.embedded.apiserver import default_roles
 from holdfast.embedded.apiserver.api import AdmissionCheck, Reader
 from holdfast.embedded.apiserver.server import ApiServer
 from holdfast.embedded.read import items, mapping
@@ -29,13 +30,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    server = ApiServer(arguments.data_dir.expanduser(), port=arguments.port, admission=admission(handlers()))
+    data_dir, checks = arguments.data_dir.expanduser(), admission(handlers())
+    server = ApiServer(data_dir, port=arguments.port, admission=checks, roles=backup_roles())
     await server.start()
     try:
         signal_ready(arguments.ready_fd)
         await asyncio.Event().wait()
     finally:
         await server.stop()
+
+
+def backup_roles() -> Sequence[Object]:
+    """Return ClusterRoles that let holders of `view` read the kinds of the dialects, and holders of `edit` change them."""
+    found: list[Object] = []
+    for name, specs in KINDS.items():
+        plurals: dict[str, list[str]] = {}
+        for spec in specs:
+            resource = resource_of(spec)
+            plurals.setdefault(resource.group, []).append(resource.plural)
+        for target, verbs in (("view", default_roles.READ), ("edit", default_roles.WRITE)):
+            rules = [default_roles.rule(verbs, group, " ".join(names)) for group, names in plurals.items()]
+            found.append(default_roles.part_of(target, f"holdfast:{name}-{target}", *rules))
+    return found
 
 
 def admission(found: Sequence[Handler]) -> Mapping[tuple[str, str], AdmissionCheck]:

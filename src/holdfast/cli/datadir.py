@@ -1,6 +1,6 @@
 """Where a control plane of this machine keeps everything, and the lock that keeps a second one out.
 
-    pki/ state.db admin.kubeconfig node/ volumes/ run/
+    pki/ state.db *.kubeconfig node/ volumes/ run/
 
 `run/` holds what lives as long as the supervisor: its lock, its pid, the logs of its children.
 """
@@ -20,6 +20,8 @@ class DataDir:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
         self.kubeconfig = self.root / "admin.kubeconfig"
+        self.operator_kubeconfig = self.root / "operator.kubeconfig"
+        self.node_kubeconfig = self.root / "node.kubeconfig"
         self.node = self.root / "node"
         self.run = self.root / "run"
         self.pid_file = self.run / "supervisor.pid"

@@ -70,11 +70,11 @@ async def supervise(data: DataDir, kubeconfig: Path | None, ready_fd: int | None
 
 
 async def _start(data: DataDir, running: list[Child]) -> None:
-    root, config = str(data.root), str(data.kubeconfig)
+    root = str(data.root)
     for name, command in {
         "apiserver": ("apiserver", "--data-dir", root),
-        "operator": ("operator", "--kubeconfig", config, "--data-dir", root),
-        "node": ("node", "--kubeconfig", config, "--root-dir", str(data.node)),
+        "operator": ("operator", "--kubeconfig", str(data.operator_kubeconfig), "--data-dir", root),
+        "node": ("node", "--kubeconfig", str(data.node_kubeconfig), "--root-dir", str(data.node)),
     }.items():
         child = Child(name, command, data.log(name))
         running.append(child)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from holdfast.embedded.apiserver.auth import Auth, User
+from holdfast.embedded.apiserver.authorizer import Authorizer
 from holdfast.embedded.apiserver.errors import StatusError, no_such_path, not_found
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.objects import Object
@@ -52,6 +53,7 @@ class Api:
         self.ca = ca
         self.store = store
         self.auth = auth
+        self.authorizer = Authorizer(store)
         self.admission = admission
         self.registry = Registry()
         self.rings = Rings(store.rv)

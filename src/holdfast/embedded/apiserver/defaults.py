@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable
 from typing import Any, Final
 
+from holdfast.embedded.apiserver import role_rules
 from holdfast.embedded.apiserver.crds import CLEANUP, CRDS
 from holdfast.embedded.apiserver.errors import bad_request
 from holdfast.embedded.apiserver.kinds import Kind
@@ -224,6 +225,8 @@ _FILL: Final[dict[str, Callable[[Object], None]]] = {
     "batch/jobs": _job,
     "batch/cronjobs": _cronjob,
     "storage.k8s.io/storageclasses": _class,
+    "rbac.authorization.k8s.io/rolebindings": role_rules.fill,
+    "rbac.authorization.k8s.io/clusterrolebindings": role_rules.fill,
 }
 
 

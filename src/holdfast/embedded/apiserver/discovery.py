@@ -6,6 +6,7 @@ from holdfast.embedded.apiserver.errors import no_such_path
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.registry import Registry
+from holdfast.embedded.apiserver.reviews import REVIEWS, Review
 
 VERSION = "v1.33.0"
 """What clients are told: the version of the built-in types in `types.json`."""
@@ -24,13 +25,6 @@ _SUB_KINDS = {
     "eviction": ("policy", "v1", "Eviction"),
     "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
-REVIEWS = (
-    ("authentication.k8s.io", "TokenReview", "tokenreviews"),
-    ("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews"),
-    ("authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews"),
-    ("authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews"),
-    ("authorization.k8s.io", "SubjectAccessReview", "subjectaccessreviews"),
-)
 
 
 def _is_table_or_discovery(header: str) -> bool:
@@ -72,12 +66,12 @@ def _aggregated_resource(kind: Kind) -> Object:
     return entry
 
 
-def _review_resource(group: str, kind: str, plural: str) -> Object:
+def _review_resource(review: Review) -> Object:
     return {
-        "resource": plural,
-        "responseKind": {"group": group, "version": "v1", "kind": kind},
-        "scope": "Cluster",
-        "singularResource": kind.lower(),
+        "resource": review.plural,
+        "responseKind": {"group": review.group, "version": "v1", "kind": review.kind},
+        "scope": "Namespaced" if review.namespaced else "Cluster",
+        "singularResource": review.kind.lower(),
         "verbs": ["create"],
     }
 
@@ -87,8 +81,8 @@ def _versions(registry: Registry) -> dict[str, dict[str, list[Object]]]:
     found: dict[str, dict[str, list[Object]]] = {}
     for kind in registry.all():
         found.setdefault(kind.group, {}).setdefault(kind.version, []).append(_aggregated_resource(kind))
-    for group, kind, plural in REVIEWS:
-        found.setdefault(group, {}).setdefault("v1", []).append(_review_resource(group, kind, plural))
+    for review in REVIEWS:
+        found.setdefault(review.group, {}).setdefault("v1", []).append(_review_resource(review))
     return found
 
 
@@ -152,10 +146,10 @@ def resources(registry: Registry, group_name: str, version: str) -> Object:
     for kind in registry.all():
         if (kind.group, kind.version) == (group_name, version):
             found += _legacy(kind)
-    for review_group, kind_name, plural in REVIEWS:
-        if (review_group, "v1") == (group_name, version):
-            entry = {"name": plural, "singularName": kind_name.lower(), "namespaced": False, "kind": kind_name}
-            found.append({**entry, "verbs": ["create"]})
+    for review in REVIEWS:
+        if (review.group, "v1") == (group_name, version):
+            entry = {"name": review.plural, "singularName": review.kind.lower(), "kind": review.kind}
+            found.append({**entry, "namespaced": review.namespaced, "verbs": ["create"]})
     if not found:
         raise no_such_path()
     group_version = f"{group_name}/{version}" if group_name else version

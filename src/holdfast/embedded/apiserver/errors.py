@@ -103,6 +103,14 @@ def forbidden(resource: str, group: str, name: str, why: str) -> StatusError:
     return StatusError(403, "Forbidden", text, _details(resource, group, name))
 
 
+def denied(resource: str, group: str, name: str, why: str) -> StatusError:
+    """The caller has no right to it (403); `resource` is empty for a URL that is none."""
+    if not resource:
+        return StatusError(403, "Forbidden", f"forbidden: {why}")
+    text = f"{_qualified(resource, group)}" + (f' "{name}"' if name else "") + f" is forbidden: {why}"
+    return StatusError(403, "Forbidden", text, _details(resource, group, name))
+
+
 def method_not_allowed() -> StatusError:
     """The path exists, the verb does not (405)."""
     return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")

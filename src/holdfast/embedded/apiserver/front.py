@@ -10,21 +10,23 @@ from typing import Final
 
 from aiohttp import web
 
-from holdfast.embedded.apiserver import discovery, openapi, podexec, subresources
+from holdfast.embedded.apiserver import discovery, impersonation, openapi, podexec, reviews, subresources
 from holdfast.embedded.apiserver.api import Answer, Api, Call, resolve
 from holdfast.embedded.apiserver.auth import User
 from holdfast.embedded.apiserver.deletion import delete, delete_collection
 from holdfast.embedded.apiserver.errors import StatusError, method_not_allowed, no_such_path
 from holdfast.embedded.apiserver.patching import patch
 from holdfast.embedded.apiserver.podlog import LogProxy, chunks_of
+from holdfast.embedded.apiserver.rbac import Act
 from holdfast.embedded.apiserver.reads import get, list_objects, render
 from holdfast.embedded.apiserver.request import Query, Route, parse_accept, parse_route, read_json
+from holdfast.embedded.apiserver.selectors import Selector
 from holdfast.embedded.apiserver.watch import Watch
 from holdfast.embedded.apiserver.writes import create, update
 from holdfast.kube.codec import encode
 
 _log = logging.getLogger(__name__)
-_OPEN: Final = ("healthz", "livez", "readyz")
+_HEALTH: Final = ("healthz", "livez", "readyz")
 _VERBS: Final = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _WRITE_SECONDS: Final = 30.0
 
@@ -51,6 +53,22 @@ def _json(body: bytes, code: int = 200, media: str = "application/json", warning
         quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
         response.headers.add("Warning", f'299 - "{quoted}"')
     return response
+
+
+def _act(verb: str, route: Route, query: Query) -> Act:
+    """What a request on a resource does, as roles name it (Kubernetes' authorization reference, request verbs)."""
+    name = route.name
+    if not route.sub and (verb == "get" or (verb == "delete" and not name)):
+        if verb == "delete":
+            verb = "deletecollection"
+        elif query.flag("watch"):
+            verb = "watch"
+        elif not name:
+            verb = "list"
+        name = name or Selector("", query.text("fieldSelector")).name
+    resource = f"{route.plural}/{route.sub}" if route.sub else route.plural
+    ns = route.ns or (route.name if route.plural == "namespaces" and not route.group else "")
+    return Act(verb, route.group, resource, ns, name)
 
 
 class Front:
@@ -83,11 +101,15 @@ class Front:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path.strip("/")
         first = path.partition("/")[0]
-        if first in _OPEN:
+        if first in _HEALTH:
             return web.Response(text="ok")
+        if path == "version" and request.method in ("GET", "HEAD"):
+            return _json(encode(discovery.version()))
         user = self._api.auth.caller(request.headers.get("Authorization", ""))
+        user = impersonation.acting(request.headers, user, self._api.authorizer)
         if first in ("api", "apis") and path.count("/") >= (2 if first == "api" else 3):
             return await self._resource(request, user, parse_route(path))
+        self._api.authorizer.require(user, Act(request.method.lower(), path=request.path))
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed() if first in ("api", "apis", "openapi", "version") else no_such_path()
         return self._document(request, path.split("/"))
@@ -96,8 +118,6 @@ class Front:
         """Discovery, OpenAPI and version: documents about what is served."""
         registry, accept = self._api.registry, request.headers.get("Accept", "")
         match parts:
-            case ["version"]:
-                return _json(encode(discovery.version()))
             case ["api" | "apis"] if media := discovery.aggregated_type(accept):
                 return _json(encode(discovery.aggregated(registry, parts[0] == "api", media)), media=media)
             case ["api"]:
@@ -120,17 +140,19 @@ class Front:
         verb = _VERBS.get(request.method)
         if verb is None:
             raise method_not_allowed()
+        query = Query(request.query)
+        self._api.authorizer.require(user, _act(verb, route, query))
         body, media = (b"", "") if verb == "get" else await read_json(request)
-        if any(route[:3] == (group, "v1", plural) for group, _, plural in discovery.REVIEWS):
-            if verb != "create" or route.name:
+        if (review := reviews.find(route)) is not None:
+            if verb != "create" or route.name or bool(route.ns) is not review.namespaced:
                 raise method_not_allowed()
-            return _json(encode(subresources.review(self._api, route.group, route.plural, user, body)), 201)
+            return _json(encode(reviews.answer(self._api, review, route, user, body)), 201)
         kind = resolve(self._api.registry, route)
         call = Call(
             verb=verb,
             route=route if not (kind.resource == "/namespaces" and route.ns) else route._replace(ns=""),
             kind=kind,
-            query=Query(request.query),
+            query=query,
             accept=parse_accept(request.headers.get("Accept", "")),
             user=user,
             media=media,

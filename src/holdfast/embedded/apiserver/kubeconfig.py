@@ -1,4 +1,4 @@
-"""The admin's kubeconfig: one cluster, one user, readable by its owner only."""
+"""Kubeconfigs of the administrator and of Holdfast's own parts: one cluster, one user, readable by their owner only."""
 
 import base64
 from pathlib import Path
@@ -8,7 +8,7 @@ import yaml
 from holdfast.embedded.apiserver.pki import write_private
 
 
-def write_kubeconfig(path: Path, url: str, ca: bytes, token: str) -> None:
+def write_kubeconfig(path: Path, user: str, url: str, ca: bytes, token: str) -> None:
     """Write it, replacing what was there."""
     document = {
         "apiVersion": "v1",
@@ -16,8 +16,8 @@ def write_kubeconfig(path: Path, url: str, ca: bytes, token: str) -> None:
         "clusters": [
             {"name": "holdfast", "cluster": {"server": url, "certificate-authority-data": base64.b64encode(ca).decode()}}
         ],
-        "users": [{"name": "admin", "user": {"token": token}}],
-        "contexts": [{"name": "holdfast", "context": {"cluster": "holdfast", "user": "admin"}}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": "holdfast", "context": {"cluster": "holdfast", "user": user}}],
         "current-context": "holdfast",
     }
     write_private(path, yaml.safe_dump(document, sort_keys=False).encode())

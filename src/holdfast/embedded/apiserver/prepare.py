@@ -5,7 +5,7 @@ and says so, Ignore drops them silently. Everything here is a function of its ar
 admission checks read.
 """
 
-from holdfast.embedded.apiserver import crds, defaults, metadata, rules
+from holdfast.embedded.apiserver import crds, defaults, escalation, metadata, rules
 from holdfast.embedded.apiserver.api import Api, Call, Reader
 from holdfast.embedded.apiserver.errors import bad_request, invalid
 from holdfast.embedded.apiserver.objects import Object
@@ -77,6 +77,7 @@ def _report_unknown(call: Call, mode: str, unknown: list[str]) -> None:
 
 def check(api: Api, call: Call, transaction: Transaction, new: Object, old: Object | None) -> None:
     """Metadata, built-in rules, then the admission check of the kind; 422 with every message."""
+    escalation.check(api, call, new, old)
     causes = [*metadata.problems(new, old), *rules.problems(call.kind, new, old)]
     if call.kind.resource == crds.CRDS and not causes:
         causes = crds.problems(new, api.registry)

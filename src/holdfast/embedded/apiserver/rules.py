@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from holdfast.embedded.apiserver import role_rules
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.metadata import Cause
 from holdfast.embedded.apiserver.objects import Object, lookup, part, parts
@@ -230,6 +231,10 @@ _RULES: Final[dict[str, Rule]] = {
     "batch/jobs": _job,
     "batch/cronjobs": _cronjob,
     "storage.k8s.io/storageclasses": _class,
+    "rbac.authorization.k8s.io/roles": role_rules.role,
+    "rbac.authorization.k8s.io/clusterroles": role_rules.role,
+    "rbac.authorization.k8s.io/rolebindings": role_rules.binding,
+    "rbac.authorization.k8s.io/clusterrolebindings": role_rules.binding,
 }
 
 

@@ -5,25 +5,27 @@ kubeconfig stays valid across restarts. A request that cannot be understood gets
 """
 
 import asyncio
-import contextlib
 import fcntl
 import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 from aiohttp import web
 
-from holdfast.embedded.apiserver import namespaces
+from holdfast.embedded.apiserver import default_roles, namespaces
+from holdfast.embedded.apiserver.aggregation import Aggregation
+from holdfast.embedded.apiserver.aggregation import fill as fill_aggregated
 from holdfast.embedded.apiserver.api import Admission, Api
-from holdfast.embedded.apiserver.auth import Auth
+from holdfast.embedded.apiserver.auth import ADMIN, Auth
 from holdfast.embedded.apiserver.collector import Collector
 from holdfast.embedded.apiserver.crds import Definitions
 from holdfast.embedded.apiserver.front import Front
 from holdfast.embedded.apiserver.kubeconfig import write_kubeconfig
+from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.pki import ensure_server_certificate
 from holdfast.embedded.apiserver.podlog import LogProxy
 from holdfast.embedded.apiserver.store import Store
@@ -46,20 +48,32 @@ def _lock(data_dir: Path) -> int:
 
 
 class ApiServer:
-    """One API server on one data directory. `start` returns when it serves; `stop` when everything is closed."""
+    """One API server on one data directory. `start` returns when it serves; `stop` when everything is closed.
 
-    def __init__(self, data_dir: Path, *, host: str = "127.0.0.1", port: int = 0, admission: Admission | None = None) -> None:
+    `roles` are ClusterRoles and ClusterRoleBindings to keep beside the default ones (see `default_roles`).
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        admission: Admission | None = None,
+        roles: Sequence[Object] = (),
+    ) -> None:
         self.data_dir = data_dir
-        self.kubeconfig_path = data_dir / "admin.kubeconfig"
+        self.kubeconfig_path = data_dir / f"{ADMIN}.kubeconfig"
         self.host = host
         self.port = port
         self._admission: Admission = admission or {}
+        self._roles = roles
         self._store: Store | None = None
         self._api: Api | None = None
         self._logs: LogProxy | None = None
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
-        self._collecting: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._lock = -1
 
     @property
@@ -83,8 +97,11 @@ class ApiServer:
         self._store = Store(self.data_dir / "state.db")
         api = self._api = Api(self._store, Auth(pki, self._store), self._admission, ca.read_text())
         Definitions(self._store, api.registry)
+        aggregation = Aggregation(self._store)
         await self._store.write(lambda transaction: namespaces.ensure_first(transaction, api.ca))
-        self._collecting = asyncio.create_task(Collector(api).run())
+        await self._store.write(lambda transaction: default_roles.ensure(transaction, self._roles))
+        await self._store.write(fill_aggregated)
+        self._tasks = [asyncio.create_task(Collector(api).run()), asyncio.create_task(aggregation.run())]
         self._logs = LogProxy(api)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -93,7 +110,8 @@ class ApiServer:
         front = Front(api, self._logs, lambda: self.url)
         self._server = web.Server(front.handle, handler_cancellation=True, access_log=None)
         await self._listen(context)
-        write_kubeconfig(self.kubeconfig_path, self.url, ca.read_bytes(), api.auth.admin_token)
+        for name, token in api.auth.tokens.items():
+            write_kubeconfig(self.data_dir / f"{name}.kubeconfig", name, self.url, ca.read_bytes(), token)
         _log.info("serving the Kubernetes API at %s", self.url)
 
     async def _listen(self, context: ssl.SSLContext) -> None:
@@ -125,10 +143,10 @@ class ApiServer:
             self._listener.close()
         if self._server is not None:
             await self._server.shutdown(2.0)
-        if self._collecting is not None:
-            self._collecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._collecting
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         if self._logs is not None:
             await self._logs.close()
         if self._store is not None:
@@ -136,4 +154,4 @@ class ApiServer:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-        self._api = self._listener = self._server = self._collecting = self._logs = self._store = None
+        self._api = self._listener = self._server = self._logs = self._store = None

@@ -1,4 +1,4 @@
-"""Subresources that are more than a part of their object: binding, eviction, scale, tokens, and the reviews of access."""
+"""Subresources that are more than a part of their object: binding, eviction, scale, tokens."""
 
 from typing import Any, cast
 
@@ -6,13 +6,11 @@ import msgspec
 
 from holdfast.embedded.apiserver.ages import now, stamp
 from holdfast.embedded.apiserver.api import Answer, Api, Call
-from holdfast.embedded.apiserver.auth import User
 from holdfast.embedded.apiserver.deletion import delete
 from holdfast.embedded.apiserver.errors import (
     bad_request,
     conflict,
     method_not_allowed,
-    no_such_path,
     not_found,
 )
 from holdfast.embedded.apiserver.jsonpath import compile_path
@@ -156,28 +154,6 @@ def _bound_pod(api: Api, call: Call, ref: Object) -> Object | None:
     if pod is None or (ref.get("uid") and ref["uid"] != pod.uid):
         raise not_found("pods", "", str(ref.get("name", "")))
     return pod.object()
-
-
-def review(api: Api, group: str, plural: str, user: User, raw: bytes) -> Object:
-    """POST to one of the review kinds. Everyone who is known may do everything in this version."""
-    body = parse_object(raw)
-    spec: Object = part(body, "spec")
-    status: Object
-    match (group, plural):
-        case ("authentication.k8s.io", "tokenreviews"):
-            status = api.auth.review(str(spec.get("token") or ""), list(texts(spec, "audiences")))
-            body["spec"] = {key: value for key, value in spec.items() if key != "token"}
-        case ("authentication.k8s.io", "selfsubjectreviews"):
-            status = {"userInfo": user.info()}
-        case ("authorization.k8s.io", "selfsubjectaccessreviews" | "subjectaccessreviews"):
-            status = {"allowed": True, "reason": "every authenticated caller may do everything on this server"}
-        case ("authorization.k8s.io", "selfsubjectrulesreviews"):
-            rule = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-            status = {"incomplete": False, "nonResourceRules": [], "resourceRules": [rule]}
-        case _:
-            raise no_such_path()
-    body.setdefault("metadata", {"creationTimestamp": None})
-    return {**body, "status": status}
 
 
 async def finalize(api: Api, call: Call) -> Answer:
