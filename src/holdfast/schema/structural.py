@@ -4,7 +4,7 @@ A schema is compiled once into closures, one per node; a pass then costs well un
 order of effects is that of a real API server: nulls that may not be null fall away, defaults fill what is missing,
 then the rules are checked, so a default counts as given. The input is never changed; the result may share the
 parts below opaque fields with it. At the root, apiVersion, kind and metadata belong to the caller and pass through.
-CEL rules (`x-kubernetes-validations`) are not evaluated here.
+CEL rules (`x-kubernetes-validations`) come last, and only for an object whose structure is in order.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from holdfast.schema.errors import DUPLICATE, REQUIRED, FieldError, Path, SchemaError, Trace, dotted
+from holdfast.schema.errors import DUPLICATE, INVALID, REQUIRED, FieldError, Path, SchemaError, Trace, dotted
 from holdfast.schema.rules import JUNCTORS, Rule, junctor_rule, rules_for
-from holdfast.schema.wellformed import EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYPE, PRESERVE, problems_of
+from holdfast.schema.wellformed import EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYPE, PRESERVE, VALIDATIONS, problems_of
 
 __all__ = ["FieldError", "Outcome", "Schema", "SchemaError"]
 
 Object = dict[str, Any]
 Node = dict[str, Any]
 Visit = Callable[[Any, Path, Trace], Any]
+RuleVisit = Callable[[Any, Any, Path, Trace], None]
 
 _ENVELOPE: Final = ("apiVersion", "kind", "metadata")
 
@@ -39,8 +40,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class Schema:
     """A compiled structural schema of one version of a custom resource."""
 
-    def __init__(self, visit: Visit) -> None:
-        self._visit = visit
+    def __init__(self, visit: Visit, rules: RuleVisit | None) -> None:
+        self._visit, self._rules = visit, rules
 
     @classmethod
     def compile(cls, openapi: Node) -> Schema:
@@ -50,14 +51,28 @@ class Schema:
             raise SchemaError(problems)
         faults: list[FieldError] = []
         visit = _object(openapi, faults, envelope=True)
-        if faults:
-            raise SchemaError(faults)
-        return cls(visit)
+        rules, bad_rules = _compile_rules(openapi)
+        if faults or bad_rules:
+            raise SchemaError([*faults, *bad_rules])
+        return cls(visit, rules)
 
-    def process(self, obj: Object) -> Outcome:
-        """Prune, default and validate; the input stays as it is."""
+    def process(self, obj: Object, old: Object | None = None) -> Outcome:
+        """Prune, default and validate; the input stays as it is. `old` is what an update replaces, for transition rules."""
         trace = Trace()
-        return Outcome(self._visit(obj, None, trace), trace.errors, trace.unknown)
+        out = self._visit(obj, None, trace)
+        if self._rules is not None and trace.errors:
+            trace.add(None, INVALID, None, "its validation rules were not checked: correct the other errors first")
+        elif self._rules is not None:
+            self._rules(out, old, None, trace)
+        return Outcome(out, trace.errors, trace.unknown)
+
+
+def _compile_rules(openapi: Node) -> tuple[RuleVisit | None, list[FieldError]]:
+    if VALIDATIONS not in msgspec.json.encode(openapi).decode():
+        return None, []
+    from holdfast.schema.cel.validations import compile_rules  # few schemas have rules: the others don't pay for the language
+
+    return compile_rules(openapi)
 
 
 _PYTHON: Final = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}

@@ -22,12 +22,23 @@ INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 EMBEDDED: Final = "x-kubernetes-embedded-resource"
 LIST_TYPE: Final = "x-kubernetes-list-type"
 LIST_KEYS: Final = "x-kubernetes-list-map-keys"
+VALIDATIONS: Final = "x-kubernetes-validations"
 
 _NEVER: Final = (
     "$ref", "definitions", "dependencies", "deprecated", "discriminator", "id", "patternProperties", "readOnly",
     "writeOnly", "xml", "additionalItems",
 )  # fmt: skip
-_NOT_IN_JUNCTOR: Final = ("description", "type", "default", "additionalProperties", "nullable", "title", PRESERVE, EMBEDDED)
+_NOT_IN_JUNCTOR: Final = (
+    "description",
+    "type",
+    "default",
+    "additionalProperties",
+    "nullable",
+    "title",
+    PRESERVE,
+    EMBEDDED,
+    VALIDATIONS,
+)
 _NUMBER: Final = (int, float)
 _SHAPES: Final[dict[str, type | tuple[type, ...]]] = {
     "type": str, "format": str, "pattern": str, "description": str, "nullable": bool,

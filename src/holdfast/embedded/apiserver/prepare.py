@@ -40,15 +40,18 @@ def check_envelope(call: Call, obj: Object) -> None:
         )
 
 
-def process(call: Call, obj: Object) -> Object:
-    """Prune, default and validate against the kind's schema; 400 for unknown fields under Strict, 422 for wrong ones."""
+def process(call: Call, obj: Object, old: Object | None = None) -> Object:
+    """Prune, default and validate against the kind's schema; 400 for unknown fields under Strict, 422 for wrong ones.
+
+    `old` is what an update replaces: transition rules compare with it.
+    """
     mode = call.query.text("fieldValidation")
     if mode not in _MODES:
         raise bad_request(f'query parameter fieldValidation: unsupported value "{mode}": use Strict, Warn or Ignore')
     unknown = metadata.clean(obj)
     schema = call.kind.schema() if call.kind.schema else None
     if schema is not None:
-        outcome = schema.process(obj)
+        outcome = schema.process(obj, old)
         obj, unknown = outcome.object, [*outcome.unknown, *unknown]
         errors = [(error.path, str(error)) for error in outcome.errors]
     else:

@@ -71,6 +71,8 @@ def insert(api: Api, call: Call, transaction: Transaction, sent: Object) -> Reco
     check_envelope(call, obj)
     if obj["metadata"].get("resourceVersion"):
         raise bad_request("resourceVersion should not be set on objects to be created")
+    if kind.has_status:
+        obj.pop("status", None)
     obj = process(call, obj)
     require_namespace(transaction, kind, call.route.ns, obj["metadata"].get("name", ""))
     if kind.has_status:
@@ -130,11 +132,11 @@ def alter_record(api: Api, call: Call, transaction: Transaction, record: Record,
     new = change(as_served(call.kind, record))
     check_envelope(call, new)
     _preconditions(call, record, new)
-    new = process(call, new)
     if call.route.sub == "status":
         new = _with_status(old, new)
     elif call.kind.has_status:
         _keep(new, old, "status")
+    new = process(call, new, old)
     return finish(api, call, transaction, record, old, new)
 
 
