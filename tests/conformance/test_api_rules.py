@@ -15,6 +15,7 @@ WIDGETS = "/apis/example.dev/v1/namespaces/default/widgets"
 def _crd(*rules: Object) -> Object:
     crd = copy.deepcopy(WIDGET_CRD)
     root = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    root["properties"]["status"] = {"type": "object", "properties": {"phase": {"type": "string"}}}
     root["x-kubernetes-validations"] = list(rules)
     return crd
 
