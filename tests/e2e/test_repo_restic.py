@@ -1,7 +1,6 @@
 """Stock restic judges what we write, and we read what it writes."""
 
 import contextlib
-import json
 import os
 import random
 import select
@@ -11,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,11 +20,10 @@ from holdfast.repo.maintain import forget, read_root, snapshots
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.stores import open_store
-from tests import tools
-from tests.movers_builders import KEY, SECRET, s3_server
+from tests.movers_builders import s3_server
 from tests.repo_trees import PASSWORD, build_corpus, differences
+from tests.stock import S3_ENV, Stock
 
-S3_ENV = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
 PROGRAM = """
 import signal, sys
 from holdfast.repo.backup import backup
@@ -37,37 +34,6 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 with Repository.open(open_store(sys.argv[1], {}), sys.argv[2]) as repo:
     backup(repo, [sys.argv[3]], progress=lambda told: print(told.bytes_done, flush=True))
 """
-
-
-class Stock:
-    """The stock program on one repository."""
-
-    def __init__(self, url: str, cache: Path) -> None:
-        self.url = url
-        self.env = {**os.environ, **S3_ENV, "RESTIC_PASSWORD": PASSWORD, "RESTIC_CACHE_DIR": str(cache), "TZ": "UTC"}
-
-    def __call__(self, *words: str) -> str:
-        done = self._run(*words)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def _run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = [tools.restic(), "-r", self.url, *words]
-        return subprocess.run(
-            command, env=self.env, capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
-        )
-
-    def fails(self, *words: str) -> str:
-        done = self._run(*words)
-        assert done.returncode != 0, done.stdout
-        return done.stdout + done.stderr
-
-    def backup(self, path: Path) -> dict[str, Any]:
-        lines = self("backup", str(path), "--json").splitlines()
-        return next(found for line in lines if (found := json.loads(line))["message_type"] == "summary")
-
-    def snapshots(self) -> list[dict[str, Any]]:
-        return json.loads(self("snapshots", "--json"))
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,14 @@
 
 A node's name is quoted as a Go string literal without its outer quotes, and then written as a JSON string; other texts are
 written as JSON directly. JSON escapes `<`, `>`, `&`, U+2028 and U+2029 too. Bytes that are not UTF-8 travel through Python as
-lone surrogates (os.fsdecode), and come out as `\\xNN` in names and as U+FFFD elsewhere. Printable is what Unicode 15 calls
-printable; characters that Python's own tables do not know yet are listed here.
+lone surrogates (os.fsdecode), and come out as `\\xNN` in names and as U+FFFD elsewhere.
 """
 
 import re
 from collections.abc import Callable
 
 from holdfast.repo.errors import Damaged
+from holdfast.repo.printable import is_printable
 
 _PLAIN = re.compile(r"[ !#-%'-;=?-\[\]-~]*").fullmatch
 _SHORT = {7: "\\a", 8: "\\b", 12: "\\f", 10: "\\n", 13: "\\r", 9: "\\t", 11: "\\v", 34: '\\"', 92: "\\\\"}
@@ -20,14 +20,6 @@ _JSON = {
 _LONE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)", re.DOTALL)
 _SIMPLE = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-_NEW_IN_15 = (
-    (0xCF3, 0xCF3), (0xECE, 0xECE), (0x10EFD, 0x10EFF), (0x1123F, 0x11241), (0x11B00, 0x11B09), (0x11F00, 0x11F10),
-    (0x11F12, 0x11F3A), (0x11F3E, 0x11F59), (0x1342F, 0x1342F), (0x13440, 0x13455), (0x1B132, 0x1B132),
-    (0x1B155, 0x1B155), (0x1D2C0, 0x1D2D3), (0x1DF25, 0x1DF2A), (0x1E030, 0x1E06D), (0x1E08F, 0x1E08F),
-    (0x1E4D0, 0x1E4F9), (0x1F6DC, 0x1F6DC), (0x1F774, 0x1F776), (0x1F77B, 0x1F77F), (0x1F7D9, 0x1F7D9),
-    (0x1FA75, 0x1FA77), (0x1FA87, 0x1FA88), (0x1FAAD, 0x1FAAF), (0x1FABB, 0x1FABD), (0x1FABF, 0x1FABF),
-    (0x1FACE, 0x1FACF), (0x1FADA, 0x1FADB), (0x1FAE8, 0x1FAE8), (0x1FAF7, 0x1FAF8), (0x31350, 0x323AF),
-)  # fmt: skip
 
 
 def _quote_char(char: str) -> str:
@@ -36,7 +28,7 @@ def _quote_char(char: str) -> str:
         return _SHORT[code]
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    if char.isprintable() or any(low <= code <= high for low, high in _NEW_IN_15):
+    if is_printable(code):
         return char
     if code < 0x20 or code == 0x7F:
         return f"\\x{code:02x}"
