@@ -18,7 +18,8 @@ from typing import TypeVar
 import msgspec
 
 from holdfast.repo.blob import blob_id
-from holdfast.repo.chunker import MIN_BYTES, Chunker
+from holdfast.repo.chunker import MIN_BYTES
+from holdfast.repo.chunking import Cutter
 from holdfast.repo.errors import Damaged, Stopped
 from holdfast.repo.reading import FileReader
 from holdfast.repo.repository import Repository
@@ -83,6 +84,7 @@ class Archiver:
         rules: Rules,
         faults: Faults,
         meter: Meter,
+        chunker: Cutter,
         *,
         workers: int,
         stop: threading.Event,
@@ -97,7 +99,7 @@ class Archiver:
         self._read_pool = ThreadPoolExecutor(_READERS, thread_name_prefix="backup-read")
         self._reader = FileReader(
             writer,
-            Chunker(repo.chunker_secret),
+            chunker,
             self._seal_pool,
             self._advance,
             self._check,

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from holdfast import __version__
 from holdfast.repo import keys
 from holdfast.repo.archiver import Archiver, Counts
+from holdfast.repo.chunking import OUR_PROGRAM, choose_chunker
+from holdfast.repo.config import Chunking
 from holdfast.repo.errors import SourceError
 from holdfast.repo.patterns import Patterns
 from holdfast.repo.repository import Repository
@@ -40,14 +42,15 @@ def backup(
     max_file_bytes: int = 0,
     self_check: bool = True,
     workers: int = 0,
+    chunking: Chunking = "auto",
     progress: ProgressHook | None = None,
     stop: threading.Event | None = None,
 ) -> BackupResult:
     """Store `paths` (made absolute) as a new snapshot and return what was done.
 
-    `excludes` are patterns (see `patterns`); `parent` is `auto`, an id, or empty to read every file again. Errors on single
-    files end in the result and make it partial. Raises SourceError when a path is missing, Stopped when `stop` is set,
-    LockLost, RepositoryLocked, or the StoreError of a store that failed.
+    `excludes` are patterns (see `patterns`); `parent` is `auto`, an id, or empty to read every file again; `chunking` is which
+    rule cuts large files (see `chunking`). Errors on single files end in the result and make it partial. Raises SourceError
+    when a path is missing, Stopped when `stop` is set, LockLost, RepositoryLocked, or the StoreError of a store that failed.
     """
     sources = [os.path.abspath(path) for path in paths]
     rules = _rules(sources, excludes, one_file_system, max_file_bytes)
@@ -56,10 +59,12 @@ def backup(
     faults, totals = Faults(), Totals(sources, rules)
     meter = Meter(progress, lambda: (totals.files, totals.bytes, totals.done))
     with repo.lock() as lock:
-        known = _parent(repo, parent, hostname, sources, moment)
+        snapshots = repo.snapshots()
+        chunker = choose_chunker(repo, chunking, snapshots)
+        known = _parent(repo, parent, hostname, sources, moment, snapshots)
         repo.load_index()
         with BlobWriter(repo, lock, self_check=self_check) as writer:
-            archiver = Archiver(repo, writer, rules, faults, meter, workers=workers, stop=stop or threading.Event())
+            archiver = Archiver(repo, writer, rules, faults, meter, chunker, workers=workers, stop=stop or threading.Event())
             if progress is not None:
                 totals.start()
             try:
@@ -82,7 +87,7 @@ def backup(
                 gid=os.getgid(),
                 excludes=list(excludes) or None,
                 tags=list(tags) or None,
-                program_version=f"holdfast {__version__}",
+                program_version=f"{OUR_PROGRAM}{__version__}",
                 summary=summary,
             )
             ident = repo.put_json("snapshots", encode_snapshot(document))
@@ -101,9 +106,11 @@ def _rules(sources: list[str], excludes: Sequence[str], one_file_system: bool, m
     return Rules(Patterns(excludes), frozenset(devices if one_file_system else ()), max_file_bytes)
 
 
-def _parent(repo: Repository, parent: str, host: str, paths: list[str], moment: datetime) -> Snapshot | None:
+def _parent(
+    repo: Repository, parent: str, host: str, paths: list[str], moment: datetime, snapshots: Sequence[Snapshot]
+) -> Snapshot | None:
     if parent == AUTO:
-        return find_parent(repo.snapshots(), host, paths, moment)
+        return find_parent(snapshots, host, paths, moment)
     return repo.snapshot(parent) if parent else None
 
 

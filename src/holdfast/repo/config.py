@@ -1,10 +1,11 @@
 """The `config` object: version, identity, and the polynomial of the stock chunker.
 
-It is sealed JSON, never compressed, even in version 2. We do not cut with the polynomial ourselves; it is drawn as the
-format asks (random, irreducible over GF(2), degree 53), so that a stock program can continue a repository of ours.
+It is sealed JSON, never compressed, even in version 2. The polynomial is drawn as the format asks (random, irreducible over
+GF(2), degree 53), or taken from another repository, so that both cut alike. `holdfast_chunking` is ours, others ignore it.
 """
 
 import secrets
+from typing import Literal
 
 import msgspec
 
@@ -12,20 +13,29 @@ from holdfast.repo.crypto import Key
 from holdfast.repo.errors import Damaged, UnsupportedVersion
 
 VERSION = 2
-_DEGREE = 53
+DEGREE = 53
 
 
-class Config(msgspec.Struct, frozen=True):
-    """The decoded object. `id` is 64 hexadecimal digits, the polynomial hexadecimal."""
+Chunking = Literal["auto", "keyed", "stock"]
+"""How to cut: by who wrote the snapshots, by the repository's key, or as the stock program does; see `chunking`."""
+
+
+class Config(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The decoded object. `id` is 64 hexadecimal digits, the polynomial hexadecimal.
+
+    `holdfast_chunking` is how backups cut unless they say otherwise (`keyed` or `stock`); empty, the snapshots decide.
+    """
 
     version: int
     id: str
     chunker_polynomial: str
+    holdfast_chunking: str = ""
 
 
-def generate() -> Config:
-    """The config of a new repository."""
-    return Config(VERSION, secrets.token_hex(32), f"{random_polynomial():x}")
+def generate(like: Config | None = None, chunking: Chunking = "auto") -> Config:
+    """The config of a new repository; `like` gives it the polynomial of another one."""
+    polynomial = like.chunker_polynomial if like else f"{random_polynomial():x}"
+    return Config(VERSION, secrets.token_hex(32), polynomial, "" if chunking == "auto" else chunking)
 
 
 def encode(config: Config, key: Key) -> bytes:
@@ -50,7 +60,7 @@ def decode(sealed: bytes, key: Key, location: str) -> Config:
 def random_polynomial() -> int:
     """A random irreducible polynomial over GF(2) of degree 53, bit i standing for x^i."""
     while True:
-        candidate = secrets.randbits(_DEGREE) | 1 << _DEGREE | 1
+        candidate = secrets.randbits(DEGREE) | 1 << DEGREE | 1
         if is_irreducible(candidate):
             return candidate
 
@@ -60,7 +70,7 @@ def is_irreducible(polynomial: int) -> bool:
     degree = polynomial.bit_length() - 1
     power = 2
     for _ in range(degree):
-        power = _mod(_square(power), polynomial)
+        power = remainder(_square(power), polynomial)
     return power == 2 and _gcd(polynomial, 0b110) == 1
 
 
@@ -68,7 +78,8 @@ def _square(value: int) -> int:
     return int(bin(value)[2:], 4) if value else 0
 
 
-def _mod(value: int, modulus: int) -> int:
+def remainder(value: int, modulus: int) -> int:
+    """What is left of one polynomial over GF(2) divided by another; bit i stands for x^i."""
     size = modulus.bit_length()
     while value.bit_length() >= size:
         value ^= modulus << (value.bit_length() - size)
@@ -77,5 +88,5 @@ def _mod(value: int, modulus: int) -> int:
 
 def _gcd(a: int, b: int) -> int:
     while b:
-        a, b = b, _mod(a, b)
+        a, b = b, remainder(a, b)
     return a

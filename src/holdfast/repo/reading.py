@@ -17,7 +17,8 @@ from concurrent.futures import Executor, Future
 from typing import NamedTuple
 
 from holdfast.repo.blob import blob_id
-from holdfast.repo.chunker import MAX_BYTES, MIN_BYTES, ZERO_ID, ZEROS, Chunker
+from holdfast.repo.chunker import MAX_BYTES, MIN_BYTES, ZERO_ID, ZEROS
+from holdfast.repo.chunking import Cutter
 from holdfast.repo.tree import encode_file, read_xattrs
 from holdfast.repo.writer import BlobWriter
 
@@ -63,7 +64,7 @@ class FileReader:
     def __init__(
         self,
         writer: BlobWriter,
-        chunker: Chunker,
+        chunker: Cutter,
         seal_pool: Executor,
         advance: Callable[[int], None],
         check: Callable[[], None],

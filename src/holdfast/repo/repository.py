@@ -14,7 +14,7 @@ from typing import Self
 from holdfast.repo import config as config_module
 from holdfast.repo import keys
 from holdfast.repo.blob import MAX_BLOB_BYTES, blob_id, compress, decompress, open_blob
-from holdfast.repo.config import Config
+from holdfast.repo.config import Chunking, Config
 from holdfast.repo.crypto import Key
 from holdfast.repo.errors import Damaged, NoRepository, NoSnapshot, ObjectNotFound, RepositoryExists
 from holdfast.repo.index import BlobIndex, IndexJson, Location, decode_index
@@ -36,8 +36,20 @@ class Repository:
         """Hosts known to have ended: their locks are removed when we take one."""
 
     @classmethod
-    def init(cls, store: Store, password: str) -> Self:
-        """Make a new repository. Raises RepositoryExists when there is one."""
+    def init(
+        cls,
+        store: Store,
+        password: str,
+        *,
+        chunker_like: "Repository | None" = None,
+        chunking: Chunking = "auto",
+    ) -> Self:
+        """Make a new repository. Raises RepositoryExists when there is one.
+
+        `chunker_like` makes it cut as another repository does when both cut with the stock rule, so that a copy from there and
+        a backup of the same files share their blobs; it implies the stock rule unless `chunking` says otherwise. `chunking` is
+        how backups cut unless they say otherwise: see `chunking.py`.
+        """
         if not password:
             raise NoRepository(f"{store.location}: an empty password protects nothing: set an encryption password")
         store.create()
@@ -45,7 +57,10 @@ class Repository:
             raise RepositoryExists(f"{store.location}: there is a repository already: open it instead")
         key = Key.generate()
         keys.add(store, key, password)
-        config = config_module.generate()
+        if chunker_like is not None and chunking == "auto":
+            chunking = "stock"
+        like = chunker_like.config if chunker_like else None
+        config = config_module.generate(like, chunking)
         store.put(CONFIG, config_module.encode(config, key))
         return cls(store, key, config)
 

@@ -59,6 +59,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     excludes: tuple[str, ...]
     parent: str
     summary: Summary | None
+    program_version: str = ""
 
     @property
     def short_id(self) -> str:
@@ -89,6 +90,7 @@ def decode_snapshot(ident: str, data: bytes) -> Snapshot:
         excludes=tuple(raw.excludes or ()),
         parent=raw.parent or "",
         summary=raw.summary,
+        program_version=raw.program_version,
     )
 
 

@@ -102,4 +102,10 @@ const char *open_blob(struct codec *codec, const uint8_t *sealed, size_t size, s
 bool add_key_type(PyObject *module);
 bool random_bytes(void *to, size_t size);
 
+/* rabin.c: boundaries as the stock program cuts them. */
+
+/* The length of the first chunk; `tables` are the 512 numbers that rabin.py makes. */
+size_t rabin_next_cut(const uint64_t *tables, const uint8_t *data, size_t size);
+PyObject *rabin_cut(PyObject *self, PyObject *arguments);
+
 #endif

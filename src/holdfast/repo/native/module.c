@@ -16,6 +16,8 @@ static PyMethodDef functions[] = {
     {"bind", bind_libraries, METH_VARARGS,
      "bind(zstd, crypto) -> int: load the two libraries by path; returns zstd's version number. Call it before anything else.\n"
      "Raises ImportError."},
+    {"rabin_cut", rabin_cut, METH_VARARGS,
+     "rabin_cut(tables, data) -> int: the length of the first chunk of data, cut as the stock program cuts; see rabin.py."},
     {NULL, NULL, 0, NULL},
 };
 
