@@ -66,21 +66,29 @@ def _namespace() -> str:
         return ""
 
 
-def is_stale(lock: LockJson, now: datetime, dead: Container[str] = ()) -> bool:
-    """Whether the holder is proven to be gone, or has not refreshed for too long. `dead`: hosts known to have ended."""
+def stale_reason(lock: LockJson, now: datetime, dead: Container[str] = ()) -> str:
+    """Why a lock may be removed: its holder is proven to be gone, or has not refreshed it for too long. Empty for a live lock.
+
+    `dead` are hosts known to have ended.
+    """
     if lock.hostname in dead:
-        return True
+        return f"its host {lock.hostname} has ended"
     try:
-        if now - parse_time(lock.time) > STALE_AFTER:
-            return True
+        age = now - parse_time(lock.time)
     except ValueError:
-        return False
+        return ""
+    if age > STALE_AFTER:
+        return f"it was not refreshed for {age // timedelta(minutes=1)} minutes"
     here = _namespace()
     if lock.hostname != socket.gethostname() or lock.pid <= 0 or not here:
-        return False
-    if lock.holder:
-        return lock.holder == here and not _alive(lock.pid)
-    return not _in_child_namespace() and not _alive(lock.pid)
+        return ""
+    comparable = lock.holder == here if lock.holder else not _in_child_namespace()
+    return f"its process {lock.pid} has ended" if comparable and not _alive(lock.pid) else ""
+
+
+def is_stale(lock: LockJson, now: datetime, dead: Container[str] = ()) -> bool:
+    """Whether a lock may be removed; see `stale_reason`."""
+    return bool(stale_reason(lock, now, dead))
 
 
 def _in_child_namespace() -> bool:

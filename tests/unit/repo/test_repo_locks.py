@@ -12,11 +12,13 @@ import pytest
 
 from holdfast.repo import locks
 from holdfast.repo.backup import backup
-from holdfast.repo.errors import LockLost, RepositoryLocked
+from holdfast.repo.errors import LockLost, RepositoryLocked, StoreUnavailable
 from holdfast.repo.locks import LockJson, is_stale
 from holdfast.repo.repository import Repository
 from holdfast.repo.stores.local import LocalStore
+from holdfast.repo.stores.retry import FaultyStore
 from holdfast.repo.times import format_time
+from holdfast.repo.unlock import list_locks, unlock
 
 
 def lock_files(store: LocalStore) -> list[Path]:
@@ -172,3 +174,74 @@ def test_our_own_pid_is_alive() -> None:
     )
 
     assert not is_stale(here, datetime.now(UTC))
+
+
+def test_waiting_for_a_lock_ends_when_it_is_free(repo: Repository) -> None:
+    taken, waiting = threading.Event(), threading.Event()
+
+    def holder() -> None:
+        with repo.lock(exclusive=True):
+            taken.set()
+            waiting.wait(10)
+
+    thread = threading.Thread(target=holder)
+    thread.start()
+    taken.wait(10)
+    with pytest.raises(RepositoryLocked), repo.lock(wait_seconds=0.01):
+        pass
+    waiting.set()
+    with repo.lock(wait_seconds=20) as lock:
+        lock.ensure()
+    thread.join()
+
+
+def test_time_that_a_machine_slept_counts(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    with repo.lock() as lock:
+        awake, wall = locks._clocks()
+        monkeypatch.setattr(locks, "_clocks", lambda: (awake + 1.0, wall + 3600.0))
+        with pytest.raises(LockLost):
+            lock.ensure()
+
+
+def test_a_failed_refresh_is_tried_again_soon(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "RETRY_REFRESH_SECONDS", 0.01)
+    tries, refreshed = list[str](), threading.Event()
+
+    def fault(operation: str, path: str) -> None:
+        if operation == "put" and threading.current_thread() is not threading.main_thread():
+            tries.append(path)
+            if len(tries) < 4:
+                raise StoreUnavailable("away")
+            refreshed.set()
+
+    with Repository(FaultyStore(repo.store, fault), repo.key, repo.config).lock(refresh_seconds=0.2) as lock:
+        assert refreshed.wait(10)
+        lock.ensure()
+
+
+def test_people_see_who_holds_a_lock_and_remove_only_stale_ones(repo: Repository, store: LocalStore) -> None:
+    foreign(repo, hostname="alive", pid=5)
+    foreign(repo, hostname="old", time=format_time(datetime.now(UTC) - timedelta(hours=2)))
+    foreign(repo, hostname=socket.gethostname(), pid=dead_pid(), holder=locks._namespace())
+    repo.dead_hosts = frozenset({"pod-7"})
+    foreign(repo, hostname="pod-7")
+
+    reasons = {held.lock.hostname: held.stale for held in list_locks(repo)}
+    done = unlock(repo)
+
+    assert reasons["alive"] == ""
+    assert reasons["old"] == "it was not refreshed for 120 minutes"
+    assert reasons["pod-7"] == "its host pod-7 has ended"
+    assert "has ended" in reasons[socket.gethostname()]
+    assert len(done.removed) == 3
+    assert [held.lock.hostname for held in done.kept] == ["alive"]
+    assert len(lock_files(store)) == 1
+
+
+def test_a_person_can_remove_every_lock_even_one_that_can_not_be_read(repo: Repository, store: LocalStore) -> None:
+    foreign(repo, hostname="alive")
+    (store.root / "locks" / ("0" * 64)).write_bytes(b"not a lock at all, not even sealed........")
+
+    assert [held.lock.time for held in unlock(repo).kept][-1] == "unreadable"
+    assert len(unlock(repo, remove_all=True).removed) == 2
+    assert lock_files(store) == []
