@@ -25,6 +25,10 @@ class WrongPassword(RepositoryError):
     """No key of the repository opens with this password."""
 
 
+class NoKey(RepositoryError):
+    """No key answers to the given id, or it must not be removed."""
+
+
 class RepositoryLocked(RepositoryError):
     """Somebody holds a lock that excludes what was asked."""
 
@@ -94,3 +98,7 @@ class StoreUnavailable(StoreError):
 
 class BadLocation(StoreError):
     """The repository URL is malformed or names a kind of store that is not supported."""
+
+
+class NoSuchPath(RepositoryError):
+    """The snapshot has nothing at this path, or not what was asked for."""

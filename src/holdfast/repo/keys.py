@@ -5,6 +5,7 @@ content. Passwords come in as values from the caller, who read them from a file,
 """
 
 import base64
+import contextlib
 import getpass
 import hashlib
 import os
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from holdfast.repo.crypto import Key, derive
-from holdfast.repo.errors import Damaged, NoRepository, ObjectNotFound, WrongPassword
+from holdfast.repo.errors import Damaged, NoKey, NoRepository, ObjectNotFound, WrongPassword
 from holdfast.repo.store import Store, path_of
 from holdfast.repo.times import format_time
 
@@ -60,15 +61,15 @@ def _b64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def add(store: Store, master: Key, password: str) -> str:
-    """Write a key file that opens `master` with `password`; returns its id."""
+def add(store: Store, master: Key, password: str, *, host: str = "", user: str = "") -> str:
+    """Write a key file that opens `master` with `password`; returns its id. `host` and `user` are shown in listings."""
     salt = os.urandom(64)
     clear = msgspec.json.encode(_Master(_Tag(_b64(master.k), _b64(master.r)), _b64(master.encrypt)))
     content = msgspec.json.encode(
         KeyFile(
             created=format_time(datetime.now(UTC)),
-            username=user_name(),
-            hostname=socket.gethostname(),
+            username=user or user_name(),
+            hostname=host or socket.gethostname(),
             kdf="scrypt",
             n=SCRYPT_N,
             r=SCRYPT_R,
@@ -103,11 +104,73 @@ def unlock(store: Store, password: str) -> tuple[Key, str]:
     raise WrongPassword(f"{store.location}: the password opens none of the {len(names)} keys: check the encryption secret")
 
 
-def _try(store: Store, name: str, password: str) -> Key | None:
+class KeyInfo(msgspec.Struct, frozen=True):
+    """A key file as a listing shows it. `created` is RFC 3339."""
+
+    id: str
+    username: str
+    hostname: str
+    created: str
+
+
+def listing(store: Store) -> list[KeyInfo]:
+    """All key files, oldest first. Raises Damaged for one that can't be read."""
+    found: list[KeyInfo] = []
+    for entry in store.list("keys"):
+        with contextlib.suppress(ObjectNotFound):
+            file = _read(store, entry.name)
+            found.append(KeyInfo(entry.name, file.username, file.hostname, file.created))
+    return sorted(found, key=lambda key: (key.created, key.id))
+
+
+def find(store: Store, ident: str) -> str:
+    """The full id of the key that `ident` begins. Raises NoKey."""
+    names = sorted(entry.name for entry in store.list("keys") if ident and entry.name.startswith(ident))
+    if len(names) != 1:
+        found = f"{len(names)} keys begin with" if names else "there is no key"
+        raise NoKey(f"{store.location}: {found} {ident!r}; list them with `holdfast repo keys list`")
+    return names[0]
+
+
+def remove(store: Store, ident: str, current: str) -> None:
+    """Remove the key file with this full id. Raises NoKey for the one in use, without which nothing could be opened."""
+    if ident == current:
+        raise NoKey(f"{store.location}: key {ident[:8]} is the one in use: open the repository with another password first")
+    store.delete(path_of("keys", ident))
+
+
+def change(store: Store, master: Key, current: str, password: str, *, host: str = "", user: str = "") -> str:
+    """Replace the key in use by one with another password; returns the new id.
+
+    The old one goes only after the new one was read back from the store and opened.
+    """
+    name = add_proven(store, master, password, host=host, user=user)
+    store.delete(path_of("keys", current))
+    return name
+
+
+def add_proven(store: Store, master: Key, password: str, *, host: str = "", user: str = "") -> str:
+    """Add a key and prove that it opens; one that does not is removed again. Raises Damaged."""
+    name = add(store, master, password, host=host, user=user)
+    opened = _try(store, name, password)
+    if opened is None or (opened.encrypt, opened.k, opened.r) != (master.encrypt, master.k, master.r):
+        store.delete(path_of("keys", name))
+        raise Damaged(f"{store.location}: the new key did not open again, nothing was changed: check this machine's memory")
+    return name
+
+
+def _read(store: Store, name: str) -> KeyFile:
     try:
-        file = msgspec.json.decode(store.get(path_of("keys", name)), type=KeyFile)
+        return msgspec.json.decode(store.get(path_of("keys", name)), type=KeyFile)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"{store.location}: key file {name[:8]} is not readable: {error}") from error
+
+
+def _try(store: Store, name: str, password: str) -> Key | None:
+    file = _read(store, name)
+    try:
         salt, data = base64.b64decode(file.salt), base64.b64decode(file.data)
-    except (msgspec.DecodeError, ValueError) as error:
+    except ValueError as error:
         raise Damaged(f"{store.location}: key file {name[:8]} is not readable: {error}") from error
     if file.kdf != "scrypt":
         raise Damaged(f"{store.location}: key file {name[:8]} uses the unknown derivation {file.kdf!r}")

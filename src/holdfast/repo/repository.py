@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from holdfast.repo import config as config_module
 from holdfast.repo import keys
@@ -17,11 +17,13 @@ from holdfast.repo.blob import MAX_BLOB_BYTES, blob_id, compress, decompress, op
 from holdfast.repo.config import Chunking, Config
 from holdfast.repo.crypto import Key
 from holdfast.repo.errors import Damaged, NoRepository, NoSnapshot, ObjectNotFound, RepositoryExists
-from holdfast.repo.index import BlobIndex, IndexJson, Location, decode_index
 from holdfast.repo.locks import REFRESH_SECONDS, Lock, hold
 from holdfast.repo.native import native_key
-from holdfast.repo.snapshot import Snapshot, decode_snapshot
+from holdfast.repo.snapshot import ANY, Filter, Snapshot, decode_snapshot
 from holdfast.repo.store import CONFIG, Kind, Store, path_of
+
+if TYPE_CHECKING:  # at run time it is loaded with the first index: it brings numpy, a third of the start-up time
+    from holdfast.repo.index import BlobIndex, IndexJson, Location
 
 _ENCODING = b"\x02"
 
@@ -29,8 +31,10 @@ _ENCODING = b"\x02"
 class Repository:
     """Use `Repository.init` or `Repository.open`; a context manager that closes the store."""
 
-    def __init__(self, store: Store, key: Key, config: Config) -> None:
+    def __init__(self, store: Store, key: Key, config: Config, key_id: str = "") -> None:
         self.store, self.key, self.config = store, key, config
+        self.key_id = key_id
+        """The key file that the password opened; empty when that is not known."""
         self._index: BlobIndex | None = None
         self.dead_hosts: frozenset[str] = frozenset()
         """Hosts known to have ended: their locks are removed when we take one."""
@@ -56,13 +60,13 @@ class Repository:
         if _exists(store):
             raise RepositoryExists(f"{store.location}: there is a repository already: open it instead")
         key = Key.generate()
-        keys.add(store, key, password)
+        key_id = keys.add(store, key, password)
         if chunker_like is not None and chunking == "auto":
             chunking = "stock"
         like = chunker_like.config if chunker_like else None
         config = config_module.generate(like, chunking)
         store.put(CONFIG, config_module.encode(config, key))
-        return cls(store, key, config)
+        return cls(store, key, config, key_id)
 
     @classmethod
     def open(cls, store: Store, password: str) -> Self:
@@ -71,8 +75,8 @@ class Repository:
             sealed = store.get(CONFIG)
         except ObjectNotFound as error:
             raise NoRepository(f"{store.location}: there is no repository here; initialise it first") from error
-        key, _ = keys.unlock(store, password)
-        return cls(store, key, config_module.decode(sealed, key, store.location))
+        key, key_id = keys.unlock(store, password)
+        return cls(store, key, config_module.decode(sealed, key, store.location), key_id)
 
     def __enter__(self) -> Self:
         return self
@@ -140,34 +144,45 @@ class Repository:
                 found.append(decode_snapshot(entry.name, self.load_json(path_of("snapshots", entry.name))))
         return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
 
-    def snapshot(self, ident: str) -> Snapshot:
-        """The snapshot that `ident` names: `latest`, an id or the beginning of one. Raises NoSnapshot."""
+    def snapshot(self, ident: str, wanted: Filter = ANY) -> Snapshot:
+        """The snapshot that `ident` names: `latest` (the newest of those that are wanted), an id or the beginning of one.
+
+        Raises NoSnapshot.
+        """
+        where = self.store.location
         if ident == "latest":
-            every = self.snapshots()
+            every = [snapshot for snapshot in self.snapshots() if wanted.matches(snapshot)]
             if not every:
-                raise NoSnapshot(f"{self.store.location}: there is no snapshot in the repository")
+                which = "that fits the filters" if wanted != ANY else "in the repository"
+                raise NoSnapshot(f"{where}: there is no snapshot {which}")
             return every[-1]
-        names = [entry.name for entry in self.store.list("snapshots") if ident and entry.name.startswith(ident)]
-        if len(names) != 1:
-            found = f"{len(names)} snapshots begin with" if names else "there is no snapshot"
-            raise NoSnapshot(f"{self.store.location}: {found} {ident!r}; list them with `restic snapshots`")
+        names = sorted(entry.name for entry in self.store.list("snapshots") if ident and entry.name.startswith(ident))
+        if not names:
+            raise NoSnapshot(f"{where}: there is no snapshot {ident!r}; list them with `holdfast repo snapshots`")
+        if len(names) > 1:
+            some = ", ".join(name[: len(ident) + 4] for name in names[:5])
+            raise NoSnapshot(f"{where}: {len(names)} snapshots begin with {ident!r} ({some}): give more digits")
         return decode_snapshot(names[0], self.load_json(path_of("snapshots", names[0])))
 
     @property
-    def index(self) -> BlobIndex:
+    def index(self) -> "BlobIndex":
         """The index, loaded at first use."""
         if self._index is None:
             self._index = self.load_index()
         return self._index
 
-    def load_index(self) -> BlobIndex:
+    def load_index(self) -> "BlobIndex":
         """Read all index objects anew and keep them as `index`."""
+        from holdfast.repo.index import BlobIndex
+
         index = BlobIndex()
         index.load(self._index_files())
         self._index = index
         return index
 
-    def _index_files(self) -> Iterator[IndexJson]:
+    def _index_files(self) -> Iterator["IndexJson"]:
+        from holdfast.repo.index import decode_index
+
         for entry in self.store.list("index"):
             with contextlib.suppress(ObjectNotFound):
                 yield decode_index(self.load_json(path_of("index", entry.name)))
@@ -184,7 +199,7 @@ class Repository:
             raise Damaged(f"{self.store.location}: pack {pack[:12]} is missing; run `restic check`") from error
         return self.open_blob(ident, found, sealed)
 
-    def open_blob(self, ident: bytes, at: Location, sealed: bytes | memoryview) -> bytes:
+    def open_blob(self, ident: bytes, at: "Location", sealed: bytes | memoryview) -> bytes:
         """Open a blob that was read from `at`. Raises Damaged unless it hashes to `ident`."""
         native = native_key(self.key)
         try:

@@ -47,7 +47,10 @@ class SnapshotJson(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A snapshot as callers see it: `id` and `tree` in hexadecimal, `time` in UTC."""
+    """A snapshot as callers see it: `id` and `tree` in hexadecimal, `time` in UTC; `written` is what its object says.
+
+    `original` is the id of the snapshot that this one was copied from, empty for one that was made here.
+    """
 
     id: str
     time: datetime
@@ -59,7 +62,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     excludes: tuple[str, ...]
     parent: str
     summary: Summary | None
+    original: str = ""
     program_version: str = ""
+    written: SnapshotJson = SnapshotJson(time="")
 
     @property
     def short_id(self) -> str:
@@ -90,7 +95,9 @@ def decode_snapshot(ident: str, data: bytes) -> Snapshot:
         excludes=tuple(raw.excludes or ()),
         parent=raw.parent or "",
         summary=raw.summary,
+        original=raw.original or "",
         program_version=raw.program_version,
+        written=raw,
     )
 
 
@@ -99,3 +106,35 @@ def find_parent(snapshots: Sequence[Snapshot], host: str, paths: Sequence[str], 
     wanted = sorted(paths)
     fitting = [s for s in snapshots if s.hostname == host and sorted(s.paths) == wanted and s.time <= before]
     return max(fitting, key=lambda s: s.time, default=None)
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which snapshots are meant: of any of the hosts, with any of the sets of tags whole, and with every one of the paths.
+
+    What is empty does not restrict. An empty set of tags means snapshots without any tag.
+    """
+
+    hosts: tuple[str, ...] = ()
+    tags: tuple[tuple[str, ...], ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def matches(self, snapshot: Snapshot) -> bool:
+        """Whether a snapshot is meant."""
+        if self.hosts and snapshot.hostname not in self.hosts:
+            return False
+        if self.tags and not any(_tagged(snapshot, wanted) for wanted in self.tags):
+            return False
+        return set(self.paths) <= set(snapshot.paths)
+
+
+def _tagged(snapshot: Snapshot, wanted: tuple[str, ...]) -> bool:
+    return set(wanted) <= set(snapshot.tags) if any(wanted) else not snapshot.tags
+
+
+ANY = Filter()
+
+
+def split_address(text: str) -> tuple[str, str]:
+    """`id:subfolder` in its two parts; the subfolder is empty when there is none."""
+    ident, _, subfolder = text.partition(":")
+    return ident, subfolder
