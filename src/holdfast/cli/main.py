@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "apiserver": "run the API server alone",
     "operator": "run the controllers and the backup engine alone",
     "node": "run pods of any Kubernetes API server as sandboxed processes of this machine",
+    "repo": "work with a backup repository by hand: back up, browse, restore, check, forget",
     "gen": "write the CRDs and the reference pages from the types",
 }
 

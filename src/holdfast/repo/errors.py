@@ -102,3 +102,7 @@ class BadLocation(StoreError):
 
 class NoSuchPath(RepositoryError):
     """The snapshot has nothing at this path, or not what was asked for."""
+
+
+class NoObject(RepositoryError):
+    """No object of the repository, or more than one, answers to the given id."""

@@ -1,0 +1,77 @@
+"""`holdfast repo check`: prove that the repository is whole."""
+
+import argparse
+
+import msgspec
+
+from holdfast.cli.repo.context import Context
+from holdfast.cli.repo.outcome import FAILED, OK
+from holdfast.cli.repo.output import human_bytes
+
+HELP = """\
+Without options the structure is checked: every pack that is named is there and long enough,
+everything that a snapshot reaches is indexed. With --read-data every byte is read and compared
+with its hash.
+
+Examples:
+  holdfast repo check
+  holdfast repo check --read-data
+"""
+
+
+class _Summary(msgspec.Struct, frozen=True, tag_field="message_type", tag="summary", kw_only=True):
+    """The document: what was found, in words, and the ids of the snapshots that it hurts."""
+
+    num_errors: int
+    problems: tuple[str, ...]
+    hurt_snapshots: tuple[str, ...]
+    snapshots: int
+    packs: int
+    blobs: int
+    orphan_packs: int
+    bytes_read: int
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--read-data", action="store_true", help="read and compare all data")
+
+
+def run(context: Context) -> int:
+    """Check; anything that is found makes the exit code 1."""
+    from holdfast.repo.check import check
+
+    output = context.output
+    with context.open() as repo:
+        result = check(
+            repo,
+            read_data=context.arguments.read_data,
+            progress=lambda done, total: output.bar(f"{done} of {total} snapshots"),
+        )
+    if output.json:
+        output.document(
+            _Summary(
+                num_errors=len(result.problems),
+                problems=result.problems,
+                hurt_snapshots=result.hurt,
+                snapshots=result.snapshots,
+                packs=result.packs,
+                blobs=result.blobs,
+                orphan_packs=result.orphans,
+                bytes_read=result.bytes_read,
+            )
+        )
+        return OK if result.ok else FAILED
+    for problem in result.problems:
+        output.warn(problem)
+    output.say(f"{result.snapshots} snapshots, {result.packs} packs, {result.blobs} blobs")
+    if result.orphans:
+        output.say(f"{result.orphans} packs are in no index: left by a writer that was killed; `prune` removes them")
+    if result.bytes_read:
+        output.say(f"read {human_bytes(result.bytes_read)}")
+    if result.ok:
+        output.line("no problems were found")
+        return OK
+    hurt = ", ".join(ident[:8] for ident in result.hurt) or "no snapshot"
+    output.warn(f"{len(result.problems)} problems were found; they hurt {hurt}")
+    return FAILED

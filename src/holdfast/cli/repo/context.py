@@ -1,0 +1,86 @@
+"""What a command gets to work with: its arguments, its output, and the repository that they name."""
+
+import argparse
+import contextlib
+import threading
+from collections.abc import Generator, Mapping, Sequence
+
+from holdfast.cli.repo import credentials
+from holdfast.cli.repo.options import common_options
+from holdfast.cli.repo.output import Output
+from holdfast.repo.repository import Repository
+from holdfast.repo.snapshot import ANY, Filter, Snapshot, split_address
+from holdfast.repo.store import Store
+from holdfast.repo.url import open_store
+
+
+class Context:
+    """One run of one command."""
+
+    def __init__(self, arguments: argparse.Namespace, env: Mapping[str, str]) -> None:
+        self.arguments = arguments
+        self.options = common_options(arguments)
+        self.env = env
+        self.output = Output(json=self.options.json, quiet=self.options.quiet, verbose=self.options.verbose)
+        self.stop = threading.Event()
+        """Set by the first signal."""
+        self.stops_itself = False
+        """Whether the command looks at `stop`; any other is interrupted."""
+
+    @property
+    def source(self) -> credentials.Source:
+        """Where the address and the password of the repository are given."""
+        given = self.options
+        return credentials.Source(
+            repo=given.repo,
+            repository_file=given.repository_file,
+            password_file=given.password_file,
+            password_command=given.password_command,
+        )
+
+    def variable(self, name: str) -> str:
+        """HOLDFAST_<name>, else RESTIC_<name>, else nothing."""
+        return next((self.env[prefix + name] for prefix in credentials.PREFIXES if self.env.get(prefix + name)), "")
+
+    def store(self, source: credentials.Source | None = None) -> Store:
+        """The store that the arguments or the environment name. Raises HoldfastError, BadLocation."""
+        env = dict(self.env)
+        if authorities := self.options.cacert or self.variable("CACERT"):
+            env["RESTIC_CACERT"] = authorities
+        return open_store(credentials.location(source or self.source, self.env), env)
+
+    def open(self, source: credentials.Source | None = None) -> Repository:
+        """The repository, to be closed by a `with`. Raises what `Repository.open` does."""
+        source = source or self.source
+        store = self.store(source)
+        repo = Repository.open(store, credentials.password(source, self.env, prompt=f"password for {store.location}"))
+        if self.output.verbose:
+            self.output.warn(f"opened repository {repo.config.id[:10]} at {store.location} with key {repo.key_id[:8]}")
+        return repo
+
+    @contextlib.contextmanager
+    def locked(self, repo: Repository, *, exclusive: bool = False) -> Generator[None]:
+        """Hold a lock for the length of a `with` block, unless --no-lock says otherwise."""
+        if self.options.no_lock:
+            yield
+            return
+        with repo.lock(exclusive=exclusive):
+            yield
+
+    @contextlib.contextmanager
+    def reading(self) -> Generator[Repository]:
+        """The repository under a shared lock, for commands that read trees and blobs."""
+        with self.open() as repo, self.locked(repo):
+            yield repo
+
+    def snapshot(self, repo: Repository, address: str, wanted: Filter = ANY) -> tuple[Snapshot, str]:
+        """The snapshot and the subfolder of `id`, `latest` or `id:subfolder`. Raises NoSnapshot."""
+        ident, subfolder = split_address(address)
+        return repo.snapshot(ident, wanted), subfolder
+
+    def snapshots(self, repo: Repository, idents: Sequence[str], wanted: Filter = ANY) -> list[Snapshot]:
+        """The snapshots with these ids, or without any all that are wanted; oldest first, each once."""
+        if idents:
+            named = {found.id: found for found in (repo.snapshot(ident, wanted) for ident in idents)}
+            return sorted(named.values(), key=lambda snapshot: (snapshot.time, snapshot.id))
+        return [snapshot for snapshot in repo.snapshots() if wanted.matches(snapshot)]
