@@ -10,7 +10,7 @@ from typing import Any
 
 from holdfast.repo import keys
 from holdfast.repo.repository import Repository
-from holdfast.repo.url import open_store
+from holdfast.repo.stores import open_store
 from tests import tools
 from tests.movers_builders import KEY, SECRET
 from tests.repo_trees import PASSWORD

