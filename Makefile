@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test lint gen bench bench-repo docs clean
+.PHONY: help setup demo test soak lint gen bench bench-repo docs clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ demo: setup ## back up and restore real data of this machine, and prove it
 
 test: setup ## run every test
 	@$(BIN)/python -m pytest
+
+soak: setup ## run the long crash, fault and model series of the repository: make soak SEED=1 N=3
+	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak
 
 lint: setup ## style, types and layers
 	@$(BIN)/ruff check .

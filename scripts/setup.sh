@@ -12,6 +12,7 @@ need python3-venv "$python" -c 'import ensurepip, venv'
 need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
 need bubblewrap command -v bwrap
 need attr command -v getfattr
+need strace command -v strace
 need gcc command -v "${CC:-cc}"
 need libc6-dev test -e /usr/include/stdlib.h
 case $("$python" -c 'import sys; print(sys.prefix)' 2>/dev/null) in

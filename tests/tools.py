@@ -51,3 +51,7 @@ def bwrap() -> str:
 
 def getfattr() -> str:
     return _find("getfattr")
+
+
+def strace() -> str:
+    return _find("strace")
