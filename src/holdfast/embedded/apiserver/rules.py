@@ -238,20 +238,6 @@ _RULES: Final[dict[str, Rule]] = {
 }
 
 
-_NOT_RUN: Final[dict[str, str]] = {
-    "apps/deployments": "use a StatefulSet",
-    "apps/daemonsets": "use a StatefulSet",
-    "apps/replicasets": "use a StatefulSet",
-}
-"""Kinds that are stored and that no controller acts on, and what to use instead."""
-
-
-def warnings(kind: Kind) -> list[str]:
-    """What to tell whoever creates an object of a kind."""
-    advice = _NOT_RUN.get(kind.resource)
-    return [f"holdfast's embedded control plane does not run {kind.kind}s yet: {advice}"] if advice else []
-
-
 def problems(kind: Kind, new: Object, old: Object | None) -> list[Cause]:
     """What breaks the rules of a built-in kind, as (field, message)."""
     rule = _RULES.get(kind.resource)

@@ -6,7 +6,7 @@ A write that changes nothing is answered with the stored object and leaves its r
 import copy
 from collections.abc import Callable
 
-from holdfast.embedded.apiserver import defaults, fields, metadata, namespaces, rules
+from holdfast.embedded.apiserver import defaults, fields, metadata, namespaces
 from holdfast.embedded.apiserver.api import Answer, Api, Call
 from holdfast.embedded.apiserver.errors import (
     already_exists,
@@ -85,7 +85,6 @@ def insert(api: Api, call: Call, transaction: Transaction, sent: Object) -> Reco
     meta["name"] = key.name
     defaults.at_birth(kind, obj)
     check(api, call, transaction, obj, None)
-    call.warnings += [text for text in rules.warnings(kind) if text not in call.warnings]
     if transaction.get(key) is not None:
         raise already_exists(kind.plural, kind.group, key.name)
     record = transaction.put(key, as_stored(kind, obj))

@@ -14,7 +14,21 @@ from holdfast.embedded.controllers.job import JobController
 from holdfast.embedded.controllers.nodes import NodeController
 from holdfast.embedded.controllers.scheduler import Scheduler
 from holdfast.embedded.controllers.statefulset import StatefulSetController
-from holdfast.kube.builtin import CRONJOBS, JOBS, LEASES, NODES, PODS, PVCS, PVS, STATEFULSETS, STORAGECLASSES
+from holdfast.embedded.controllers.workloads import DaemonSetController, DeploymentController, Hands, ReplicaSetController
+from holdfast.kube.builtin import (
+    CRONJOBS,
+    DAEMONSETS,
+    DEPLOYMENTS,
+    JOBS,
+    LEASES,
+    NODES,
+    PODS,
+    PVCS,
+    PVS,
+    REPLICASETS,
+    STATEFULSETS,
+    STORAGECLASSES,
+)
 from holdfast.kube.client import Client
 from holdfast.kube.errors import AlreadyExists, Unavailable
 from holdfast.kube.events import EventRecorder
@@ -53,11 +67,15 @@ async def run_controllers(
 
 def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: Path, settings: Settings) -> None:
     pods, jobs, claims, nodes = (manager.informer(each) for each in (PODS, JOBS, PVCS, NODES))
+    replica_sets, hands = manager.informer(REPLICASETS), Hands(client, events)
     caches = Caches(claims, manager.informer(PVS), manager.informer(STORAGECLASSES), pods)
     for each in (
         JobController(client, events, jobs, pods, backoff=settings.job_backoff),
         CronJobController(client, events, manager.informer(CRONJOBS), jobs),
         StatefulSetController(client, events, manager.informer(STATEFULSETS), pods),
+        ReplicaSetController(hands, replica_sets, pods),
+        DeploymentController(hands, manager.informer(DEPLOYMENTS), replica_sets),
+        DaemonSetController(hands, manager.informer(DAEMONSETS), pods, nodes),
         ClaimController(client, events, caches, volumes),
         VolumeController(client, events, caches, volumes),
         Scheduler(client, events, pods, nodes, claims),

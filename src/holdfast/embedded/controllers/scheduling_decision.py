@@ -26,7 +26,7 @@ def choose(pod: Object, nodes: Sequence[Object], claims: Mapping[str, Object | N
     reasons: dict[str, int] = {}
     fitting: list[str] = []
     for node in nodes:
-        reason = _misfit(pod, node)
+        reason = misfit(pod, node)
         if reason:
             reasons[reason] = reasons.get(reason, 0) + 1
         else:
@@ -48,7 +48,7 @@ def _claim_problem(name: str, claim: Object | None) -> str:
     return "" if phase == "Bound" else f'persistentvolumeclaim "{name}" is not bound'
 
 
-def _misfit(pod: Object, node: Object) -> str:
+def misfit(pod: Object, node: Object) -> str:
     """Return why a pod can't go to a node; empty when it can."""
     spec: Mapping[str, Any] = mapping(node, "spec")
     ready = next((each for each in items(node, "status", "conditions") if each.get("type") == "Ready"), None)
