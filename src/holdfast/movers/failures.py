@@ -17,6 +17,8 @@ _REASONS: Sequence[tuple[type[errors.RepositoryError], str]] = (
     (errors.SelfCheckFailed, "SelfCheckFailed"),
     (errors.NoSnapshot, "NoSnapshot"),
     (errors.SourceError, "SourceUnreadable"),
+    (errors.MissingProgram, "MissingProgram"),
+    (errors.PruneFailed, "PruneFailed"),
     (errors.AccessDenied, "AccessDenied"),
     (errors.BadCredentials, "BadCredentials"),
     (errors.NoBucket, "NoBucket"),

@@ -32,7 +32,7 @@ def _one(wanted: Forget, context: Context) -> RepositoryResult:
             gone = forget(repo, ids)
             result = msgspec.structs.replace(result, deleted=tuple(snapshot.name for snapshot in wanted.snapshots))
             if gone:
-                prune(target, context)
+                prune(target, repo, context)
             result = msgspec.structs.replace(result, repository_bytes=stats(repo).bytes)
         log(f"repository {target.name} {target.component}: {len(gone)} snapshots forgotten")
     except NoRepository as error:

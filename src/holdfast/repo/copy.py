@@ -102,8 +102,8 @@ def copy(
     SelfCheckFailed, and the StoreError of a store that failed.
     """
     with contextlib.ExitStack() as held:
-        locks = [held.enter_context(source.lock(wait_seconds=retry_lock))] if lock_source else []
-        own = held.enter_context(target.lock(wait_seconds=retry_lock))
+        locks = [held.enter_context(source.lock(wait_seconds=retry_lock, stop=stop))] if lock_source else []
+        own = held.enter_context(target.lock(wait_seconds=retry_lock, stop=stop))
         records = _choose(source, snapshot_ids)
         known = Known(read_records(target))
         target.load_index()

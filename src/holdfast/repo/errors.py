@@ -57,6 +57,14 @@ class Stopped(RepositoryError):
     """The caller asked to stop before the end. The repository is consistent, the work is not finished."""
 
 
+class MissingProgram(RepositoryError):
+    """A program that does part of the work is not installed."""
+
+
+class PruneFailed(RepositoryError):
+    """Stock restic's prune ended with an error. It removes nothing that is needed before what replaces it is stored."""
+
+
 class StoreError(RepositoryError):
     """The store refused or failed an operation. The subclasses say which way."""
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.repo.errors import Damaged, LockLost, ObjectNotFound, RepositoryLocked, StoreError
+from holdfast.repo.errors import Damaged, LockLost, ObjectNotFound, RepositoryLocked, Stopped, StoreError
 from holdfast.repo.keys import user_name
 from holdfast.repo.store import Store, path_of
 from holdfast.repo.times import format_time, parse_time
@@ -241,8 +241,12 @@ def read_locks(store: Store, unseal: Callable[[str], bytes]) -> Iterator[tuple[s
 
 
 @contextlib.contextmanager
-def hold(lock: Lock, wait_seconds: float = 0.0) -> Generator[Lock]:
-    """Hold a lock for the length of a `with` block. Raises RepositoryLocked when it can't be had within `wait_seconds`."""
+def hold(lock: Lock, wait_seconds: float = 0.0, stop: threading.Event | None = None) -> Generator[Lock]:
+    """Hold a lock for the length of a `with` block.
+
+    Raises RepositoryLocked when it can't be had within `wait_seconds`, Stopped when `stop` is set while it waits.
+    """
+    stopped = stop or threading.Event()
     deadline, pause = time.monotonic() + wait_seconds, FIRST_WAIT_SECONDS
     while True:
         try:
@@ -252,7 +256,8 @@ def hold(lock: Lock, wait_seconds: float = 0.0) -> Generator[Lock]:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise
-            time.sleep(min(random.uniform(pause / 2, pause), left))
+            if stopped.wait(min(random.uniform(pause / 2, pause), left)):
+                raise Stopped("stopped while waiting for a lock of the repository; nothing was done") from None
             pause = min(2 * pause, LONGEST_WAIT_SECONDS)
     try:
         yield lock

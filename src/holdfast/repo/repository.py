@@ -7,6 +7,7 @@ many threads for reading; each backup brings its own writer.
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -92,9 +93,14 @@ class Repository:
         self.store.close()
 
     def lock(
-        self, *, exclusive: bool = False, refresh_seconds: float = REFRESH_SECONDS, wait_seconds: float = 0.0
+        self,
+        *,
+        exclusive: bool = False,
+        refresh_seconds: float = REFRESH_SECONDS,
+        wait_seconds: float = 0.0,
+        stop: threading.Event | None = None,
     ) -> contextlib.AbstractContextManager[Lock]:
-        """Hold a lock in a `with` block, waiting for others at most `wait_seconds`; see `locks`."""
+        """Hold a lock in a `with` block, waiting for others at most `wait_seconds` or until `stop` is set; see `locks`."""
         lock = Lock(
             self.store,
             self.seal_json,
@@ -103,7 +109,7 @@ class Repository:
             refresh_seconds=refresh_seconds,
             dead=self.dead_hosts,
         )
-        return hold(lock, wait_seconds)
+        return hold(lock, wait_seconds, stop)
 
     @property
     def chunker_secret(self) -> bytes:
