@@ -1,230 +1,139 @@
-"""Writing the content of many files from few reads of packs.
+"""Writing the content of batches of files from few reads of packs.
 
-Blobs that are wanted are grouped by pack and sorted by offset; neighbours are fetched with one read of at most RANGE_BYTES,
-which is what bounds memory: one range and one open blob per thread. Blocks of zeros are not written but left as holes. A
-small file is created, filled and given its metadata in one go; larger ones are filled piece by piece, in any order.
+Blobs that are wanted are grouped by pack and sorted by offset; neighbours are fetched with one read (`packreads`),
+which is what bounds memory: one range and one open blob per thread. A small file is created, filled, given its metadata and
+read back in one go; larger ones are made first, filled piece by piece in any order, and finished last.
 """
 
-import os
+import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 
-import msgspec
-import numpy as np
-
+from holdfast.repo.blob import MAX_BLOB_BYTES
 from holdfast.repo.chunker import ZERO_ID, ZEROS
+from holdfast.repo.crypto import OVERHEAD
 from holdfast.repo.errors import Damaged, RepositoryError
+from holdfast.repo.files import Files, FileTarget, Outcome, Piece, PureFiles
 from holdfast.repo.gate import Gate
-from holdfast.repo.index import Location
-from holdfast.repo.metadata import apply
+from holdfast.repo.native import module
+from holdfast.repo.native_files import NativeFiles
+from holdfast.repo.packreads import PackRead, plan_reads
 from holdfast.repo.repository import Repository
-from holdfast.repo.result import Faults
 from holdfast.repo.store import path_of
-from holdfast.repo.tree import Node
 
-RANGE_BYTES = 8 << 20
-_GAP_BYTES = 64 << 10
-_BLOCK = 4096
 _SMALL_PIECE = 64 << 10
-"""Pieces below this size on average go through the gate."""
-
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class FileTarget(msgspec.Struct):
-    """A regular file to restore. `failed` is set once anything of it went wrong."""
-
-    path: str
-    node: Node
-    ids: list[bytes]
-    failed: bool = False
-
-    @property
-    def whole(self) -> bool:
-        """Whether one write fills all of it."""
-        return len(self.ids) == 1 and self.ids[0] != ZERO_ID
+"""Pieces below this size on average are work for the interpreter on the pure path, and go through the gate."""
+_VERIFY_BYTES = 64 << 20
+"""How much of files one task reads back."""
 
 
-class _Piece(msgspec.Struct, frozen=True):
-    """A blob of a pack and where it goes."""
+class Content:
+    """The content of one batch of files. The steps `begin`, `wait`, `finish` come in this order, from one thread.
 
-    ident: bytes
-    at: Location
-    places: list[tuple[FileTarget, int]]
-
-
-_Range = tuple[bytes, int, int, list[_Piece]]
-
-
-class ContentWriter:
-    """Restores the content of batches of files. `each` runs an action for every item of a list, in parallel."""
+    `check` raises when the run is to stop; it is asked before each piece of work.
+    """
 
     def __init__(
         self,
         repo: Repository,
-        each: "Callable[[list[FileTarget], Callable[[FileTarget], None]], None]",
-        each_range: "Callable[[list[_Range], Callable[[_Range], None]], None]",
-        faults: Faults,
-        advance: Callable[[int, int], None],
+        files: list[FileTarget],
+        outcome: Outcome,
+        pool: Executor,
         gate: Gate,
+        check: Callable[[], None],
         *,
         sparse: bool,
+        verify: bool,
     ) -> None:
-        self._repo, self._each, self._each_range = repo, each, each_range
-        self._faults, self._advance, self._gate, self._sparse = faults, advance, gate, sparse
+        self._repo, self._files, self._outcome, self._pool = repo, files, outcome, pool
+        self._gate, self._check, self._sparse, self._verify = gate, check, sparse, verify
+        self._pure = True
+        self._pieced: list[FileTarget] = []
+        self.tasks: list[Future[None]] = []
+        """What `begin` and `finish` left to the pool; the caller waits for it."""
 
-    def write(self, files: list[FileTarget]) -> None:
-        """Create the files with content and metadata. What fails is recorded, and marked in its target."""
-        ranges = list(_ranges(self._plan(files)))
-        pieced = [file for file in files if not file.whole]
-        self._each([file for file in pieced if not file.failed], self._create)
-        self._each_range(ranges, self._fetch)
-        self._each([file for file in pieced if not file.failed], self._complete)
+    def begin(self) -> None:
+        """Make the larger files, and let the pool fetch and fill."""
+        pieces = self._plan()
+        self._pieced = [file for file in self._files if not file.whole and not file.failed]
+        self._work = self._choose()
+        self._work.make(self._pieced)
+        if self._sparse:
+            self._outcome.done(0, sum(file.ids.count(ZERO_ID) for file in self._pieced) * len(ZEROS))
+        self.tasks = [
+            self._pool.submit(self._fetch, read, [pieces[ident] for ident, _ in read.blobs])
+            for read in plan_reads((piece.ident, piece.at) for piece in pieces.values())
+        ]
 
-    def fail(self, file: FileTarget, error: BaseException) -> None:
-        """Record that a file could not be restored."""
-        if not file.failed:
-            file.failed = True
-            self._faults.add(file.path, error)
+    def finish(self) -> None:
+        """Finish what is not finished yet, and let the pool read the larger files back. After the tasks of `begin`."""
+        self._work.finish([file for file in self._files if not file.failed and not file.finished_early])
+        self.tasks = [self._pool.submit(self._read_back, part) for part in _portions(self._pieced)] if self._verify else []
 
-    def _plan(self, files: list[FileTarget]) -> dict[bytes, dict[bytes, _Piece]]:
-        packs: dict[bytes, dict[bytes, _Piece]] = {}
-        index = self._repo.index
-        for file in files:
-            offset = 0
-            for ident in file.ids:
-                at = index.find(ident)
-                if at is None:
-                    self.fail(file, Damaged(f"blob {ident.hex()[:12]} is in no index; run `restic check`"))
-                    break
-                if not (self._sparse and ident == ZERO_ID):
-                    piece = packs.setdefault(at.pack, {}).setdefault(ident, _Piece(ident, at, []))
-                    piece.places.append((file, offset))
-                offset += at.plain_length
-            if not file.failed and offset != file.node.size:
-                self.fail(file, Damaged(f"its blobs hold {offset} bytes, its entry says {file.node.size}"))
-        return packs
+    def _choose(self) -> Files:
+        native = module()
+        self._pure = native is None
+        if native is None:
+            return PureFiles(self._repo, self._outcome, sparse=self._sparse)
+        return NativeFiles(native, self._repo, self._outcome, self._files, sparse=self._sparse)
 
-    def _create(self, file: FileTarget) -> None:
-        try:
-            handle = create_file(file.path)
+    def _plan(self) -> dict[bytes, Piece]:
+        pieces: dict[bytes, Piece] = {}
+        for file in self._files:
             try:
-                os.ftruncate(handle, file.node.size)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            self.fail(file, error)
+                self._place(file, pieces)
+            except Damaged as error:
+                self._outcome.fail(file, error)
+        return pieces
 
-    def _complete(self, file: FileTarget) -> None:
-        try:
-            apply(file.node, file.path)
-            holes = file.ids.count(ZERO_ID) * len(ZEROS) if self._sparse else 0
-            self._advance(1, holes)
-        except (OSError, RepositoryError) as error:
-            self.fail(file, error)
+    def _place(self, file: FileTarget, pieces: dict[bytes, Piece]) -> None:
+        index, whole = self._repo.index, file.whole
+        for ident in file.ids:
+            at = index.find(ident)
+            if at is None or at.kind != "data":
+                raise Damaged(f"blob {ident.hex()[:12]} is in no index; run `restic check`")
+            length = at.plain_length
+            if not 0 <= length <= MAX_BLOB_BYTES or at.length > MAX_BLOB_BYTES + OVERHEAD:
+                raise Damaged(f"blob {ident.hex()[:12]} claims to hold {length} bytes: its index entry is damaged")
+            if not (self._sparse and ident == ZERO_ID):
+                piece = pieces.get(ident)
+                if piece is None:
+                    piece = pieces[ident] = Piece(ident, at, [])
+                piece.places.append((file, file.size, whole))
+            file.lengths.append(length)
+            file.size += length
+        if file.size != file.node.size:
+            raise Damaged(f"its blobs hold {file.size} bytes, its entry says {file.node.size}")
 
-    def _fetch(self, work: _Range) -> None:
-        pack, start, length, pieces = work
+    def _fetch(self, read: PackRead, pieces: list[Piece]) -> None:
+        self._check()
         try:
-            data = memoryview(self._repo.store.get(path_of("data", pack.hex()), start, length))
+            data = memoryview(self._repo.store.get(path_of("data", read.pack.hex()), read.start, read.length))
         except RepositoryError as error:
-            for piece in pieces:
-                self._lose(piece, error)
+            for file in {id(file): file for piece in pieces for file, _, _ in piece.places}.values():
+                self._outcome.fail(file, error)
             return
-        if length < len(pieces) * _SMALL_PIECE:
-            with self._gate:
-                self._open_pieces(pieces, data, start)
-        else:
-            self._open_pieces(pieces, data, start)
+        small = self._pure and read.length < len(pieces) * _SMALL_PIECE
+        with self._gate if small else contextlib.nullcontext():
+            self._work.fill(data, read.start, pieces)
+            if self._verify:
+                places = (place for piece in pieces for place in piece.places)
+                self._work.verify([file for file, _, whole in places if whole and not file.failed])
 
-    def _open_pieces(self, pieces: list[_Piece], data: memoryview, start: int) -> None:
-        for piece in pieces:
-            begin = piece.at.offset - start
-            try:
-                plain = self._repo.open_blob(piece.ident, piece.at, data[begin : begin + piece.at.length])
-            except RepositoryError as error:
-                self._lose(piece, error)
-                continue
-            for file, offset in piece.places:
-                if not file.failed:
-                    self._place(file, offset, plain)
-
-    def _lose(self, piece: _Piece, error: RepositoryError) -> None:
-        for file, _ in piece.places:
-            self.fail(file, error)
-
-    def _place(self, file: FileTarget, offset: int, plain: bytes) -> None:
-        try:
-            if not file.whole:
-                handle = os.open(file.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    self._write_at(handle, plain, offset)
-                finally:
-                    os.close(handle)
-                self._advance(0, len(plain))
-                return
-            handle = create_file(file.path)
-            try:
-                self._write_at(handle, plain, 0)
-                if file.node.size >= _BLOCK:
-                    os.ftruncate(handle, file.node.size)
-                apply(file.node, handle)
-            finally:
-                os.close(handle)
-            self._advance(1, len(plain))
-        except (OSError, RepositoryError) as error:
-            self.fail(file, error)
-
-    def _write_at(self, handle: int, plain: bytes, offset: int) -> None:
-        if not self._sparse or len(plain) < _BLOCK:
-            _pwrite(handle, memoryview(plain), offset)
-            return
-        for begin, end in data_runs(plain):
-            _pwrite(handle, memoryview(plain)[begin:end], offset + begin)
+    def _read_back(self, files: list[FileTarget]) -> None:
+        self._check()
+        self._work.verify([file for file in files if not file.failed])
 
 
-def create_file(path: str) -> int:
-    """A new, empty, private file; one that exists is replaced, never written through. Raises OSError."""
-    try:
-        return os.open(path, _CREATE, 0o600)
-    except FileExistsError:
-        os.unlink(path)
-        return os.open(path, _CREATE, 0o600)
-
-
-def data_runs(plain: bytes) -> Iterator[tuple[int, int]]:
-    """The parts of a blob that are not whole blocks of zeros, as begin and end."""
-    blocks = len(plain) // _BLOCK
-    body = np.frombuffer(plain, np.uint64, blocks * _BLOCK // 8).reshape(blocks, -1)
-    filled = body.any(axis=1)
-    if filled.all():
-        yield 0, len(plain)
-        return
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], filled, [False])).astype(np.int8)))
-    for begin, end in edges.reshape(-1, 2).tolist():
-        yield begin * _BLOCK, end * _BLOCK
-    if len(plain) > blocks * _BLOCK:
-        yield blocks * _BLOCK, len(plain)
-
-
-def _pwrite(handle: int, view: memoryview, offset: int) -> None:
-    while view:
-        written = os.pwrite(handle, view, offset)
-        view = view[written:]
-        offset += written
-
-
-def _ranges(packs: dict[bytes, dict[bytes, _Piece]]) -> Iterator[_Range]:
-    for pack, pieces in packs.items():
-        run: list[_Piece] = []
-        start = end = 0
-        for piece in sorted(pieces.values(), key=lambda piece: piece.at.offset):
-            at = piece.at
-            if run and (at.offset - end > _GAP_BYTES or at.offset + at.length - start > RANGE_BYTES):
-                yield pack, start, end - start, run
-                run = []
-            if not run:
-                start = at.offset
-            run.append(piece)
-            end = at.offset + at.length
-        if run:
-            yield pack, start, end - start, run
+def _portions(files: list[FileTarget]) -> Iterator[list[FileTarget]]:
+    """Lists of files that are read back by one task each."""
+    part: list[FileTarget] = []
+    size = 0
+    for file in files:
+        part.append(file)
+        size += file.size
+        if size >= _VERIFY_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part

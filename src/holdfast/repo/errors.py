@@ -114,3 +114,7 @@ class NoSuchPath(RepositoryError):
 
 class NoObject(RepositoryError):
     """No object of the repository, or more than one, answers to the given id."""
+
+
+class BadRequest(RepositoryError):
+    """What was asked for does not go together, or would do harm; nothing was done."""

@@ -40,6 +40,7 @@ def plan_reads(wanted: Iterable[tuple[bytes, Location]], most: int = RANGE_BYTES
                 run = []
             if not run:
                 start = at.offset
+                end = 0
             run.append(blob)
-            end = at.offset + at.length
+            end = max(end, at.offset + at.length)
         yield PackRead(pack, start, end - start, run)

@@ -2,6 +2,7 @@
 
 A pattern is matched component by component: `*`, `?` and `[...]` stay within one component, `**` spans any number. A pattern
 that begins with `/` is anchored at the root, any other may match at any depth. One that matches a folder takes all below.
+Patterns compare letters exactly, or, in the second list, without regard to case.
 """
 
 import re
@@ -11,11 +12,13 @@ from collections.abc import Iterable
 class Patterns:
     """A compiled set of patterns. Empty patterns are ignored; paths are absolute, with `/`."""
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        cleaned = [pattern for pattern in patterns if pattern.strip("/")]
-        self._regex = re.compile("|".join(map(_regex, cleaned)) or r"(?!)", re.DOTALL)
-        anchored = [_parts(pattern) for pattern in cleaned if pattern.startswith("/") and "**" not in pattern]
-        self._prefixes = [[re.compile(_component(part), re.DOTALL) for part in parts] for parts in anchored]
+    def __init__(self, patterns: Iterable[str], ignoring_case: Iterable[str] = ()) -> None:
+        cleaned = [(pattern, 0) for pattern in patterns if pattern.strip("/")]
+        cleaned += [(pattern, re.IGNORECASE) for pattern in ignoring_case if pattern.strip("/")]
+        whole = "|".join(f"(?{'i' if flag else ''}:{_regex(text)})" for text, flag in cleaned)
+        self._regex = re.compile(whole or r"(?!)", re.DOTALL)
+        anchored = [(_parts(text), flag) for text, flag in cleaned if text.startswith("/") and "**" not in text]
+        self._prefixes = [[re.compile(_component(part), re.DOTALL | flag) for part in parts] for parts, flag in anchored]
         self._floating = len(anchored) < len(cleaned)
         self.empty = not cleaned
 

@@ -1,10 +1,11 @@
 """Bringing a snapshot back into a folder.
 
 The trees are walked depth first; folders, links and special files are made on the way, regular files are gathered into batches
-whose content is written pack by pack (`content`) and then read back (`verify`). Folders get their metadata last, deepest first.
-A name in a tree must be one plain component; links are never followed, so nothing is written outside of the target. What is in
-the way and is no folder is replaced; a folder in the way of a file is an error of that file. Errors on single entries end in
-the result and make it partial.
+whose content the pool writes (`content`) while the walk goes on. When a batch is written its hard links are made, and the
+folders that are complete by then get their metadata, deepest first. All is done through descriptors of folders (`target`): a
+name in a tree must be one plain component, links are never followed, so nothing is written outside of the target. Errors on
+single entries end in the result and make it partial. Memory: two batches, one window of each kind of pack per thread, a stack
+as deep as the snapshot; nothing grows with the number of files but the table of first names of hard links.
 """
 
 import os
@@ -14,25 +15,33 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
 
 import msgspec
 
-from holdfast.repo.content import ContentWriter, FileTarget
-from holdfast.repo.errors import Damaged, NoSnapshot, RepositoryError, Stopped
+from holdfast.repo.cleaning import Cleaner
+from holdfast.repo.content import Content
+from holdfast.repo.errors import BadRequest, NoSnapshot, RepositoryError, Stopped
+from holdfast.repo.files import FileTarget
 from holdfast.repo.gate import Gate
-from holdfast.repo.metadata import apply
-from holdfast.repo.patterns import Patterns
+from holdfast.repo.metadata import apply, apply_at
+from holdfast.repo.overwrite import RULES, Action, Overwrite, decide
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import Faults, Meter, ProgressHook, RestoreResult
+from holdfast.repo.selection import Selection, Selector, parts_of
 from holdfast.repo.snapshot import Snapshot
-from holdfast.repo.tree import Node, decode_tree
-from holdfast.repo.verify import verify_file
+from holdfast.repo.special import KINDS, make_link, make_special
+from holdfast.repo.staging import Stage
+from holdfast.repo.target import Folder, Target, safe_name
+from holdfast.repo.tree import Node
+from holdfast.repo.trees import TreeReader
 
 _BATCH_FILES = 8192
 _BATCH_BLOBS = 65536
-_SLICE = 128
-T = TypeVar("T")
+_BATCHES = 2
+"""How many batches the pool may have while the next is gathered."""
+
+ActionHook = Callable[[Action, str, int], None]
+"""Is told what is done, or would be, to an entry: the action, its path in the target, its size in bytes. From one thread."""
 
 
 def restore(
@@ -41,296 +50,472 @@ def restore(
     target: str,
     *,
     subfolder: str = "",
+    paths: Sequence[str] = (),
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    iinclude: Sequence[str] = (),
+    iexclude: Sequence[str] = (),
+    overwrite: Overwrite = "always",
+    delete: bool = False,
+    staging: bool = False,
+    dry_run: bool = False,
     verify: bool = True,
     sparse: bool = True,
     workers: int = 0,
     lock: bool = True,
     progress: ProgressHook | None = None,
+    on_action: ActionHook | None = None,
     stop: threading.Event | None = None,
 ) -> RestoreResult:
-    """Restore `snapshot` (`latest`, an id or its beginning) into the folder `target`, which is made when missing.
+    """Restore `snapshot` (`latest`, an id or its beginning, or one of these and `:/folder`) into `target`, made when missing.
 
-    With `subfolder` (an absolute path within the snapshot) the content of that folder lands directly in `target`, otherwise
-    the full paths are made below it. `include` and `exclude` are patterns (see `patterns`) on paths within the snapshot.
-    Raises NoSnapshot, Stopped, RepositoryLocked, or the StoreError of a store that failed; `lock=False` is for stores that
-    can't be written.
+    With a folder, as `subfolder` or after the colon (an absolute path within the snapshot), its content lands directly in
+    `target`; otherwise the full paths are made below it. `paths` are absolute paths within the snapshot, of which each must
+    exist; `include` and `exclude` are patterns (see `patterns`), and `iinclude` and `iexclude` the same without regard to case.
+
+    `overwrite` is the rule for files that are there already (see `overwrite`), `delete` removes from restored folders what the
+    snapshot does not have (see `cleaning`), but only while nothing went wrong. `staging` restores into a hidden folder first
+    and moves all into place when it is complete (see `staging`). `dry_run` writes nothing, and counts and tells what would be
+    done. `verify` reads back what was written; `sparse` leaves blocks of zeros as holes. Owners are set as root; as another
+    user those that can't be set are counted in the result. `lock=False` is for stores that can't be written.
+
+    Raises BadRequest for options that don't go together, NoSnapshot, Stopped, RepositoryLocked, or the StoreError of a store
+    that failed.
     """
     began = time.monotonic()
-    found = repo.snapshot(snapshot)
-    full = not (subfolder or include or exclude) and found.summary is not None
-    files, size = (found.summary.total_files_processed, found.summary.total_bytes_processed) if found.summary else (0, 0)
-    meter = Meter(progress, lambda: (files, size, True) if full else (0, 0, False))
-    run = _Restore(repo, Patterns(include), Patterns(exclude), meter, stop or threading.Event(), verify, sparse, workers)
-    if lock:
+    ident, _, below = snapshot.partition(":")
+    folder = subfolder or below
+    selection = Selection(paths=paths, include=include, exclude=exclude, iinclude=iinclude, iexclude=iexclude)
+    _check_request(target, selection, overwrite, delete=delete, staging=staging, both=bool(subfolder and below))
+    found = repo.snapshot(ident)
+    run = _Restore(
+        repo,
+        _Options(selection, overwrite, delete, staging, dry_run, verify, sparse, workers),
+        _meter(progress, found, folder, selection),
+        on_action,
+        stop or threading.Event(),
+    )
+    if lock and not dry_run:
         with repo.lock():
             repo.load_index()
-            run.run(found, subfolder, target)
+            run.run(found, folder, target)
     else:
-        run.run(found, subfolder, target)
-    meter.tick(force=True)
+        run.run(found, folder, target)
     return run.result(found.id, time.monotonic() - began)
 
 
-class _Folder(msgspec.Struct):
-    """A folder on the way: made only when something in it is wanted. `node` is None for the target itself."""
+def _check_request(target: str, wanted: Selection, overwrite: str, *, delete: bool, staging: bool, both: bool) -> None:
+    narrowed = wanted.paths or wanted.include or wanted.iinclude
+    if overwrite not in RULES:
+        raise BadRequest(f"there is no overwrite rule {overwrite!r}; there are {', '.join(RULES)}")
+    if both:
+        raise BadRequest("a folder of the snapshot is given twice, after the snapshot's id and apart from it: leave one out")
+    if delete and os.path.realpath(target) == "/" and not narrowed:
+        raise BadRequest("deleting in / would remove the whole system: name paths or include patterns, or another target")
+    if delete and staging:
+        raise BadRequest("staging is for a new or empty target, where there is nothing to delete: leave one of the two out")
 
-    path: str
-    inside: str
-    node: Node | None
-    parent: "_Folder | None"
-    wanted: bool
-    made: bool = False
-    refused: bool = False
+
+def _meter(progress: ProgressHook | None, found: Snapshot, folder: str, selection: Selection) -> Meter:
+    full = not folder and selection == Selection() and found.summary is not None
+    files, size = (found.summary.total_files_processed, found.summary.total_bytes_processed) if found.summary else (0, 0)
+    return Meter(progress, lambda: (files, size, True) if full else (0, 0, False))
+
+
+class _Options(msgspec.Struct, frozen=True):
+    selection: Selection
+    overwrite: Overwrite
+    delete: bool
+    staging: bool
+    dry_run: bool
+    verify: bool
+    sparse: bool
+    workers: int
+
+
+class _Counts(msgspec.Struct):
+    """What was done, besides what the meter counts."""
+
+    directories: int = 0
+    links: int = 0
+    others: int = 0
+    skipped: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    unowned: int = 0
+    verified_files: int = 0
+    verified_bytes: int = 0
+
+
+class _Batch:
+    """Files to write, and what waits for them: names to link to them, and folders that are complete once they are written."""
+
+    def __init__(self) -> None:
+        self.files: list[FileTarget] = []
+        self.pinned: dict[Folder, None] = {}
+        self.blobs = 0
+        self.links: list[tuple[FileTarget, Folder, str]] = []
+        self.complete: list[tuple[Folder, frozenset[str]]] = []
+        self.content: Content | None = None
 
 
 class _Restore:
+    """One run. It is the `Outcome` of its batches."""
+
     def __init__(
-        self,
-        repo: Repository,
-        include: Patterns,
-        exclude: Patterns,
-        meter: Meter,
-        stop: threading.Event,
-        verify: bool,
-        sparse: bool,
-        workers: int,
+        self, repo: Repository, options: _Options, meter: Meter, on_action: ActionHook | None, stop: threading.Event
     ) -> None:
-        self._repo, self._include, self._exclude = repo, include, exclude
-        self._meter, self._stop, self._verify = meter, stop, verify
-        self._faults = Faults()
-        self._workers = workers or max(4, os.cpu_count() or 4)
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="restore")
-        self._gate = Gate(self._workers)
-        self._content = ContentWriter(repo, self._each_small, self._each, self._faults, meter.add, self._gate, sparse=sparse)
-        self._batch: list[FileTarget] = []
-        self._batch_blobs = 0
-        self._folders: list[_Folder] = []
-        self._first: dict[tuple[int, int], str] = {}
-        self._links: list[tuple[str, str]] = []
-        self._others = 0
+        self._repo, self._options, self._meter, self._stop = repo, options, meter, stop
+        self._on_action = on_action
+        self._selector = Selector(options.selection)
+        self._trees = TreeReader(repo)
+        self._faults, self._counts = Faults(), _Counts()
         self._mutex = threading.Lock()
-        self._verified = [0, 0]
+        workers = options.workers or max(4, os.cpu_count() or 4)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="restore")
+        self._gate = Gate(workers)
+        self._batch = _Batch()
+        self._flying: deque[_Batch] = deque()
+        self._first: dict[tuple[int, int], FileTarget | None] = {}
+        self._passed_bytes = 0
+        self._staged_at = ""
 
     def run(self, snapshot: Snapshot, subfolder: str, target: str) -> None:
-        root = os.path.abspath(target)
-        os.makedirs(root, exist_ok=True)
         try:
             tree, inside, node = self._start(snapshot, subfolder)
-            self._walk(tree, _Folder(root, inside, node, None, self._include.empty, made=True))
-            self._flush()
-            self._make_links()
-            for folder in reversed(self._folders):
-                if folder.node is not None:
-                    self._guard(folder.path, lambda folder=folder: apply(_present(folder.node), folder.path))
+            self._need_paths(snapshot)
+            if self._options.dry_run or not self._options.staging:
+                self._into(os.path.abspath(target), tree, inside, node)
+                return
+            with Stage(os.path.abspath(target)) as stage:
+                self._into(stage.folder, tree, inside, node)
+                if self._faults.count:
+                    self._staged_at = stage.keep()
+                else:
+                    stage.hand_over()
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
+            self._meter.tick(force=True)
+
+    def _into(self, root: str, tree: str, inside: str, node: Node | None) -> None:
+        top = Folder(root, node, None, wanted=self._selector.takes_all)
+        self._inside_root = inside
+        self._target = Target(top)
+        self._most_folders = self._target.most // (_BATCHES + 2)
+        try:
+            self._begin(top)
+            self._walk(tree, top)
+            self._flush()
+            while self._flying:
+                self._settle()
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._target.close()
+
+    def _begin(self, top: Folder) -> None:
+        """Enter the target. A dry run looks at one that is there, and takes one that is not for empty."""
+        if not self._options.dry_run or os.path.isdir(top.name):
+            self._target.begin()
+        else:
+            top.made = top.fresh = True
 
     def result(self, ident: str, seconds: float) -> RestoreResult:
         """The counts, after `run`."""
         return RestoreResult(
             snapshot_id=ident,
-            files=self._meter.files,
-            directories=sum(1 for folder in self._folders if folder.node is not None),
-            links=len(self._links),
-            others=self._others,
-            bytes_restored=self._meter.bytes,
-            verified_files=self._verified[0],
-            verified_bytes=self._verified[1],
+            files=self._meter.files - self._counts.skipped - self._counts.unchanged,
+            bytes_restored=self._meter.bytes - self._passed_bytes,
+            staged_at=self._staged_at,
             errors=self._faults.kept,
             error_count=self._faults.count,
             seconds=seconds,
+            **msgspec.structs.asdict(self._counts),
         )
 
     def _start(self, snapshot: Snapshot, subfolder: str) -> tuple[str, str, Node | None]:
         tree, inside, node = snapshot.tree, "", None
         for part in [part for part in subfolder.split("/") if part]:
-            nodes = {entry.file_name: entry for entry in self._nodes(tree)}
-            node = nodes.get(part)
+            node = self._child(tree, part)
             inside = f"{inside}/{part}"
             if node is None or node.subtree is None:
                 raise NoSnapshot(f"{self._repo.store.location}: snapshot {snapshot.short_id} has no folder {inside!r}")
             tree = node.subtree
         return tree, inside, node
 
-    def _nodes(self, tree: str) -> list[Node]:
-        return decode_tree(self._repo.load_blob(bytes.fromhex(tree)))
+    def _child(self, tree: str, name: str) -> Node | None:
+        return next((node for node in self._trees.load(tree) if node.file_name == name), None)
 
-    def _walk(self, tree: str, root: _Folder) -> None:
-        self._folders.append(root)
-        stack: list[tuple[_Folder, Iterator[Node]]] = [(root, iter(self._nodes(tree)))]
+    def _need_paths(self, snapshot: Snapshot) -> None:
+        """Raise NoSnapshot for a path that was asked for and is not in the snapshot."""
+        for parts in parts_of(self._options.selection.paths):
+            tree: str | None = snapshot.tree
+            for part in parts:
+                node = self._child(tree, part) if tree else None
+                if node is None:
+                    where = f"{self._repo.store.location}: snapshot {snapshot.short_id}"
+                    raise NoSnapshot(f"{where} has nothing at {'/' + '/'.join(parts)!r}")
+                tree = node.subtree
+
+    def _walk(self, tree: str, top: Folder) -> None:
+        stack = [self._enter(top, tree)]
         while stack:
             self._check()
-            folder, nodes = stack[-1]
-            node = next(nodes, None)
-            if node is None:
+            folder, below, names = stack[-1]
+            child = next(below, None)
+            if child is None:
                 stack.pop()
-            elif node.type == "dir":
-                child = self._enter(folder, node)
-                if child is not None:
-                    self._guard(child.path, lambda n=node, c=child: stack.append((c, iter(self._nodes(n.subtree or "")))))
-            else:
-                self._entry(folder, node)
-
-    def _enter(self, folder: _Folder, node: Node) -> _Folder | None:
-        name = self._safe_name(folder, node)
-        if name is None:
-            return None
-        inside = f"{folder.inside}/{name}"
-        if self._exclude.match(inside):
-            return None
-        wanted = folder.wanted or self._include.match(inside)
-        if not wanted and not self._include.match_below(inside):
-            return None
-        child = _Folder(os.path.join(folder.path, name), inside, node, folder, wanted)
-        if wanted and not self._make(child):
-            return None
-        return child
-
-    def _safe_name(self, folder: _Folder, node: Node) -> str | None:
-        try:
-            name = node.file_name
-        except Damaged as error:
-            self._faults.add(folder.path, error)
-            return None
-        if name in ("", ".", "..") or "/" in name or "\0" in name:
-            self._faults.add(folder.path, f"the snapshot holds the name {name!r}, which would leave the target: refused")
-            return None
-        return name
-
-    def _make(self, folder: _Folder) -> bool:
-        """Make a folder and those above it; whether that worked."""
-        if folder.made or folder.refused:
-            return folder.made
-        if folder.parent is not None and not self._make(folder.parent):
-            folder.refused = True
-            return False
-        try:
+                if folder.made:
+                    self._complete_later(folder, names)
+                continue
             try:
-                os.mkdir(folder.path, 0o700)
-            except FileExistsError:
-                if not st.S_ISDIR(os.lstat(folder.path).st_mode):
-                    raise
-            folder.made = True
-            self._folders.append(folder)
-        except OSError as error:
-            folder.refused = True
-            self._faults.add(folder.path, error)
+                stack.append(self._enter(child, (child.node.subtree if child.node else None) or ""))
+            except RepositoryError as error:
+                self._faults.add(child.path, error)
+
+    def _enter(self, folder: Folder, tree: str) -> tuple[Folder, Iterator[Folder], frozenset[str]]:
+        """Take all entries of a folder but the folders, which are returned with all names that the snapshot has in it."""
+        self._meter.tick()
+        named = self._named(folder, self._trees.load(tree))
+        below: list[Folder] = []
+        inside = "" if self._selector.trivial else self._inside(folder)
+        for name, node in named.items():
+            within = f"{inside}/{name}"
+            if not self._selector.trivial and self._selector.excludes(within):
+                continue
+            wanted = folder.wanted or self._selector.includes(within)
+            if node.type == "dir":
+                if wanted or self._selector.includes_below(within):
+                    child = Folder(name, node, folder, wanted=wanted)
+                    if not wanted or self._make(child):
+                        below.append(child)
+            elif wanted and self._make(folder):
+                self._guard(folder, name, lambda name=name, node=node: self._entry(folder, name, node))
+        return folder, iter(below), frozenset(named) if self._options.delete else frozenset()
+
+    def _named(self, folder: Folder, nodes: list[Node]) -> dict[str, Node]:
+        """The entries by name. A name that is not safe, or comes twice, and an owner out of range is a fault of the entry."""
+        named: dict[str, Node] = {}
+        for node in nodes:
+            try:
+                name = safe_name(node)
+            except RepositoryError as error:
+                self._faults.add(folder.path, error)
+                continue
+            if name in named:
+                self._faults.add(os.path.join(folder.path, name), "the snapshot holds this name twice: the second is left out")
+            elif node.uid >> 32 or node.gid >> 32:
+                self._faults.add(os.path.join(folder.path, name), f"its owner {node.uid}:{node.gid} is out of range")
+            else:
+                named[name] = node
+        return named
+
+    def _inside(self, folder: Folder) -> str:
+        """The path of a folder within the snapshot."""
+        return "/".join((self._inside_root, *(above.name for above in folder.up()[1:])))
+
+    def _make(self, folder: Folder) -> bool:
+        """Make a folder and those above it; whether that worked. Says so once."""
+        missing: list[Folder] = []
+        at: Folder | None = folder
+        while at is not None and not (at.made or at.refused):
+            missing.append(at)
+            at = at.parent
+        for child in reversed(missing):
+            if child.parent is not None and child.parent.refused:
+                child.refused = True
+                continue
+            try:
+                self._make_one(child)
+            except OSError as error:
+                child.refused = True
+                self._faults.add(child.path, error)
         return folder.made
 
-    def _entry(self, folder: _Folder, node: Node) -> None:
-        name = self._safe_name(folder, node)
-        if name is None:
-            return
-        inside = f"{folder.inside}/{name}"
-        if self._exclude.match(inside) or not (folder.wanted or self._include.match(inside)):
-            return
-        if not self._make(folder):
-            return
-        path = os.path.join(folder.path, name)
-        if node.type == "file":
-            self._file(path, node)
-        else:
-            self._guard(path, lambda: self._other(path, node))
+    def _make_one(self, folder: Folder) -> None:
+        parent = folder.parent
+        assert parent is not None
+        there = None if parent.fresh else self._there(parent, folder.name)
+        if there is not None and not st.S_ISDIR(there.st_mode):
+            if self._options.overwrite not in ("always", "if-changed"):
+                raise OSError(None, "what is there is no folder, and the overwrite rule keeps it")
+            self._tell(Action.REPLACED, folder, "", 0)
+            if not self._options.dry_run:
+                os.unlink(folder.name, dir_fd=self._target.handle(parent))
+            there = None
+        elif there is None:
+            self._tell(Action.NEW, folder, "", 0)
+        if not self._options.dry_run:
+            self._target.make(folder)
+        folder.made = True
+        folder.fresh = there is None
 
-    def _file(self, path: str, node: Node) -> None:
-        key = (node.device_id, node.inode)
-        if node.links > 1 and node.inode:
-            first = self._first.setdefault(key, path)
-            if first != path:
-                self._links.append((path, first))
-                return
+    def _there(self, folder: Folder, name: str) -> os.stat_result | None:
         try:
-            ids = [bytes.fromhex(ident) for ident in node.content or ()]
-        except ValueError as error:
-            self._faults.add(path, Damaged(f"its list of blobs is not readable: {error}"))
+            return os.stat(name, dir_fd=self._target.handle(folder), follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def _entry(self, folder: Folder, name: str, node: Node) -> None:
+        """Decide what becomes of an entry, and do it or leave it to the batch. Raises OSError and RepositoryError."""
+        regular = node.type == "file"
+        if not regular and node.type not in KINDS:
             return
-        self._batch.append(FileTarget(path, node, ids))
-        self._batch_blobs += len(ids)
-        if len(self._batch) >= _BATCH_FILES or self._batch_blobs >= _BATCH_BLOBS:
+        there = None
+        if not folder.fresh and (self._options.overwrite != "always" or self._watched):
+            there = self._there(folder, name)
+        action = decide(self._options.overwrite, node, there)
+        size = node.size if regular else 0
+        self._tell(action, folder, name, size)
+        if action is Action.SKIPPED or (self._options.dry_run and regular):
+            self._pass(action, size)
+        elif self._options.dry_run:
+            self._counts.others += 1
+        elif not regular:
+            self._own(make_special(node, name, self._target.handle(folder)))
+            self._counts.others += 1
+        elif action is Action.UNCHANGED:
+            self._own(apply_at(node, self._target.handle(folder), name))
+            self._pass(action, size)
+        else:
+            self._file(folder, name, node)
+
+    @property
+    def _watched(self) -> bool:
+        """Whether somebody wants to know what is new and what is replaced."""
+        return self._options.dry_run or self._on_action is not None
+
+    def _pass(self, action: Action, size: int) -> None:
+        """Count a file that is not written."""
+        self._meter.add(1, size)
+        if action in (Action.SKIPPED, Action.UNCHANGED):
+            self._passed_bytes += size
+            self._counts.skipped += action is Action.SKIPPED
+            self._counts.unchanged += action is Action.UNCHANGED
+
+    def _file(self, folder: Folder, name: str, node: Node) -> None:
+        batch = self._batch
+        if node.links > 1 and node.inode:
+            first = self._first.get((node.device_id, node.inode))
+            if first is not None:
+                batch.links.append((first, folder, name))
+                return
+        file = FileTarget(folder, name, node, [bytes.fromhex(ident) for ident in node.content or ()], len(batch.files))
+        if node.links > 1 and node.inode:
+            self._first[node.device_id, node.inode] = file
+        if folder not in batch.pinned:
+            self._target.pin(folder)
+            batch.pinned[folder] = None
+        batch.files.append(file)
+        batch.blobs += len(file.ids)
+        if len(batch.files) >= _BATCH_FILES or batch.blobs >= _BATCH_BLOBS or len(batch.pinned) >= self._most_folders:
+            self._flush()
+
+    def _complete_later(self, folder: Folder, names: frozenset[str]) -> None:
+        self._batch.complete.append((folder, names))
+        if len(self._batch.complete) >= _BATCH_FILES:
             self._flush()
 
     def _flush(self) -> None:
-        batch, self._batch, self._batch_blobs = self._batch, [], 0
-        self._content.write(batch)
-        if self._verify:
-            self._each_small([file for file in batch if not file.failed and file.whole], self._verify_one)
-            self._each([file for file in batch if not file.failed and not file.whole], self._verify_one)
+        """Give the batch to the pool, and settle the oldest when the pool has enough."""
+        batch, self._batch = self._batch, _Batch()
+        options = self._options
+        batch.content = Content(
+            self._repo, batch.files, self, self._pool, self._gate, self._check, sparse=options.sparse, verify=options.verify
+        )
+        batch.content.begin()
+        self._flying.append(batch)
+        while len(self._flying) > _BATCHES:
+            self._settle()
 
-    def _verify_one(self, file: FileTarget) -> None:
+    def _settle(self) -> None:
+        """Wait for the oldest batch, then do what waits for its files."""
+        batch = self._flying.popleft()
+        content = batch.content
+        assert content is not None
+        self._wait(content.tasks)
+        content.finish()
+        self._wait(content.tasks)
+        for first, folder, name in batch.links:
+            self._guard(folder, name, lambda first=first, folder=folder, name=name: self._link(first, folder, name))
+        for folder in batch.pinned:
+            self._target.unpin(folder)
+        for folder, names in batch.complete:
+            self._guard(folder, "", lambda folder=folder, names=names: self._complete(folder, names))
+
+    def _link(self, first: FileTarget, folder: Folder, name: str) -> None:
+        if first.failed:
+            raise OSError(None, f"it is a second name of {first.path}, which could not be restored")
+        self._target.pin(first.folder)
         try:
-            size = verify_file(file.path, file.ids, self._repo.index)
-        except (OSError, RepositoryError) as error:
-            self._content.fail(file, error)
+            make_link(first, first.folder.handle, name, self._target.handle(folder))
+        finally:
+            self._target.unpin(first.folder)
+        self._counts.links += 1
+        self._meter.add(1, 0)
+
+    def _complete(self, folder: Folder, names: frozenset[str]) -> None:
+        """Clean a folder and set its metadata: nothing is made in it any more."""
+        if self._options.delete and not self._faults.count and not folder.fresh:
+            cleaner = Cleaner(self._selector, self._removed, self._faults.add, dry_run=self._options.dry_run)
+            cleaner.clean(self._target.handle(folder), folder.path, self._inside(folder), names, wanted=folder.wanted)
+        if folder.node is None:
             return
+        self._counts.directories += 1
+        if not self._options.dry_run:
+            self._own(apply(folder.node, self._target.handle(folder)))
+            self._target.forget(folder)
+
+    def _removed(self, action: Action, path: str) -> None:
+        self._counts.removed += 1
+        if self._on_action is not None:
+            self._on_action(action, path, 0)
+
+    def _tell(self, action: Action, folder: Folder, name: str, size: int) -> None:
+        if self._on_action is not None:
+            self._on_action(action, os.path.join(folder.path, name) if name else folder.path, size)
+
+    def _own(self, owned: bool) -> None:
+        if not owned:
+            self._counts.unowned += 1
+
+    def fail(self, file: FileTarget, error: BaseException) -> None:
+        """See Outcome."""
         with self._mutex:
-            self._verified[0] += 1
-            self._verified[1] += size
+            if file.failed:
+                return
+            file.failed = True
+        self._faults.add(file.path, error)
 
-    def _other(self, path: str, node: Node) -> None:
-        if os.path.lexists(path):
-            os.unlink(path)
-        if node.type == "symlink":
-            raw = node.linktarget_raw
-            os.symlink(os.fsdecode(raw) if raw else node.linktarget, path)
-        elif node.type == "fifo":
-            os.mkfifo(path, 0o600)
-        elif node.type in ("dev", "chardev"):
-            kind = st.S_IFBLK if node.type == "dev" else st.S_IFCHR
-            os.mknod(path, kind | 0o600, node.device)
-        else:
-            return
-        apply(node, path)
-        self._others += 1
+    def done(self, files: int, size: int) -> None:
+        """See Outcome."""
+        self._meter.add(files, size)
 
-    def _make_links(self) -> None:
-        for path, first in self._links:
-            self._guard(path, lambda path=path, first=first: _link(first, path))
-            self._meter.add(1, 0)
+    def verified(self, files: int, size: int) -> None:
+        """See Outcome."""
+        with self._mutex:
+            self._counts.verified_files += files
+            self._counts.verified_bytes += size
 
-    def _guard(self, path: str, action: Callable[[], None]) -> None:
+    def unowned(self, files: int) -> None:
+        """See Outcome."""
+        with self._mutex:
+            self._counts.unowned += files
+
+    def _guard(self, folder: Folder, name: str, action: Callable[[], None]) -> None:
         try:
             action()
         except (OSError, RepositoryError, ValueError) as error:
-            self._faults.add(path, error)
+            self._faults.add(os.path.join(folder.path, name) if name else folder.path, error)
 
     def _check(self) -> None:
         if self._stop.is_set():
             raise Stopped("the restore was asked to stop; the target is incomplete")
 
-    def _each(self, work: list[T], action: Callable[[T], None]) -> None:
-        """Run an action for all items on the pool; ticks and stops meanwhile."""
-
-        def checked(item: T) -> None:
-            self._check()
-            action(item)
-
-        futures: deque[Future[None]] = deque(self._pool.submit(checked, item) for item in work)
-        while futures:
-            self._check()
+    def _wait(self, tasks: list[Future[None]]) -> None:
+        """Wait for tasks of the pool; ticks and stops meanwhile."""
+        for task in tasks:
+            while not wait([task], timeout=0.5).done:
+                self._check()
+                self._meter.tick()
+            task.result()
             self._meter.tick()
-            if wait([futures[0]], timeout=0.5).done:
-                futures.popleft().result()
-
-    def _each_small(self, work: list[T], action: Callable[[T], None]) -> None:
-        """The same for actions that are mostly work for the interpreter: in slices, through the gate."""
-
-        def gated(items: list[T]) -> None:
-            with self._gate:
-                for item in items:
-                    action(item)
-
-        self._each([work[start : start + _SLICE] for start in range(0, len(work), _SLICE)], gated)
-
-
-def _link(first: str, path: str) -> None:
-    if os.path.lexists(path):
-        os.unlink(path)
-    os.link(first, path, follow_symlinks=False)
-
-
-def _present(node: Node | None) -> Node:
-    if node is None:
-        raise ValueError("a folder without an entry")
-    return node

@@ -72,7 +72,13 @@ class BackupResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestoreResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished restore. `verified_bytes` were read back and hashed after they were written."""
+    """A finished restore, or what a dry run would do.
+
+    `files` and `bytes_restored` are of regular files that were written, with second names (`links`); `verified_bytes` were read
+    back and hashed after that. `skipped` were left as they are by the overwrite rule, `unchanged` got metadata only, `removed`
+    went by the delete rule, a folder that goes whole with each of its entries. The owner of `unowned` entries could not be set,
+    which only root can. `staged_at` is where the files of a staged restore are that is partial, and so was not handed over.
+    """
 
     snapshot_id: str
     files: int
@@ -82,6 +88,11 @@ class RestoreResult(msgspec.Struct, frozen=True, kw_only=True):
     bytes_restored: int
     verified_files: int
     verified_bytes: int
+    skipped: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    unowned: int = 0
+    staged_at: str = ""
     errors: tuple[FileError, ...]
     error_count: int
     seconds: float

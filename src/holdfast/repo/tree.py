@@ -72,11 +72,17 @@ class Node(msgspec.Struct, frozen=True):
 
     @property
     def permissions(self) -> int:
-        """The mode bits for chmod: rwx, setuid, setgid, sticky."""
-        mode = self.mode & 0o777
-        mode |= st.S_ISUID if self.mode & _GO_SETUID else 0
-        mode |= st.S_ISGID if self.mode & _GO_SETGID else 0
-        return mode | (st.S_ISVTX if self.mode & _GO_STICKY else 0)
+        """The mode bits for chmod."""
+        return permissions_of(self.mode)
+
+
+@functools.lru_cache(4096)
+def permissions_of(mode: int) -> int:
+    """The mode bits for chmod of a node's mode: rwx, setuid, setgid, sticky."""
+    bits = mode & 0o777
+    bits |= st.S_ISUID if mode & _GO_SETUID else 0
+    bits |= st.S_ISGID if mode & _GO_SETGID else 0
+    return bits | (st.S_ISVTX if mode & _GO_STICKY else 0)
 
 
 class KnownNode(msgspec.Struct, frozen=True):

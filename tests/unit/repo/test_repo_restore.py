@@ -1,20 +1,31 @@
 import os
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from holdfast.repo import gate, verify
+from holdfast.repo import gate, native
 from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
-from holdfast.repo.content import data_runs
 from holdfast.repo.errors import NoSnapshot, Stopped
+from holdfast.repo.files import Files, FileTarget, PureFiles, data_runs
+from holdfast.repo.native_files import NativeFiles
+from holdfast.repo.overwrite import Overwrite
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.result import Progress
 from holdfast.repo.snapshot import SnapshotJson, encode_snapshot
 from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.writer import BlobWriter
+
+
+@pytest.fixture(autouse=True, params=["native", "pure"])
+def path_in_use(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs on both paths."""
+    if request.param == "pure":
+        monkeypatch.setattr(native, "_load", lambda: (None, "pure Python for a test"))
+    assert (native.module() is None) == (request.param == "pure")
 
 
 def forge(repo: Repository, *nodes: str) -> str:
@@ -84,16 +95,20 @@ def test_links_in_the_way_are_replaced_never_written_through(repo: Repository, s
     assert not (target / "file0").is_symlink()
 
 
-def test_a_link_in_place_of_a_folder_is_an_error(repo: Repository, source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrite", ["always", "never"])
+def test_a_link_in_place_of_a_folder_is_replaced_or_an_error_but_never_followed(
+    repo: Repository, source: Path, tmp_path: Path, overwrite: Overwrite
+) -> None:
     backup(repo, [str(source)])
     (tmp_path / "elsewhere").mkdir()
     target = tmp_path / "target"
     target.mkdir()
     (target / "below").symlink_to(tmp_path / "elsewhere")
-    done = restore(repo, "latest", str(target), subfolder=str(source))
+    done = restore(repo, "latest", str(target), subfolder=str(source), overwrite=overwrite)
 
     assert os.listdir(tmp_path / "elsewhere") == []
-    assert done.errors[0].path == str(target / "below")
+    assert (target / "below").is_symlink() == (overwrite == "never")
+    assert [error.path for error in done.errors] == ([str(target / "below")] if overwrite == "never" else [])
 
 
 def test_include_takes_what_matches_and_the_folders_above_it(repo: Repository, source: Path, tmp_path: Path) -> None:
@@ -155,14 +170,16 @@ def test_verification_reads_the_target_and_finds_one_wrong_byte(
     repo: Repository, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backup(repo, [str(source)])
-    really = verify.open_source
+    for kind in (PureFiles, NativeFiles):
+        really = kind.verify
 
-    def corrupt(path: str) -> int:
-        if path.endswith("t/file3"):
-            flip(Path(path), 7)
-        return really(path)
+        def corrupt(self: Files, files: Sequence[FileTarget], really: Callable[..., None] = really) -> None:
+            for file in files:
+                if file.path.endswith("t/file3"):
+                    flip(Path(file.path), 7)
+            really(self, files)
 
-    monkeypatch.setattr(verify, "open_source", corrupt)
+        monkeypatch.setattr(kind, "verify", corrupt)
     done = restore(repo, "latest", str(tmp_path / "t"), subfolder=str(source))
 
     assert [error.path for error in done.errors] == [str(tmp_path / "t" / "file3")]

@@ -49,7 +49,7 @@ bool random_bytes(void *to, size_t size)
 
 void sha256(const void *data, size_t size, uint8_t *digest)
 {
-    _Alignas(16) uint8_t state[256]; /* SHA256_CTX is 112 bytes */
+    _Alignas(16) uint8_t state[SHA_STATE_BYTES];
     crypto.sha_init(state);
     crypto.sha_update(state, data, size);
     crypto.sha_final(digest, state);

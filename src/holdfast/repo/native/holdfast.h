@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define ID_BYTES 32
+#define SHA_STATE_BYTES 256 /* libcrypto's own is 112 */
 #define SEAL_BYTES 32 /* a nonce in front and a tag behind, 16 bytes each */
 #define CHUNK_LEAST (512u * 1024)
 #define CHUNK_MOST (8u * 1024 * 1024)
@@ -107,5 +108,14 @@ bool random_bytes(void *to, size_t size);
 /* The length of the first chunk; `tables` are the 512 numbers that rabin.py makes. */
 size_t rabin_next_cut(const uint64_t *tables, const uint8_t *data, size_t size);
 PyObject *rabin_cut(PyObject *self, PyObject *arguments);
+
+/* files.c: regular files of a restore, and the blobs of a check. times.c: times of trees. */
+
+PyObject *files_make(PyObject *self, PyObject *arguments);
+PyObject *files_fill(PyObject *self, PyObject *arguments);
+PyObject *files_finish(PyObject *self, PyObject *arguments);
+PyObject *files_verify(PyObject *self, PyObject *arguments);
+PyObject *blobs_check(PyObject *self, PyObject *arguments);
+PyObject *times_parse(PyObject *self, PyObject *texts);
 
 #endif

@@ -18,6 +18,21 @@ static PyMethodDef functions[] = {
      "Raises ImportError."},
     {"rabin_cut", rabin_cut, METH_VARARGS,
      "rabin_cut(tables, data) -> int: the length of the first chunk of data, cut as the stock program cuts; see rabin.py."},
+    {"files_make", files_make, METH_VARARGS,
+     "files_make(files, names, rows, owner): make empty files of full size. This and the other calls on files return\n"
+     "(faults, files, bytes, unowned); a fault is (row, piece or -1, errno or 0, what). The tables are those of `native_files.py`.\n"
+     "Raises ValueError for a table that points out of its range."},
+    {"files_fill", files_fill, METH_VARARGS,
+     "files_fill(key, data, pieces, places, files, names, sparse, owner): open blobs and write them to their places."},
+    {"files_finish", files_finish, METH_VARARGS,
+     "files_finish(files, names, rows, owner): set owner, mode and times."},
+    {"files_verify", files_verify, METH_VARARGS,
+     "files_verify(files, names, spans, parts): read files back and compare each blob's hash."},
+    {"blobs_check", blobs_check, METH_VARARGS,
+     "blobs_check(key, data, pieces) -> [(row, row, 0, what)]: open blobs and compare their hashes."},
+    {"times_parse", times_parse, METH_O,
+     "times_parse(texts) -> bytes: for each RFC 3339 time seconds and nanoseconds since 1970 as two int64; nanoseconds of -1\n"
+     "say that it can't be read."},
     {NULL, NULL, 0, NULL},
 };
 
