@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from holdfast.repo.errors import Damaged
-from holdfast.repo.times import parse_time
+from holdfast.repo.times import parse_time, zone_of
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -65,6 +65,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     original: str = ""
     program_version: str = ""
     written: SnapshotJson = SnapshotJson(time="")
+
+    @property
+    def own_time(self) -> datetime:
+        """The time in the zone in which the snapshot was made."""
+        return self.time.astimezone(zone_of(self.written.time))
 
     @property
     def short_id(self) -> str:

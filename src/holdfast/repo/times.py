@@ -11,7 +11,7 @@ import functools
 import os
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -104,3 +104,12 @@ def parse_time(text: str) -> datetime:
         return _EPOCH + timedelta(microseconds=parse_ns(text) // 1000)
     except OverflowError as error:
         raise ValueError(f"{text!r} is outside of the years 1 to 9999") from error
+
+
+def zone_of(text: str) -> timezone:
+    """The zone of a time that `parse_ns` can read; UTC for any other."""
+    match = _PARTS.fullmatch(text)
+    if match is None or match[8] == "Z":
+        return UTC
+    offset = timedelta(hours=int(match[8][1:3]), minutes=int(match[8][4:6]))
+    return timezone(-offset if match[8][0] == "-" else offset)

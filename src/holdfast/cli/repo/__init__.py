@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "dump": "write a file, or a folder as an archive, to standard output",
     "restore": "bring files back into a folder",
     "check": "prove that the repository is whole",
+    "forget": "remove snapshots, by rules or by name",
     "stats": "count files and bytes",
     "keys": "list, add, remove and change passwords",
 }

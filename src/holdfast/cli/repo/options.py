@@ -52,10 +52,17 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-v", "--verbose", action="count", help="say which repository and key are used")
 
 
-def add_filters(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """Add --host, --tag and --path; `purpose` says when they count."""
+def add_filters(parser: argparse.ArgumentParser, purpose: str, *, short_host: bool = True) -> None:
+    """Add --host, --tag and --path; `purpose` says when they count, `short_host` whether -H is free."""
     group = parser.add_argument_group(f"which snapshots ({purpose})")
-    group.add_argument("-H", "--host", dest="hosts", action="append", default=[], help="of this host (repeat for several)")
+    group.add_argument(
+        *(["-H"] if short_host else []),
+        "--host",
+        dest="hosts",
+        action="append",
+        default=[],
+        help="of this host (repeat for several)",
+    )
     group.add_argument(
         "--tag",
         dest="tags",
