@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from holdfast.repo.errors import Damaged, LockLost, ObjectNotFound, RepositoryLocked, Stopped, StoreError
+from holdfast.repo.hangup import ignore_hangups
 from holdfast.repo.keys import user_name
 from holdfast.repo.store import Store, path_of
 from holdfast.repo.times import format_time, parse_time
@@ -146,6 +147,7 @@ class Lock:
     def acquire(self) -> None:
         """Write the lock, then look for others. Raises RepositoryLocked and leaves nothing behind."""
         self._refuse_conflicts()
+        ignore_hangups()
         self._name = self._write()
         try:
             self._refuse_conflicts()

@@ -1,6 +1,7 @@
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -245,3 +246,33 @@ def test_a_person_can_remove_every_lock_even_one_that_can_not_be_read(repo: Repo
     assert [held.lock.time for held in unlock(repo).kept][-1] == "unreadable"
     assert len(unlock(repo, remove_all=True).removed) == 2
     assert lock_files(store) == []
+
+
+ASKED = """
+import os, signal, sys, threading
+from pathlib import Path
+from holdfast.repo.repository import Repository
+from holdfast.repo.stores.local import LocalStore
+
+heard = []
+if sys.argv[2] == "handler":
+    signal.signal(signal.SIGHUP, lambda *_: heard.append(1))
+
+def hold():
+    with Repository.open(LocalStore(Path(sys.argv[1])), "correct horse").lock():
+        os.kill(os.getpid(), signal.SIGHUP)
+
+thread = threading.Thread(target=hold)
+thread.start()
+thread.join()
+print("alive", len(heard))
+"""
+
+
+@pytest.mark.parametrize(("program", "heard"), [("plain", 0), ("handler", 1)])
+def test_being_asked_whether_it_lives_does_not_end_a_holder(
+    store: LocalStore, repo: Repository, program: str, heard: int
+) -> None:
+    done = subprocess.run([sys.executable, "-c", ASKED, str(store.root), program], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, f"alive {heard}\n")
