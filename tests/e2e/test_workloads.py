@@ -214,3 +214,20 @@ async def _node_process(cluster: Cluster) -> asyncio.subprocess.Process:
 
 def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
+
+
+async def test_an_indexed_job_runs_each_index_once_and_tells_each_its_number(cluster: Cluster) -> None:
+    await cluster.apply(
+        job("parts", "echo part $JOB_COMPLETION_INDEX on $HOSTNAME", completions=3, parallelism=2, completionMode="Indexed")
+    )
+    done = await cluster.finished("parts")
+    assert (ended_as(done), done["status"]["completedIndexes"], done["status"]["succeeded"]) == ("Complete", "0-2", 3)
+    logs = [await cluster.kubectl("logs", pod["metadata"]["name"]) for pod in await cluster.pods("parts")]
+    assert sorted(logs) == [f"part {index} on parts-{index}\n" for index in range(3)]
+
+
+async def test_an_exit_code_that_a_policy_names_fails_the_job_at_once(cluster: Cluster) -> None:
+    rules = [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}]
+    await cluster.apply(job("fatal", "exit 42", backoffLimit=5, podFailurePolicy={"rules": rules}))
+    assert ended_as(await cluster.finished("fatal")) == "PodFailurePolicy"
+    assert len(await cluster.pods("fatal")) == 1

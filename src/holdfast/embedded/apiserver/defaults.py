@@ -165,7 +165,8 @@ def _job_spec(spec: Object) -> None:
     _template(spec)
     if spec.get("completions") is None and spec.get("parallelism") is None:
         spec["completions"] = 1
-    _set(spec, parallelism=1, backoffLimit=6, completionMode="NonIndexed", suspend=False)
+    per_index = spec.get("backoffLimitPerIndex") is not None
+    _set(spec, parallelism=1, backoffLimit=2**31 - 1 if per_index else 6, completionMode="NonIndexed", suspend=False)
     _set(spec, podReplacementPolicy="Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed", manualSelector=False)
 
 

@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from holdfast.embedded.apiserver import role_rules
+from holdfast.embedded.apiserver import job_rules, role_rules
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.metadata import Cause
 from holdfast.embedded.apiserver.objects import Object, lookup, part, parts
@@ -80,16 +80,10 @@ def _frozen(new: Object, old: Object, *paths: str) -> list[Cause]:
     return [(path, f"{path}: Invalid value: field is immutable") for path in changed]
 
 
-_JOB_BACKOFF: Final = "every failed pod counts against backoffLimit: leave it out"
-_JOB_UNSUPPORTED: Final[dict[str, tuple[tuple[object, ...], str]]] = {
-    "completionMode": ((None, "NonIndexed"), "pods get no completion index: use NonIndexed, or one Job per index"),
-    "podFailurePolicy": ((None,), _JOB_BACKOFF),
-    "successPolicy": ((None,), "a Job is complete when all its completions are there: leave it out"),
-    "backoffLimitPerIndex": ((None,), _JOB_BACKOFF),
-    "maxFailedIndexes": ((None,), _JOB_BACKOFF),
-}
-"""Fields of a Job that its controller does not honour: the values that change nothing, and what happens instead."""
-_JOB_FROZEN: Final = ("selector", "template", "completions", *_JOB_UNSUPPORTED)
+_JOB_FROZEN: Final = (
+    "selector", "template", "completions", "completionMode", "podFailurePolicy", "successPolicy", "backoffLimitPerIndex",
+    "maxFailedIndexes",
+)  # fmt: skip
 
 
 def _job(new: Object, old: Object | None) -> list[Cause]:
@@ -97,16 +91,7 @@ def _job(new: Object, old: Object | None) -> list[Cause]:
     if old is not None:
         return _frozen(new, old, *(f"spec.{name}" for name in _JOB_FROZEN))
     found = [*_containers(template["spec"], "spec.template.spec"), *_restart(template, "spec.template.spec")]
-    return [*found, *_unsupported_job(new["spec"], "spec")]
-
-
-def _unsupported_job(spec: Object, field: str) -> list[Cause]:
-    """What would be ignored is refused, so that nobody relies on it."""
-    return [
-        (f"{field}.{name}", f"{field}.{name}: Forbidden: not supported by holdfast's embedded control plane: {why}")
-        for name, (harmless, why) in _JOB_UNSUPPORTED.items()
-        if spec.get(name) not in harmless
-    ]
+    return [*found, *job_rules.problems(new["spec"], "spec", new["metadata"].get("name", ""))]
 
 
 def _restart(template: Object, field: str) -> list[Cause]:
@@ -132,9 +117,7 @@ def _cronjob(new: Object, old: Object | None) -> list[Cause]:
     template = spec["jobTemplate"]["spec"]["template"]
     field = "spec.jobTemplate.spec.template.spec"
     found += [*_containers(template["spec"], field), *_restart(template, field)]
-    before: Object = (_at(old, "spec.jobTemplate.spec") or {}) if old is not None else {}
-    changed = {key: value for key, value in spec["jobTemplate"]["spec"].items() if before.get(key) != value}
-    return [*found, *_unsupported_job(changed, "spec.jobTemplate.spec")]
+    return [*found, *job_rules.problems(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec", new["metadata"].get("name", ""))]
 
 
 def _selects(new: Object) -> list[Cause]:

@@ -6,17 +6,19 @@ The count of vanished pods is kept on the Job itself, in an annotation, and surv
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from holdfast.core.objects import Object
-from holdfast.embedded.controllers import job_decision
+from holdfast.embedded.controllers import job_decision, job_policy
 from holdfast.embedded.controllers import pods as podlib
 from holdfast.embedded.controllers.job_decision import Decision, Seen
-from holdfast.embedded.read import mapping
+from holdfast.embedded.controllers.replicaset_decision import stable_suffix
+from holdfast.embedded.read import items, mapping
 from holdfast.kube.builtin import JOBS, PODS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
@@ -74,7 +76,7 @@ class JobController:
             await self._expire(job)
             return Result()
         await self._dismiss(memory, decision.delete)
-        problem = await self._create(job, memory, decision.create)
+        problem = await self._create(job, memory, decision)
         if problem is not None:
             decision.status["active"] -= decision.create
         await self._show(job, decision)
@@ -89,20 +91,24 @@ class JobController:
             job=job,
             pods=self._pods.by_index("owner", job["metadata"]["uid"]),
             pending=len(memory.pending),
+            pending_indexes=frozenset(index for name in memory.pending if (index := _index_in(job, name)) is not None),
             lost_failed=memory.lost.failed,
             lost_succeeded=memory.lost.succeeded,
             dismissed=frozenset(memory.dismissed),
             backoff=self._backoff,
         )
 
-    async def _create(self, job: Object, memory: _Memory, count: int) -> BaseException | None:
+    async def _create(self, job: Object, memory: _Memory, decision: Decision) -> BaseException | None:
         """Create pods side by side; return the first problem, if there was one."""
-        made = await asyncio.gather(*(self._create_one(job, memory) for _ in range(count)), return_exceptions=True)
+        wanted = decision.indexes.items() if decision.indexes else [(None, 0)] * decision.create
+        tries = (self._create_one(job, memory, index, failures) for index, failures in wanted)
+        made = await asyncio.gather(*tries, return_exceptions=True)
         return next((each for each in made if each is not None), None)
 
-    async def _create_one(self, job: Object, memory: _Memory) -> None:
-        suffix = memory.unsure.pop() if memory.unsure else podlib.random_suffix()
-        pod = pod_of(job, suffix)
+    async def _create_one(self, job: Object, memory: _Memory, index: int | None, failures: int) -> None:
+        suffix = memory.unsure.pop() if memory.unsure and index is None else podlib.random_suffix()
+        taken = {each["metadata"]["name"] for each in self._pods.by_index("owner", job["metadata"]["uid"])}
+        pod = pod_of(job, suffix) if index is None else indexed_pod_of(job, index, failures, taken)
         name = pod["metadata"]["name"]
         memory.pending[name] = time.monotonic()
         try:
@@ -111,7 +117,8 @@ class JobController:
             return
         except Exception as problem:
             memory.pending.pop(name, None)
-            memory.unsure.append(suffix)
+            if index is None:
+                memory.unsure.append(suffix)
             self._events.emit(job, "Warning", "FailedCreate", f"Error creating pod: {problem}")
             raise
 
@@ -210,6 +217,50 @@ def pod_of(job: Object, suffix: str) -> Object:
         "batch.kubernetes.io/controller-uid": meta["uid"],
     }
     return podlib.from_template(job, job["spec"]["template"], f"{meta['name'][:57]}-{suffix}", labels=labels)
+
+
+def indexed_pod_of(job: Object, index: int, failures: int, taken: Collection[str]) -> Object:
+    """Build the pod of an index. Its name is the first in a fixed order that no pod has, so that it can't be made twice."""
+    pod = pod_of(job, "")
+    meta, spec = pod["metadata"], pod["spec"]
+    name = f"{job['metadata']['name'][:50]}-{index}"
+    suffixes = (stable_suffix(job["metadata"]["uid"], str(index), str(number)) for number in itertools.count())
+    suffix = next(each for each in suffixes if f"{name}-{each}" not in taken)
+    mark = {job_policy.INDEX: str(index)}
+    remembered = {job_policy.FAILURES: str(failures)} if job["spec"].get("backoffLimitPerIndex") is not None else {}
+    reference = {"fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.labels['{job_policy.INDEX}']"}}
+    variable: Object = {"name": _INDEX_VARIABLE, "valueFrom": reference}
+    return pod | {
+        "metadata": {
+            **meta,
+            "name": f"{name}-{suffix}",
+            "labels": {**meta["labels"], **mark},
+            "annotations": {**meta["annotations"], **mark, **remembered},
+        },
+        "spec": {**spec, "hostname": name} | {group: _with(spec, group, variable) for group in _GROUPS if group in spec},
+    }
+
+
+_INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+_GROUPS = ("initContainers", "containers")
+
+
+def _with(spec: Object, group: str, variable: Object) -> list[Object]:
+    """The containers of a group, each with one variable more, unless it sets that itself."""
+    return [
+        each
+        if any(one.get("name") == variable["name"] for one in items(each, "env"))
+        else {**each, "env": [*items(each, "env"), variable]}
+        for each in items(spec, group)
+    ]
+
+
+def _index_in(job: Object, name: str) -> int | None:
+    """The completion index in the name of a pod that was created and not seen yet."""
+    if not job_policy.indexed(job):
+        return None
+    text = name.removeprefix(f"{job['metadata']['name'][:50]}-").partition("-")[0]
+    return int(text) if text.isdigit() else None
 
 
 def _lost_of(job: Object) -> _Lost:
