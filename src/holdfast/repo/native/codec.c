@@ -70,6 +70,7 @@ static void free_codec(struct codec *codec)
     free(codec->packed);
     free(codec->opened);
     free(codec->plain);
+    free(codec->file);
     crypto.cleanse(codec, sizeof *codec);
     free(codec);
 }
@@ -142,21 +143,21 @@ static const char *tag(struct codec *codec, const uint8_t *nonce, const uint8_t 
     return NULL;
 }
 
-static bool draw_nonce(struct codec *codec, uint8_t *nonce)
+bool draw(struct codec *codec, uint8_t *to, size_t size)
 {
-    if (codec->random_left < NONCE_BYTES) {
+    if (codec->random_left < size) {
         if (!random_bytes(codec->random, sizeof codec->random))
             return false;
         codec->random_left = sizeof codec->random;
     }
-    codec->random_left -= NONCE_BYTES;
-    memcpy(nonce, codec->random + codec->random_left, NONCE_BYTES);
+    codec->random_left -= size;
+    memcpy(to, codec->random + codec->random_left, size);
     return true;
 }
 
 const char *seal(struct codec *codec, const uint8_t *data, size_t size, uint8_t *sealed)
 {
-    if (!draw_nonce(codec, sealed))
+    if (!draw(codec, sealed, NONCE_BYTES))
         return "the system gives no random bytes";
     const char *why = crypt_ctr(codec, sealed, data, size, sealed + NONCE_BYTES);
     return why != NULL ? why : tag(codec, sealed, sealed + NONCE_BYTES, size, sealed + NONCE_BYTES + size);

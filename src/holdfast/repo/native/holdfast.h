@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #define ID_BYTES 32
 #define SHA_STATE_BYTES 256 /* libcrypto's own is 112 */
@@ -68,8 +69,8 @@ PyObject *bind_libraries(PyObject *self, PyObject *paths);
 
 struct codec {
     void *compressor, *decompressor, *stream, *block, *mac;
-    uint8_t *packed, *opened, *plain; /* scratch, grown to what was needed */
-    size_t packed_room, opened_room, plain_room;
+    uint8_t *packed, *opened, *plain, *file; /* scratch, grown to what was needed */
+    size_t packed_room, opened_room, plain_room, file_room;
     uint8_t r[16]; /* the constant half of every tag's key */
     uint8_t random[1024];
     size_t random_left;
@@ -101,7 +102,157 @@ const char *open_seal(struct codec *codec, const uint8_t *sealed, size_t size, u
 const char *open_blob(struct codec *codec, const uint8_t *sealed, size_t size, size_t raw_length, const uint8_t *id,
                       const uint8_t **plain, size_t *plain_size);
 bool add_key_type(PyObject *module);
+
+/* json.c: just enough of JSON to read what repositories hold, in place. */
+
+struct json {
+    const char *at, *end;
+};
+
+struct text {
+    const char *start;
+    size_t size;
+    bool escaped; /* it holds backslashes */
+};
+
+bool json_eat(struct json *json, char c); /* skip space, then take `c` if it is next */
+bool json_string(struct json *json, struct text *text);
+bool json_number(struct json *json, uint64_t *number); /* whole and not negative */
+bool json_skip(struct json *json);                     /* any value */
+/* Step through `{...}` and `[...]`: `*more` is false at the end. The first call comes right after the opening bracket. */
+bool json_next_key(struct json *json, bool *first, bool *more, struct text *key);
+bool json_next_item(struct json *json, bool *first, bool *more);
+bool text_is(const struct text *text, const char *word);
+/* Undo JSON's escapes into `to`, which has room for text->size bytes; its length, or -1. */
+ptrdiff_t json_unescape(const struct text *text, char *to);
+bool parse_id(const struct text *text, uint8_t *id);
+void write_hex(const uint8_t *from, size_t size, char *to);
+size_t write_utf8(long code, char *to);
+
+/* text.c: building texts, byte for byte as the format writes them. */
+
+struct string {
+    char *data;
+    size_t size, room;
+    bool failed; /* there was no memory; what is in it is of no use */
+};
+
+void add_bytes(struct string *string, const void *data, size_t size);
+void add_word(struct string *string, const char *word);
+void add_number(struct string *string, uint64_t number);
+void add_hex(struct string *string, const uint8_t *data, size_t size);
+void add_base64(struct string *string, const uint8_t *data, size_t size);
+void add_json_text(struct string *string, const char *text, size_t size); /* as names.json_text */
+void add_json_name(struct string *string, const char *name, size_t size); /* as names.json_name */
+void add_time(struct string *string, int64_t second, uint32_t nanosecond, bool utc); /* as times.format_ns */
+bool parse_time(const struct text *text, int64_t *second, uint32_t *nanosecond);    /* as times.parse_ns */
+bool is_utf8(const char *text, size_t size);
+/* Undo a node's quoting in place; the new length, or -1. */
+ptrdiff_t unquote_name(char *name, size_t size);
+
+/* index.c: which blob lies where. */
+
+#define PACK_FLYING 0xFFFFFFFFu /* claimed, not stored yet */
+#define PACK_LOST 0xFFFFFFFEu   /* claimed by a writer that gave up */
+#define TREE_BIT 0x80000000u
+
+struct row {
+    uint8_t id[ID_BYTES];
+    uint32_t pack, offset, length, raw_length; /* the length's highest bit says: a tree */
+};
+
+struct index {
+    pthread_mutex_t mutex;
+    struct row **blocks;
+    uint32_t block_count, rows, stored;
+    uint32_t *slots;
+    size_t slot_count;
+    uint8_t (*packs)[ID_BYTES];
+    uint32_t *pack_slots;
+    uint32_t pack_count, pack_room;
+    uint64_t seed[4];
+};
+
+struct index_object {
+    PyObject_HEAD
+    struct index index;
+};
+
+enum claim { CLAIM_KNOWN, CLAIM_YOURS, CLAIM_NO_MEMORY };
+
+extern PyTypeObject *index_type;
+
+struct row *index_row(struct index *index, uint32_t number); /* under the mutex, or for a row of one's own */
+bool index_find(struct index *index, const uint8_t *id, struct row *found);
+enum claim index_claim(struct index *index, const uint8_t *id, uint32_t *number);
+void index_give_back(struct index *index, uint32_t number); /* a claimed row that will not be stored */
+bool index_settle(struct index *index, const uint32_t *rows, size_t count, const uint8_t *pack);
+bool add_index_type(PyObject *module);
+
+/* writer.c: blobs go in, packs come out. */
+
+struct pack {
+    uint8_t *data;
+    size_t room, used, target;
+    uint32_t *rows;
+    uint32_t count, row_room;
+    unsigned filling; /* threads that write into it */
+    bool closed, tree;
+    struct pack *next;
+};
+
+#define DATA_PACKS 2
+
+struct writer {
+    pthread_mutex_t mutex;
+    struct index *index;
+    struct key *key;
+    struct pack *open[DATA_PACKS + 1]; /* the last is for trees */
+    struct pack *full, *idle;
+    unsigned idle_count;
+    size_t pack_bytes;
+    uint32_t most_blobs;
+    bool check, dry;
+    const char *failed;
+    uint64_t blobs[2], raw, stored;
+};
+
+struct writer_object {
+    PyObject_HEAD
+    struct writer writer;
+    PyObject *index_object, *key_object;
+};
+
+extern PyTypeObject *writer_type, *pack_type;
+
+/* Store a blob unless it is known. `id` is written. Returns NULL, or why the writer has failed for good. */
+const char *save_blob(struct writer *writer, struct codec *codec, bool tree, const uint8_t *data, size_t size, uint8_t *id);
+PyObject *writer_error(const char *why); /* sets MemoryError or ValueError; NULL */
+bool add_writer_types(PyObject *module);
+PyObject *encode_index(PyObject *self, PyObject *packs);
+
+/* node.c: what a tree says about one entry. */
+
+struct attribute_fault {
+    int error;        /* 0: none */
+    char name[256];   /* empty: they can't be listed */
+};
+
+/* The `extended_attributes` field with its leading comma, or nothing. `handle` is an open file or -1 to go by `path`. */
+void add_attributes(struct string *string, int handle, const char *path, struct attribute_fault *fault);
+/* The fields of a node up to `device_id`. */
+void add_head(struct string *string, const char *name, size_t name_size, const struct stat *stat, bool utc);
+void add_link_target(struct string *string, const char *target, size_t size);
+
+/* folder.c: one folder of the source, from its listing to its tree. */
+
+bool add_folder_type(PyObject *module);
+
+/* chunk.c: where to cut. */
+
+PyObject *next_cut(PyObject *self, PyObject *arguments);
 bool random_bytes(void *to, size_t size);
+bool draw(struct codec *codec, uint8_t *to, size_t size); /* few random bytes at a time */
 
 /* rabin.c: boundaries as the stock program cuts them. */
 

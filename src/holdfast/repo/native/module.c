@@ -33,12 +33,15 @@ static PyMethodDef functions[] = {
     {"times_parse", times_parse, METH_O,
      "times_parse(texts) -> bytes: for each RFC 3339 time seconds and nanoseconds since 1970 as two int64; nanoseconds of -1\n"
      "say that it can't be read."},
+    {"next_cut", next_cut, METH_VARARGS,
+     "next_cut(data, key, numbers) -> int: the length of the first chunk; numbers are four factors and a shift, 16 bits each."},
+    {"encode_index", encode_index, METH_O, "encode_index(packs) -> bytes: the JSON of an index object for settled packs."},
     {NULL, NULL, 0, NULL},
 };
 
 static int add_types(PyObject *module)
 {
-    return add_key_type(module) ? 0 : -1;
+    return add_key_type(module) && add_index_type(module) && add_writer_types(module) && add_folder_type(module) ? 0 : -1;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_types}, {0, NULL}};

@@ -1,0 +1,395 @@
+/* Texts, byte for byte as the format writes them: names.py and times.py say how, and tests hold both against each other. */
+
+#include "holdfast.h"
+#include "printable.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define CYCLE_YEARS 400
+#define CYCLE_SECONDS (INT64_C(146097) * 86400)
+#define FAR_AHEAD INT64_C(253402300800) /* the first second of the year 10000 */
+
+void add_bytes(struct string *string, const void *data, size_t size)
+{
+    if (string->failed)
+        return;
+    if (string->size + size > string->room) {
+        size_t room = (string->size + size) * 2 + 256;
+        char *more = realloc(string->data, room);
+        if (more == NULL) {
+            string->failed = true;
+            return;
+        }
+        string->data = more;
+        string->room = room;
+    }
+    if (size > 0)
+        memcpy(string->data + string->size, data, size);
+    string->size += size;
+}
+
+void add_word(struct string *string, const char *word)
+{
+    add_bytes(string, word, strlen(word));
+}
+
+void add_number(struct string *string, uint64_t number)
+{
+    char digits[20], *at = digits + sizeof digits;
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    add_bytes(string, at, (size_t)(digits + sizeof digits - at));
+}
+
+void add_hex(struct string *string, const uint8_t *data, size_t size)
+{
+    char hex[64];
+    while (size > 0) {
+        size_t piece = size < 32 ? size : 32;
+        write_hex(data, piece, hex);
+        add_bytes(string, hex, 2 * piece);
+        data += piece;
+        size -= piece;
+    }
+}
+
+void add_base64(struct string *string, const uint8_t *data, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < size; i += 3) {
+        size_t left = size - i;
+        uint32_t bits = (uint32_t)data[i] << 16;
+        bits |= left > 1 ? (uint32_t)data[i + 1] << 8 : 0;
+        bits |= left > 2 ? data[i + 2] : 0;
+        char four[4] = {digits[bits >> 18], digits[bits >> 12 & 63], left > 1 ? digits[bits >> 6 & 63] : '=',
+                        left > 2 ? digits[bits & 63] : '='};
+        add_bytes(string, four, 4);
+    }
+}
+
+/* The code point at `at` and its length in bytes, or -1 where there is no UTF-8. */
+static long code_point(const uint8_t *at, size_t left, size_t *length)
+{
+    uint8_t lead = at[0];
+    size_t more = lead < 0x80 ? 0 : lead >= 0xC2 && lead < 0xE0 ? 1 : lead >= 0xE0 && lead < 0xF0 ? 2 : 3;
+    if (lead >= 0x80 && (lead < 0xC2 || lead > 0xF4))
+        return -1;
+    if (left <= more)
+        return -1;
+    long code = more == 0 ? lead : lead & (0x3F >> more);
+    for (size_t i = 1; i <= more; i++) {
+        if ((at[i] & 0xC0) != 0x80)
+            return -1;
+        code = code << 6 | (at[i] & 0x3F);
+    }
+    if ((more == 2 && code < 0x800) || (more == 3 && (code < 0x10000 || code > 0x10FFFF)) || (code >= 0xD800 && code < 0xE000))
+        return -1;
+    *length = more + 1;
+    return code;
+}
+
+bool is_utf8(const char *text, size_t size)
+{
+    size_t length;
+    for (size_t at = 0; at < size; at += length)
+        if (code_point((const uint8_t *)text + at, size - at, &length) < 0)
+            return false;
+    return true;
+}
+
+static void add_escape(struct string *string, const char *before, unsigned long code, int digits)
+{
+    static const char hex[] = "0123456789abcdef";
+    char text[8];
+    for (int i = 0; i < digits; i++)
+        text[i] = hex[code >> 4 * (digits - 1 - i) & 15];
+    add_word(string, before);
+    add_bytes(string, text, (size_t)digits);
+}
+
+static bool plain(uint8_t c)
+{
+    return c >= ' ' && c < 0x7F && c != '"' && c != '\\' && c != '&' && c != '<' && c != '>';
+}
+
+static size_t add_plain(struct string *string, const char *text, size_t size)
+{
+    size_t run = 0;
+    while (run < size && plain((uint8_t)text[run]))
+        run++;
+    add_bytes(string, text, run);
+    return run;
+}
+
+static void add_json_char(struct string *string, const uint8_t *at, size_t length, long code)
+{
+    static const char letters[] = "btn\0fr"; /* of 8 to 13 */
+    if (code == '"' || code == '\\')
+        add_word(string, code == '"' ? "\\\"" : "\\\\");
+    else if (code >= 8 && code <= 13 && code != 11) {
+        char escape[2] = {'\\', letters[code - 8]};
+        add_bytes(string, escape, 2);
+    } else if (code < 0x20 || code == '<' || code == '>' || code == '&' || code == 0x2028 || code == 0x2029)
+        add_escape(string, "\\u", (unsigned long)code, 4);
+    else
+        add_bytes(string, at, length);
+}
+
+void add_json_text(struct string *string, const char *text, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        at += add_plain(string, text + at, size - at);
+        if (at == size)
+            return;
+        size_t length = 1;
+        long code = code_point((const uint8_t *)text + at, size - at, &length);
+        if (code < 0)
+            add_word(string, "\\ufffd");
+        else
+            add_json_char(string, (const uint8_t *)text + at, length, code);
+        at += length;
+    }
+}
+
+static bool printable(long code)
+{
+    size_t low = 0, high = sizeof printable_ranges / sizeof *printable_ranges;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (code < (long)printable_ranges[middle][0])
+            high = middle;
+        else if (code > (long)printable_ranges[middle][1])
+            low = middle + 1;
+        else
+            return true;
+    }
+    return false;
+}
+
+void add_json_name(struct string *string, const char *name, size_t size)
+{
+    static const char letters[] = "abtnvfr"; /* of 7 to 13 */
+    for (size_t at = 0; at < size;) {
+        at += add_plain(string, name + at, size - at);
+        if (at == size)
+            return;
+        const uint8_t *here = (const uint8_t *)name + at;
+        size_t length = 1;
+        long code = code_point(here, size - at, &length);
+        if (code < 0)
+            add_escape(string, "\\\\x", here[0], 2);
+        else if (code >= 7 && code <= 13) {
+            char escape[3] = {'\\', '\\', letters[code - 7]};
+            add_bytes(string, escape, 3);
+        } else if (code == '"')
+            add_word(string, "\\\\\\\"");
+        else if (code == '\\')
+            add_word(string, "\\\\\\\\");
+        else if (printable(code))
+            add_json_char(string, here, length, code);
+        else if (code < 0x20 || code == 0x7F)
+            add_escape(string, "\\\\x", (unsigned long)code, 2);
+        else
+            add_escape(string, code < 0x10000 ? "\\\\u" : "\\\\U", (unsigned long)code, code < 0x10000 ? 4 : 8);
+        at += length;
+    }
+}
+
+static int digit_of(char c, int base)
+{
+    int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+    return value < base ? value : -1;
+}
+
+static long number_of(const char *at, int digits, int base)
+{
+    long value = 0;
+    for (int i = 0; i < digits; i++) {
+        int digit = digit_of(at[i], base);
+        if (digit < 0)
+            return -1;
+        value = value * base + digit;
+    }
+    return value;
+}
+
+ptrdiff_t unquote_name(char *name, size_t size)
+{
+    static const char from[] = "abfnrtv", into[] = "\a\b\f\n\r\t\v";
+    const char *at = name, *end = name + size;
+    char *to = name;
+    while (at < end) {
+        if (*at != '\\') {
+            *to++ = *at++;
+            continue;
+        }
+        if (++at >= end)
+            return -1;
+        char c = *at++;
+        const char *letter = c == '\0' ? NULL : strchr(from, c);
+        int digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+        if (digits > 0) {
+            long code = end - at >= digits ? number_of(at, digits, 16) : -1;
+            if (code < 0 || code > 0x10FFFF || (digits > 2 && code >= 0xD800 && code < 0xE000))
+                return -1;
+            at += digits;
+            if (digits == 2)
+                *to++ = (char)code;
+            else
+                to += write_utf8(code, to);
+        } else if (c >= '0' && c <= '7') {
+            long code = end - at >= 2 ? number_of(at - 1, 3, 8) : -1;
+            if (code < 0 || code > 255)
+                return -1;
+            at += 2;
+            *to++ = (char)code;
+        } else {
+            *to++ = letter != NULL ? into[letter - from] : c;
+        }
+    }
+    return to - name;
+}
+
+/* Days since 1970 of a day of the calendar that a year 2000-based cycle holds, and back. */
+
+static int64_t days_of(int64_t year, unsigned month, unsigned day)
+{
+    static const uint16_t before[] = {306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275}; /* from March on */
+    if (month <= 2)
+        year--;
+    int64_t cycle = (year >= 0 ? year : year - 399) / CYCLE_YEARS;
+    int64_t inside = year - cycle * CYCLE_YEARS;
+    return cycle * 146097 + inside * 365 + inside / 4 - inside / 100 + before[month - 1] + day - 1 - 719468;
+}
+
+static void date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day)
+{
+    static const uint16_t starts[] = {0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337};
+    days += 719468; /* since the first of March of the year 0 */
+    int64_t cycle = (days >= 0 ? days : days - 146096) / 146097, inside = days - cycle * 146097;
+    int64_t of_cycle = (inside - inside / 1460 + inside / 36524 - inside / 146096) / 365;
+    unsigned left = (unsigned)(inside - (of_cycle * 365 + of_cycle / 4 - of_cycle / 100)), number = 11;
+    while (starts[number] > left)
+        number--;
+    *day = left - starts[number] + 1;
+    *month = number < 10 ? number + 3 : number - 9;
+    *year = cycle * CYCLE_YEARS + of_cycle + (*month <= 2);
+}
+
+static void split_second(int64_t second, int64_t *cycle, int64_t *inside)
+{
+    *cycle = second / CYCLE_SECONDS;
+    *inside = second % CYCLE_SECONDS;
+    if (*inside < 0) {
+        *inside += CYCLE_SECONDS;
+        --*cycle;
+    }
+}
+
+/* Seconds that local time is ahead of UTC, 0 where it is not whole minutes. */
+static int64_t local_offset(int64_t second)
+{
+    int64_t cycle, inside;
+    struct tm local;
+    split_second(second, &cycle, &inside);
+    time_t near = second < FAR_AHEAD ? second : inside + 4 * CYCLE_SECONDS;
+    if (localtime_r(&near, &local) == NULL || local.tm_gmtoff % 60 != 0)
+        return 0;
+    return local.tm_gmtoff;
+}
+
+static void put_digits(char *at, int digits, int64_t number)
+{
+    while (digits > 0) {
+        at[--digits] = (char)('0' + number % 10);
+        number /= 10;
+    }
+}
+
+void add_time(struct string *string, int64_t second, uint32_t nanosecond, bool utc)
+{
+    int64_t cycle, inside, year, offset = utc ? 0 : local_offset(second);
+    unsigned month, day;
+    char text[40] = "0000-00-00T00:00:00.000000000";
+    split_second(second, &cycle, &inside);
+    inside += offset;
+    if (inside < 0 || inside >= CYCLE_SECONDS) {
+        cycle += inside < 0 ? -1 : 1;
+        inside += inside < 0 ? CYCLE_SECONDS : -CYCLE_SECONDS;
+    }
+    date_of(inside / 86400, &year, &month, &day);
+    bool early = cycle < -1000, late = cycle > 1000;
+    year = early ? 0 : late ? 9999 : year + cycle * CYCLE_YEARS;
+    year = year < 0 ? 0 : year > 9999 ? 9999 : year;
+    if (year == 9999 && month == 2 && day == 29) {
+        month = 3;
+        day = 1;
+    }
+    put_digits(text, 4, year);
+    put_digits(text + 5, 2, month);
+    put_digits(text + 8, 2, day);
+    put_digits(text + 11, 2, inside / 3600 % 24);
+    put_digits(text + 14, 2, inside / 60 % 60);
+    put_digits(text + 17, 2, inside % 60);
+    put_digits(text + 20, 9, nanosecond);
+    size_t size = 19;
+    if (nanosecond != 0)
+        for (size = 29; text[size - 1] == '0';)
+            size--;
+    if (offset == 0) {
+        text[size++] = 'Z';
+    } else {
+        int64_t minutes = (offset < 0 ? -offset : offset) / 60;
+        text[size] = offset < 0 ? '-' : '+';
+        put_digits(text + size + 1, 2, minutes / 60);
+        text[size + 3] = ':';
+        put_digits(text + size + 4, 2, minutes % 60);
+        size += 6;
+    }
+    add_bytes(string, text, size);
+}
+
+static bool take_number(const char **at, const char *end, int digits, char after, int64_t *number)
+{
+    if (end - *at < digits + (after != '\0'))
+        return false;
+    long value = number_of(*at, digits, 10);
+    if (value < 0 || (after != '\0' && (*at)[digits] != after))
+        return false;
+    *at += digits + (after != '\0');
+    *number = value;
+    return true;
+}
+
+bool parse_time(const struct text *text, int64_t *second, uint32_t *nanosecond)
+{
+    const char *at = text->start, *end = at + text->size;
+    int64_t year, month, day, hour, minute, rest, hours, minutes;
+    *nanosecond = 0;
+    if (!take_number(&at, end, 4, '-', &year) || !take_number(&at, end, 2, '-', &month) ||
+        !take_number(&at, end, 2, 'T', &day) || !take_number(&at, end, 2, ':', &hour) ||
+        !take_number(&at, end, 2, ':', &minute) || !take_number(&at, end, 2, '\0', &rest))
+        return false;
+    if (month < 1 || month > 12 || day < 1 || day > 31)
+        return false;
+    *second = days_of(year, (unsigned)month, (unsigned)day) * 86400 + hour * 3600 + minute * 60 + rest;
+    if (at < end && *at == '.') {
+        uint32_t unit = 100000000;
+        for (at++; at < end && *at >= '0' && *at <= '9'; at++, unit /= 10)
+            *nanosecond += (uint32_t)(*at - '0') * unit;
+    }
+    if (end - at == 1 && *at == 'Z')
+        return true;
+    bool ahead = at < end && *at == '+';
+    if (end - at != 6 || (!ahead && *at != '-'))
+        return false;
+    at++;
+    if (!take_number(&at, end, 2, ':', &hours) || !take_number(&at, end, 2, '\0', &minutes))
+        return false;
+    *second -= (hours * 3600 + minutes * 60) * (ahead ? 1 : -1);
+    return true;
+}
