@@ -30,14 +30,13 @@ def _index(blobs: int) -> str:
     """Bytes per blob of the index in memory, in a process of its own."""
     script = (
         "import os, random, resource, sys\n"
-        "from holdfast.repo.index import BlobIndex\n"
+        "from holdfast.repo.index import new_index\n"
         "from holdfast.repo.pack import PackEntry\n"
-        "count, index, rng = int(sys.argv[1]), BlobIndex(), random.Random(1)\n"
+        "count, index, rng = int(sys.argv[1]), new_index(), random.Random(1)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for _ in range(count // 20):\n"
         "    entries = [PackEntry('data', rng.randbytes(32), at << 19, 1 << 19, 1 << 20) for at in range(20)]\n"
         "    index.add_pack(rng.randbytes(32), entries)\n"
-        "index.fold()\n"
         "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(len(index), index.nbytes / len(index), (after - before) / 1024)\n"
     )

@@ -52,6 +52,15 @@ class OpenPack:
         """Whether the target size is reached."""
         return len(self._buffer) >= self.target
 
+    @property
+    def size(self) -> int:
+        """Bytes so far, with the header once it is finished."""
+        return len(self._buffer)
+
+    def forget(self) -> None:
+        """Give the bytes back; the entries stay."""
+        self._buffer = bytearray()
+
     def finish(self, key: Key) -> bytearray:
         """Append the header; returns the whole pack."""
         header = key.seal(encode_header(self.entries))

@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from holdfast.repo import config as config_module
 from holdfast.repo import keys
@@ -18,13 +18,11 @@ from holdfast.repo.blob import MAX_BLOB_BYTES, blob_id, compress, decompress, op
 from holdfast.repo.config import Chunking, Config
 from holdfast.repo.crypto import Key
 from holdfast.repo.errors import Damaged, NoRepository, NoSnapshot, ObjectNotFound, RepositoryExists
+from holdfast.repo.index import BlobIndex, Location, new_index
 from holdfast.repo.locks import REFRESH_SECONDS, Lock, hold
 from holdfast.repo.native import native_key
 from holdfast.repo.snapshot import ANY, Filter, Snapshot, decode_snapshot
 from holdfast.repo.store import CONFIG, Kind, Store, path_of
-
-if TYPE_CHECKING:  # at run time it is loaded with the first index: it brings numpy, a third of the start-up time
-    from holdfast.repo.index import BlobIndex, IndexJson, Location
 
 _ENCODING = b"\x02"
 
@@ -171,27 +169,23 @@ class Repository:
         return decode_snapshot(names[0], self.load_json(path_of("snapshots", names[0])))
 
     @property
-    def index(self) -> "BlobIndex":
+    def index(self) -> BlobIndex:
         """The index, loaded at first use."""
         if self._index is None:
             self._index = self.load_index()
         return self._index
 
-    def load_index(self) -> "BlobIndex":
+    def load_index(self) -> BlobIndex:
         """Read all index objects anew and keep them as `index`."""
-        from holdfast.repo.index import BlobIndex
-
-        index = BlobIndex()
+        index = new_index()
         index.load(self._index_files())
         self._index = index
         return index
 
-    def _index_files(self) -> Iterator["IndexJson"]:
-        from holdfast.repo.index import decode_index
-
+    def _index_files(self) -> Iterator[bytes]:
         for entry in self.store.list("index"):
             with contextlib.suppress(ObjectNotFound):
-                yield decode_index(self.load_json(path_of("index", entry.name)))
+                yield self.load_json(path_of("index", entry.name))
 
     def load_blob(self, ident: bytes) -> bytes:
         """The plain bytes of a blob. Raises Damaged when it is missing or is not what its id says."""
@@ -205,7 +199,7 @@ class Repository:
             raise Damaged(f"{self.store.location}: pack {pack[:12]} is missing; run `restic check`") from error
         return self.open_blob(ident, found, sealed)
 
-    def open_blob(self, ident: bytes, at: "Location", sealed: bytes | memoryview) -> bytes:
+    def open_blob(self, ident: bytes, at: Location, sealed: bytes | memoryview) -> bytes:
         """Open a blob that was read from `at`. Raises Damaged unless it hashes to `ident`."""
         native = native_key(self.key)
         try:

@@ -1,24 +1,22 @@
 """The writing side of a repository: blobs go in, packs and indexes come out, in the order that keeps it consistent.
 
-Blobs may come from many threads. Each is stored once: known ones are recognised by the index, ones on their way by a set.
-Data blobs are spread at random over two open packs whose target sizes are random too, so that the sizes that a store's owner
-sees say little about the sizes of chunks. Packs are stored by a few upload threads behind a bound, and an index object is
-written when enough packs wait for one, so that an interrupted backup is not in vain. Memory: open packs (2 data, 1 tree) plus
-`uploads + 1` finished ones, each of PACK_BYTES and one blob at most.
+Blobs may come from many threads; a packer seals them into packs. Packs are stored by a few upload threads behind a bound, and
+an index object is written when enough blobs wait for one, so that an interrupted backup is not in vain. Memory: open packs (2
+data, 1 tree) plus `uploads` finished ones and one per thread that waits to hand over, each of PACK_BYTES and one blob at most.
 """
 
-import random
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from holdfast.repo.blob import BlobKind, Sealed, blob_id, seal_blob
+from holdfast.repo import native
+from holdfast.repo.blob import BlobKind, Sealed
 from holdfast.repo.errors import RepositoryError, SelfCheckFailed
-from holdfast.repo.index import encode_index, pack_id
+from holdfast.repo.index_native import NativeIndex
 from holdfast.repo.locks import Lock
-from holdfast.repo.pack import OpenPack, PackEntry
+from holdfast.repo.packer import FullPack, Packer, PurePacker
 from holdfast.repo.repository import Repository
 from holdfast.repo.store import Buffer, path_of
 
@@ -28,28 +26,27 @@ MOST_PACK_BLOBS = 40_000
 
 INDEX_BLOBS = 40_000
 INDEX_SECONDS = 300.0
-_DATA_PACKS = 2
 
 
 class BlobWriter:
-    """Stores blobs under a held lock. A context manager: leaving it by an exception abandons what is not stored."""
+    """Stores blobs under a held lock. A context manager: leaving it by an exception abandons what is not stored.
 
-    def __init__(self, repo: Repository, lock: Lock, *, uploads: int = 2, self_check: bool = True) -> None:
-        self._repo, self._lock, self._self_check = repo, lock, self_check
-        self._index = repo.index
+    With `dry_run` blobs are counted and nothing is stored; no lock is needed then.
+    """
+
+    def __init__(
+        self, repo: Repository, lock: Lock | None, *, uploads: int = 2, self_check: bool = True, dry_run: bool = False
+    ) -> None:
+        self._repo, self._lock = repo, lock
+        self.packer: Packer = _packer(repo, check=self_check, dry=dry_run)
         self._mutex = threading.Lock()
-        self._flying: set[bytes] = set()
-        self._open: dict[BlobKind, list[OpenPack]] = {"data": [], "tree": []}
-        self._random = random.SystemRandom()
         self._pool = ThreadPoolExecutor(uploads, thread_name_prefix="repository-upload")
-        self._room = threading.BoundedSemaphore(uploads + 1)
+        self._room = threading.BoundedSemaphore(uploads)
         self._running: set[Future[None]] = set()
         self._failure: BaseException | None = None
-        self._unindexed: list[tuple[bytes, list[PackEntry]]] = []
+        self._unindexed: list[FullPack] = []
         self._indexed_at = time.monotonic()
-        self.blobs: dict[BlobKind, int] = {"data": 0, "tree": 0}
-        self.added_raw = 0
-        self.added_stored = 0
+        self._dry = dry_run
 
     def __enter__(self) -> Self:
         return self
@@ -62,54 +59,66 @@ class BlobWriter:
     def abandon(self, error: BaseException) -> None:
         """Make every further `save` fail with `error`, so that threads that still work come to an end."""
         self._failure = self._failure or error
+        self.packer.abandon()
+
+    @property
+    def blobs(self) -> dict[BlobKind, int]:
+        """How many blobs were new, by kind."""
+        return self.packer.counted().blobs
+
+    @property
+    def added_raw(self) -> int:
+        """Bytes of new blobs before compression."""
+        return self.packer.counted().raw
+
+    @property
+    def added_stored(self) -> int:
+        """Bytes of new blobs as stored, with all overhead."""
+        return self.packer.counted().stored
 
     def save(self, kind: BlobKind, plain: Buffer) -> bytes:
         """Store a blob unless it is known; returns its id. It is durable after `finish`, not before."""
-        ident = blob_id(plain)
-        if self.claim(ident):
-            self.store(kind, ident, plain)
+        self.check()
+        ident = self.packer.save(kind, plain)
+        self.hand_over()
         return ident
 
     def claim(self, ident: bytes) -> bool:
         """Whether the blob is neither stored nor on its way; the caller who gets True must `store` it."""
-        with self._mutex:
-            if ident in self._flying or ident in self._index:
-                return False
-            self._flying.add(ident)
-            return True
+        return self.packer.claim(ident)
 
     def holds(self, ident: bytes) -> bool:
         """Whether the blob is stored or on its way."""
-        with self._mutex:
-            return ident in self._flying or ident in self._index
+        return self.packer.holds(ident)
 
     def store(self, kind: BlobKind, ident: bytes, plain: Buffer) -> None:
         """Seal a claimed blob and put it into a pack."""
-        if self._failure is not None:
-            raise self._failure
-        self.store_sealed(kind, seal_blob(self._repo.key, plain, ident, check=self._self_check))
+        self.check()
+        self.packer.store(kind, ident, plain)
+        self.hand_over()
 
     def store_sealed(self, kind: BlobKind, sealed: Sealed) -> None:
         """Put a claimed blob that is sealed already, for instance by a copy, into a pack."""
+        self.check()
+        self.packer.store_sealed(kind, sealed)
+        self.hand_over()
+
+    def check(self) -> None:
+        """Raise what made the writer fail."""
         if self._failure is not None:
             raise self._failure
-        with self._mutex:
-            self.blobs[kind] += 1
-            self.added_raw += sealed.plain_length
-            self.added_stored += len(sealed.data)
-            pack = self._choose(kind)
-            pack.add(sealed)
-            if not pack.full and len(pack.entries) < MOST_PACK_BLOBS:
-                return
-            self._open[kind].remove(pack)
-        self._submit(pack)
+
+    def hand_over(self) -> None:
+        """Pass full packs on to be stored; waits while enough of them are."""
+        for pack in self.packer.take():
+            self._submit(pack)
 
     def finish(self) -> None:
         """Store all that is open, then the index: every saved blob is durable. More may follow, and another `finish`."""
-        with self._mutex:
-            rest = [pack for packs in self._open.values() for pack in packs]
-            self._open = {"data": [], "tree": []}
-        for pack in rest:
+        if self._dry:
+            return
+        self.check()
+        for pack in self.packer.close():
             self._submit(pack)
         while True:
             with self._mutex:
@@ -118,20 +127,12 @@ class BlobWriter:
                 break
             for future in running:
                 future.result()
-        if self._failure is not None:
-            raise self._failure
-        if self._flying:
-            raise SelfCheckFailed(f"{len(self._flying)} blobs were claimed and never stored: no snapshot may name them")
+        self.check()
+        if missing := self.packer.claimed():
+            raise SelfCheckFailed(f"{missing} blobs were claimed and never stored: no snapshot may name them")
         self._write_index(force=True)
 
-    def _choose(self, kind: BlobKind) -> OpenPack:
-        packs = self._open[kind]
-        if len(packs) < (_DATA_PACKS if kind == "data" else 1):
-            target = self._random.randint(PACK_BYTES * 3 // 4, PACK_BYTES)
-            packs.append(OpenPack(kind, target))
-        return packs[0] if len(packs) == 1 else self._random.choice(packs)
-
-    def _submit(self, pack: OpenPack) -> None:
+    def _submit(self, pack: FullPack) -> None:
         self._room.acquire()
         with self._mutex:
             future = self._pool.submit(self._upload, pack)
@@ -143,19 +144,14 @@ class BlobWriter:
             self._running.discard(future)
         self._room.release()
 
-    def _upload(self, pack: OpenPack) -> None:
+    def _upload(self, pack: FullPack) -> None:
         if self._failure is not None:
             return
         try:
-            data = pack.finish(self._repo.key)
-            ident = pack_id(data)
-            self._lock.ensure()
-            self._repo.store.put(path_of("data", ident.hex()), data)
+            self._put(pack)
+            pack.settle()
             with self._mutex:
-                self.added_stored += len(data) - sum(entry.length for entry in pack.entries)
-                self._index.add_pack(ident, pack.entries)
-                self._flying.difference_update(entry.id for entry in pack.entries)
-                self._unindexed.append((ident, pack.entries))
+                self._unindexed.append(pack)
             self._write_index(force=False)
         except RepositoryError as error:
             self.abandon(error)
@@ -163,13 +159,31 @@ class BlobWriter:
             self.abandon(error)
             raise
 
+    def _put(self, pack: FullPack) -> None:
+        ident, data = pack.finish()
+        self._ensure()
+        self._repo.store.put(path_of("data", ident.hex()), data)
+
+    def _ensure(self) -> None:
+        if self._lock is not None:
+            self._lock.ensure()
+
     def _write_index(self, *, force: bool) -> None:
         with self._mutex:
-            waiting = sum(len(entries) for _, entries in self._unindexed)
+            waiting = sum(pack.blobs for pack in self._unindexed)
             due = waiting >= INDEX_BLOBS or time.monotonic() - self._indexed_at > INDEX_SECONDS
             if not waiting or not (force or due):
                 return
             packs, self._unindexed = self._unindexed, []
             self._indexed_at = time.monotonic()
-        self._lock.ensure()
-        self._repo.put_json("index", encode_index(packs))
+        self._ensure()
+        self._repo.put_json("index", self.packer.encode_index(packs))
+
+
+def _packer(repo: Repository, *, check: bool, dry: bool) -> Packer:
+    index = repo.index
+    if native.module() is not None and isinstance(index, NativeIndex):
+        from holdfast.repo.packer_native import NativePacker
+
+        return NativePacker(index, repo.key, pack_bytes=PACK_BYTES, most_blobs=MOST_PACK_BLOBS, check=check, dry=dry)
+    return PurePacker(index, repo.key, pack_bytes=PACK_BYTES, most_blobs=MOST_PACK_BLOBS, check=check, dry=dry)

@@ -1,12 +1,12 @@
-"""A cheap repository: key derivation with a hundredth of the usual cost."""
+"""A cheap repository: key derivation with a hundredth of the usual cost. And both forms of the data path."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.repo_trees import PASSWORD
 
-from holdfast.repo import keys
+from holdfast.repo import keys, native
 from holdfast.repo.repository import Repository
 from holdfast.repo.stores.local import LocalStore
 
@@ -41,3 +41,14 @@ def source(tmp_path: Path) -> Path:
 def reopen(store: LocalStore) -> Callable[[], Repository]:
     """Open the repository again, as another process would."""
     return lambda: Repository.open(store, PASSWORD)
+
+
+@pytest.fixture(params=["native", "pure"])
+def data_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run the test once for each form of the data path."""
+    monkeypatch.setenv(native.PURE_VARIABLE, "1" if request.param == "pure" else "0")
+    native.forget()
+    assert native.status().startswith(request.param)
+    yield request.param
+    monkeypatch.undo()
+    native.forget()

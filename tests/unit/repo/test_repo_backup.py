@@ -251,14 +251,18 @@ def test_an_interrupted_backup_uploads_nothing_twice(
     assert again.added_stored < 20_000
 
 
-def test_bad_memory_is_caught_before_anything_is_stored(
-    repo: Repository, store: LocalStore, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "blob_id", lambda plain: blob_id(bytes(plain) + b"flipped"))
-
-    with pytest.raises(SelfCheckFailed):
-        backup(repo, [str(source)])
-    assert list(store.list("snapshots")) == []
+def test_bad_memory_is_caught_before_anything_is_stored(repo: Repository, store: LocalStore) -> None:
+    damaged, other = blob_id(b"what the memory held first"), blob_id(b"other")
+    with repo.lock() as lock, writer.BlobWriter(repo, lock) as blobs:
+        assert blobs.claim(damaged)
+        with pytest.raises(SelfCheckFailed, match="memory of this machine"):
+            blobs.store("data", damaged, b"what the memory holds now")
+    repo.load_index()
+    with repo.lock() as lock, writer.BlobWriter(repo, lock) as blobs:
+        assert blobs.claim(other)
+        with pytest.raises(SelfCheckFailed):
+            blobs.finish()
+    assert list(store.list("data")) == []
 
 
 def test_stopping_ends_soon_and_leaves_a_clean_repository(repo: Repository, store: LocalStore, source: Path) -> None:

@@ -8,10 +8,19 @@ import pytest
 from holdfast.repo.blob import Sealed
 from holdfast.repo.crypto import Key
 from holdfast.repo.errors import Damaged
-from holdfast.repo.index import FOLD_AFTER, BlobIndex, decode_index, encode_index
+from holdfast.repo.index import BlobIndex, encode_index, new_index
+from holdfast.repo.index_flat import FOLD_AFTER, FlatIndex
+from holdfast.repo.index_native import NativeIndex
 from holdfast.repo.pack import OpenPack, PackEntry, decode_header, read_header
 
 KEY = Key.generate()
+
+
+@pytest.fixture
+def index(data_path: str) -> BlobIndex:
+    made = new_index()
+    assert isinstance(made, NativeIndex if data_path == "native" else FlatIndex)
+    return made
 
 
 def entries(count: int, seed: int = 0) -> list[PackEntry]:
@@ -21,10 +30,9 @@ def entries(count: int, seed: int = 0) -> list[PackEntry]:
     ]
 
 
-def test_every_blob_is_found_where_its_pack_says() -> None:
-    index, pack, blobs = BlobIndex(), os.urandom(32), entries(1000)
+def test_every_blob_is_found_where_its_pack_says(index: BlobIndex) -> None:
+    pack, blobs = os.urandom(32), entries(1000)
     index.add_pack(pack, blobs)
-    index.fold()
 
     for blob in blobs:
         assert index.find(blob.id) == (blob.kind, pack, blob.offset, blob.length, blob.raw_length)
@@ -32,8 +40,8 @@ def test_every_blob_is_found_where_its_pack_says() -> None:
     assert os.urandom(32) not in index
 
 
-def test_blobs_stay_found_while_segments_fold_and_merge() -> None:
-    index, seen = BlobIndex(), []
+def test_blobs_stay_found_while_the_index_grows(index: BlobIndex) -> None:
+    seen: list[PackEntry] = []
     for number in range(25):
         blobs = entries(FOLD_AFTER // 4, number)
         index.add_pack(number.to_bytes(32, "big"), blobs)
@@ -43,33 +51,31 @@ def test_blobs_stay_found_while_segments_fold_and_merge() -> None:
     assert len(index) == 25 * (FOLD_AFTER // 4)
 
 
-def test_memory_is_at_most_60_bytes_per_blob() -> None:
-    index = BlobIndex()
-    index.add_pack(os.urandom(32), entries(200_000))
-    index.fold()
+@pytest.mark.parametrize("count", [150_000, 200_000, 250_000])
+def test_memory_is_at_most_60_bytes_per_blob(index: BlobIndex, count: int) -> None:
+    index.load([encode_index([(os.urandom(32), entries(count))])])
 
+    assert len(index) == count
     assert index.nbytes / len(index) <= 60
 
 
-def test_an_index_object_reads_back() -> None:
+def test_an_index_object_reads_back(index: BlobIndex) -> None:
     pack, blobs = os.urandom(32), entries(500)
-    index = BlobIndex()
-    index.load([decode_index(encode_index([(pack, blobs)]))])
+    index.load([encode_index([(pack, blobs)])])
 
     assert dict(index.by_pack()) == {pack: blobs}
     assert index.packs() == [pack]
 
 
-def test_an_index_object_that_is_no_index_is_damage() -> None:
+@pytest.mark.parametrize("text", [b'{"packs": [{"id": 5}]}', b"", b"{", b'{"packs":[{"id":"00","blobs":[]}]}'])
+def test_an_index_object_that_is_no_index_is_damage(index: BlobIndex, text: bytes) -> None:
     with pytest.raises(Damaged, match="index"):
-        decode_index(b'{"packs": [{"id": 5}]}')
+        index.load([text])
 
 
-def test_ids_that_overlap_in_memory_are_told_apart() -> None:
+def test_ids_that_overlap_in_memory_are_told_apart(index: BlobIndex) -> None:
     zero, shifted = bytes(32), bytes(31) + b"\x01"
-    index = BlobIndex()
     index.add_pack(b"p" * 32, [PackEntry("data", zero, 0, 40, 0), PackEntry("data", shifted, 40, 41, 0)])
-    index.fold()
 
     assert index.find(zero) == ("data", b"p" * 32, 0, 40, 0)
     assert index.find(shifted) == ("data", b"p" * 32, 40, 41, 0)

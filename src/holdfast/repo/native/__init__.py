@@ -61,6 +61,11 @@ def native_key(key: Key) -> Any:
     return key.native if found is not None else None
 
 
+def forget() -> None:
+    """Decide anew at the next call which path to take: for a program that changed its environment."""
+    _load.cache_clear()
+
+
 def status() -> str:
     """Which path is in use, and why, for people."""
     return _load()[1]

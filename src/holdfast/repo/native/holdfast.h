@@ -164,7 +164,7 @@ struct row {
 struct index {
     pthread_mutex_t mutex;
     struct row **blocks;
-    uint32_t block_count, rows, stored;
+    uint32_t block_count, rows, stored, flying;
     uint32_t *slots;
     size_t slot_count;
     uint8_t (*packs)[ID_BYTES];
@@ -185,6 +185,8 @@ extern PyTypeObject *index_type;
 struct row *index_row(struct index *index, uint32_t number); /* under the mutex, or for a row of one's own */
 bool index_find(struct index *index, const uint8_t *id, struct row *found);
 enum claim index_claim(struct index *index, const uint8_t *id, uint32_t *number);
+bool index_holds(struct index *index, const uint8_t *id); /* stored or on its way */
+bool index_claimed(struct index *index, const uint8_t *id, uint32_t *number);
 void index_give_back(struct index *index, uint32_t number); /* a claimed row that will not be stored */
 bool index_settle(struct index *index, const uint32_t *rows, size_t count, const uint8_t *pack);
 bool add_index_type(PyObject *module);

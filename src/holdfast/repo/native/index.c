@@ -129,19 +129,41 @@ enum claim index_claim(struct index *index, const uint8_t *id, uint32_t *number)
     uint32_t known = look_up(index, id);
     if (known == 0) {
         answer = add_row(index, id, 0, number) ? CLAIM_YOURS : CLAIM_NO_MEMORY;
+        index->flying += answer == CLAIM_YOURS;
     } else if (index_row(index, known - 1)->pack == PACK_LOST) {
         *number = known - 1;
         index_row(index, *number)->pack = PACK_FLYING;
+        index->flying++;
         answer = CLAIM_YOURS;
     }
     pthread_mutex_unlock(&index->mutex);
     return answer;
 }
 
+bool index_holds(struct index *index, const uint8_t *id)
+{
+    pthread_mutex_lock(&index->mutex);
+    uint32_t number = look_up(index, id);
+    bool held = number != 0 && index_row(index, number - 1)->pack != PACK_LOST;
+    pthread_mutex_unlock(&index->mutex);
+    return held;
+}
+
+bool index_claimed(struct index *index, const uint8_t *id, uint32_t *number)
+{
+    pthread_mutex_lock(&index->mutex);
+    uint32_t known = look_up(index, id);
+    bool claimed = known != 0 && index_row(index, known - 1)->pack == PACK_FLYING;
+    *number = known - 1;
+    pthread_mutex_unlock(&index->mutex);
+    return claimed;
+}
+
 void index_give_back(struct index *index, uint32_t number)
 {
     pthread_mutex_lock(&index->mutex);
     index_row(index, number)->pack = PACK_LOST;
+    index->flying--;
     pthread_mutex_unlock(&index->mutex);
 }
 
@@ -206,8 +228,10 @@ bool index_settle(struct index *index, const uint32_t *rows, size_t count, const
     bool numbered = number_pack(index, pack, &number);
     for (size_t i = 0; numbered && i < count; i++)
         index_row(index, rows[i])->pack = number;
-    if (numbered)
+    if (numbered) {
         index->stored += (uint32_t)count;
+        index->flying -= (uint32_t)count;
+    }
     pthread_mutex_unlock(&index->mutex);
     return numbered;
 }
@@ -442,6 +466,22 @@ static PyObject *index_contains(PyObject *object, PyObject *argument)
     return id == NULL ? NULL : PyBool_FromLong(index_find(index_of(object), id, NULL));
 }
 
+static PyObject *index_holds_method(PyObject *object, PyObject *argument)
+{
+    const uint8_t *id = id_of(argument);
+    return id == NULL ? NULL : PyBool_FromLong(index_holds(index_of(object), id));
+}
+
+static PyObject *index_claim_method(PyObject *object, PyObject *argument)
+{
+    const uint8_t *id = id_of(argument);
+    uint32_t number;
+    if (id == NULL)
+        return NULL;
+    enum claim claim = index_claim(index_of(object), id, &number);
+    return claim == CLAIM_NO_MEMORY ? PyErr_NoMemory() : PyBool_FromLong(claim == CLAIM_YOURS);
+}
+
 static PyObject *index_add(PyObject *object, PyObject *arguments)
 {
     struct index *index = index_of(object);
@@ -538,6 +578,12 @@ static PyObject *index_stored(PyObject *object, PyObject *unused)
     return PyLong_FromUnsignedLong(index_of(object)->stored);
 }
 
+static PyObject *index_flying(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(index_of(object)->flying);
+}
+
 static PyObject *index_nbytes(PyObject *object, PyObject *unused)
 {
     struct index *index = index_of(object);
@@ -551,11 +597,14 @@ static PyMethodDef index_methods[] = {
     {"load", index_load, METH_O, "load(json): add an index object. Raises ValueError; the index is of no use after that."},
     {"find", index_find_method, METH_O, "find(id) -> (tree, pack, offset, length, raw_length), or None."},
     {"contains", index_contains, METH_O, "contains(id) -> bool: whether the blob is in a stored pack."},
+    {"holds", index_holds_method, METH_O, "holds(id) -> bool: whether the blob is stored or on its way."},
+    {"claim", index_claim_method, METH_O, "claim(id) -> bool: whether the caller has to store the blob now."},
     {"add", index_add, METH_VARARGS, "add(pack, id, offset, length, raw_length, tree): record a stored blob."},
     {"packs", index_packs, METH_NOARGS, "packs() -> list of the ids of all packs."},
     {"order", index_order, METH_NOARGS, "order() -> the numbers of all stored rows by pack and offset, as 32-bit integers."},
     {"row", index_row_method, METH_O, "row(number) -> (id, (tree, pack, offset, length, raw_length)). Raises IndexError."},
     {"stored", index_stored, METH_NOARGS, "stored() -> int: how many blobs are in stored packs."},
+    {"flying", index_flying, METH_NOARGS, "flying() -> int: how many blobs are claimed and not stored."},
     {"nbytes", index_nbytes, METH_NOARGS, "nbytes() -> int: bytes held."},
     {NULL, NULL, 0, NULL},
 };

@@ -153,6 +153,15 @@ static void filled(struct writer *writer, struct pack *pack)
     pthread_mutex_unlock(&writer->mutex);
 }
 
+static void count_blob(struct writer *writer, bool tree, size_t raw, size_t stored)
+{
+    pthread_mutex_lock(&writer->mutex);
+    writer->blobs[tree]++;
+    writer->raw += raw;
+    writer->stored += stored;
+    pthread_mutex_unlock(&writer->mutex);
+}
+
 /* Seal a claimed blob into a pack. */
 static const char *store_blob(struct writer *writer, struct codec *codec, bool tree, const uint8_t *data, size_t size,
                               const uint8_t *id, uint32_t number)
@@ -177,11 +186,7 @@ static const char *store_blob(struct writer *writer, struct codec *codec, bool t
             fail(writer, why); /* before the pack can be taken */
         filled(writer, pack);
     }
-    pthread_mutex_lock(&writer->mutex);
-    writer->blobs[tree]++;
-    writer->raw += size;
-    writer->stored += sealed;
-    pthread_mutex_unlock(&writer->mutex);
+    count_blob(writer, tree, size, sealed);
     return why;
 }
 
@@ -508,6 +513,71 @@ static PyObject *writer_save(PyObject *object, PyObject *arguments)
     return why != NULL ? writer_error(why) : PyBytes_FromStringAndSize((const char *)id, ID_BYTES);
 }
 
+/* Put a blob that is sealed already, and claimed, into a pack. */
+static const char *put_sealed(struct writer *writer, struct codec *codec, bool tree, const uint8_t *id, const uint8_t *sealed,
+                              size_t size, size_t raw_length)
+{
+    uint32_t number;
+    size_t offset;
+    if (!index_claimed(writer->index, id, &number))
+        return "a blob was put into a pack that nobody had claimed";
+    struct pack *pack = reserve(writer, codec, tree, number, size, raw_length, &offset);
+    if (pack == NULL)
+        return no_memory;
+    memcpy(pack->data + offset, sealed, size);
+    filled(writer, pack);
+    count_blob(writer, tree, raw_length != 0 ? raw_length : size - SEAL_BYTES, size);
+    return NULL;
+}
+
+/* (tree, id, data, raw_length): `sealed` tells whether data is sealed. */
+static PyObject *put_claimed(PyObject *object, PyObject *arguments, bool sealed)
+{
+    struct writer *writer = writer_of(object);
+    Py_buffer data;
+    int tree;
+    const char *id, *why = no_memory;
+    Py_ssize_t id_size;
+    unsigned int raw_length;
+    if (!PyArg_ParseTuple(arguments, "py#y*I", &tree, &id, &id_size, &data, &raw_length))
+        return NULL;
+    if (id_size != ID_BYTES || (sealed && (data.len < SEAL_BYTES || (size_t)data.len > BLOB_MOST))) {
+        PyBuffer_Release(&data);
+        return writer_error("an id has 32 bytes, and a sealed blob 32 bytes to 256 MiB");
+    }
+    Py_BEGIN_ALLOW_THREADS
+    struct codec *codec = take_codec(writer->key);
+    uint32_t number;
+    if (codec != NULL) {
+        if (writer->failed != NULL)
+            why = writer->failed;
+        else if (sealed)
+            why = put_sealed(writer, codec, tree, (const uint8_t *)id, data.buf, (size_t)data.len, raw_length);
+        else if (!index_claimed(writer->index, (const uint8_t *)id, &number))
+            why = "a blob was stored that nobody had claimed";
+        else
+            why = store_blob(writer, codec, tree, data.buf, (size_t)data.len, (const uint8_t *)id, number);
+        give_codec(writer->key, codec);
+    }
+    if (why != NULL)
+        fail(writer, why);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&data);
+    if (why != NULL)
+        return writer_error(why);
+    Py_RETURN_NONE;
+}
+
+static PyObject *writer_store(PyObject *object, PyObject *arguments)
+{
+    return put_claimed(object, arguments, false);
+}
+
+static PyObject *writer_put(PyObject *object, PyObject *arguments)
+{
+    return put_claimed(object, arguments, true);
+}
+
 static PyObject *wrap_packs(struct writer_object *self, struct pack *pack)
 {
     PyObject *list = PyList_New(0);
@@ -568,6 +638,8 @@ static PyObject *writer_counts(PyObject *object, PyObject *unused)
 static PyMethodDef writer_methods[] = {
     {"save", writer_save, METH_VARARGS,
      "save(tree, data) -> id: store a blob unless it is known. Raises ValueError when the writer has failed, for good."},
+    {"store", writer_store, METH_VARARGS, "store(tree, id, data, 0): seal a blob that was claimed. Raises ValueError, for good."},
+    {"put", writer_put, METH_VARARGS, "put(tree, id, sealed, raw_length): take a claimed blob that is sealed already."},
     {"take", writer_take, METH_NOARGS, "take() -> list of the packs that are full. Raises ValueError when the writer failed."},
     {"close", writer_close, METH_NOARGS, "close() -> list of all packs that are left. Nobody may save meanwhile."},
     {"abandon", writer_abandon, METH_NOARGS, "abandon(): make every further call fail."},
