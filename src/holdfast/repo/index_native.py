@@ -52,8 +52,9 @@ class NativeIndex:
 
     def by_pack(self) -> Iterator[tuple[bytes, list[PackEntry]]]:
         """Every pack with its blobs in order of offset."""
-        for pack, rows in groupby(map(self.native.row, array("I", self.native.order())), key=_pack_of):
-            yield pack, [_entry(*row) for row in rows]
+        rows: Iterator[_Row] = map(self.native.row, array("I", self.native.order()))
+        for pack, found in groupby(rows, key=_pack_of):
+            yield pack, [_entry(*row) for row in found]
 
     @property
     def nbytes(self) -> int:
@@ -62,13 +63,14 @@ class NativeIndex:
 
 
 _Place = tuple[bool, bytes, int, int, int]
+_Row = tuple[bytes, _Place]
 
 
 def _location(tree: bool, pack: bytes, offset: int, length: int, raw_length: int) -> Location:
     return Location("tree" if tree else "data", pack, offset, length, raw_length)
 
 
-def _pack_of(row: tuple[bytes, _Place]) -> bytes:
+def _pack_of(row: _Row) -> bytes:
     return row[1][1]
 
 

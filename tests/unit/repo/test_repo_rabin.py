@@ -139,7 +139,8 @@ def test_a_repository_can_be_made_to_cut_like_another(repo: Repository, tmp_path
 
     assert reopened.config.chunker_polynomial == repo.config.chunker_polynomial
     assert reopened.config.id != repo.config.id
-    assert (again.files_new, again.added_raw) == (1, 0)
+    assert again.files_new == 1
+    assert again.added_raw < 1 << 20, "only folders above the source may have changed meanwhile"
 
 
 def test_a_config_that_asks_for_what_we_do_not_know_is_refused(tmp_path: Path, source: Path) -> None:
