@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
+from holdfast.repo import keys
 from holdfast.repo.errors import Damaged, ObjectNotFound, RepositoryError, StoreError
 from holdfast.repo.index import Location
 from holdfast.repo.pack import PackEntry, read_header
@@ -155,6 +156,8 @@ def check(repo: Repository, *, read_data: bool = False, progress: Callable[[int,
         repo.load_index()
         sizes = {bytes.fromhex(entry.name): entry.size for entry in repo.store.list("data")}
         run = _Check(repo)
+        for name in keys.damaged(repo.store):
+            run.find(f"key file {name[:12]} was changed: its content does not fit its name")
         try:
             orphans = run.packs(sizes, read_data=read_data)
         except ObjectNotFound as error:

@@ -47,8 +47,8 @@ def decode(sealed: bytes, key: Key, location: str) -> Config:
     """Open a config. Raises UnsupportedVersion for anything but version 2, Damaged when it can't be read."""
     try:
         config = msgspec.json.decode(key.open(sealed), type=Config)
-    except msgspec.DecodeError as error:
-        raise Damaged(f"{location}: config is not readable: {error}") from error
+    except (Damaged, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Damaged(f"{location}: config is damaged: {error}; restore it from a copy of the repository") from error
     if config.version != VERSION:
         raise UnsupportedVersion(
             f"{location}: the repository has format version {config.version}, this program writes version {VERSION}: "

@@ -69,7 +69,7 @@ def decode_index(data: bytes) -> IndexJson:
     """Read an index object. Raises Damaged."""
     try:
         return msgspec.json.decode(data, type=IndexJson)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"the index is not readable: {error}") from error
 
 

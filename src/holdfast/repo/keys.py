@@ -88,20 +88,24 @@ def unlock(store: Store, password: str) -> tuple[Key, str]:
     names = sorted(entry.name for entry in store.list("keys"))
     if not names:
         raise NoRepository(f"{store.location}: there is no repository here: no key file was found; initialise it first")
-    broken = 0
+    broken: list[str] = []
     for name in names[:_MOST_TRIED]:
         try:
             key = _try(store, name, password)
         except (Damaged, ObjectNotFound):
-            broken += 1
+            broken.append(name[:8])
             continue
         if key is not None:
             return key, name
-    if broken == len(names):
-        raise Damaged(
-            f"{store.location}: none of the {broken} key files can be read: restore keys/ from a copy of the repository"
-        )
-    raise WrongPassword(f"{store.location}: the password opens none of the {len(names)} keys: check the encryption secret")
+    if not broken:
+        raise WrongPassword(f"{store.location}: the password opens none of the {len(names)} keys: check the encryption secret")
+    listed = ", ".join(broken)
+    if len(broken) == len(names):
+        raise Damaged(f"{store.location}: no key file can be read: {listed}: restore keys/ from a copy of the repository")
+    raise WrongPassword(
+        f"{store.location}: the password opens none of the {len(names)} keys: check the encryption secret; damaged and not "
+        f"tried: {listed}: restore them from a copy of the repository"
+    )
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
@@ -159,10 +163,19 @@ def add_proven(store: Store, master: Key, password: str, *, host: str = "", user
     return name
 
 
+def damaged(store: Store) -> list[str]:
+    """The ids of key files whose content does not fit their name. Such a file may still open the repository."""
+    return [entry.name for entry in store.list("keys") if not _is_whole(store, entry.name)]
+
+
+def _is_whole(store: Store, name: str) -> bool:
+    return hashlib.sha256(store.get(path_of("keys", name))).hexdigest() == name
+
+
 def _read(store: Store, name: str) -> KeyFile:
     try:
         return msgspec.json.decode(store.get(path_of("keys", name)), type=KeyFile)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"{store.location}: key file {name[:8]} is not readable: {error}") from error
 
 
@@ -178,6 +191,8 @@ def _try(store: Store, name: str, password: str) -> Key | None:
     try:
         clear = derived.open(data)
     except Damaged:
-        return None
+        if _is_whole(store, name):
+            return None
+        raise
     master = msgspec.json.decode(clear, type=_Master)
     return Key(base64.b64decode(master.encrypt), base64.b64decode(master.mac.k), base64.b64decode(master.mac.r))

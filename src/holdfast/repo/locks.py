@@ -238,7 +238,7 @@ def read_locks(store: Store, unseal: Callable[[str], bytes]) -> Iterator[tuple[s
             yield entry.name, msgspec.json.decode(unseal(path_of("locks", entry.name)), type=LockJson)
         except ObjectNotFound:
             continue
-        except (Damaged, msgspec.DecodeError):
+        except (Damaged, msgspec.DecodeError, UnicodeDecodeError):
             yield entry.name, LockJson(time="unreadable", exclusive=True)
 
 

@@ -189,7 +189,7 @@ class PurePacker:
     def close(self) -> Sequence[FullPack]:
         """All packs that are left."""
         with self._mutex:
-            full = [*self._full, *(PurePack(self, pack) for packs in self._open.values() for pack in packs)]
+            full = [*self._full, *(PurePack(self, pack) for packs in self._open.values() for pack in packs if pack.entries)]
             self._full, self._open = [], {"data": [], "tree": []}
         return full
 

@@ -114,7 +114,7 @@ def decode_tree(data: bytes) -> list[Node]:
     """The entries of a tree blob. Raises Damaged."""
     try:
         return _tree_decoder.decode(data).nodes or []
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"a tree is not readable: {error}") from error
 
 
@@ -122,7 +122,7 @@ def decode_known(data: bytes) -> dict[str, KnownNode]:
     """The entries of a tree blob by file name, for the change detection."""
     try:
         return {unquote_name(node.name): node for node in _known_decoder.decode(data).nodes or []}
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"a tree is not readable: {error}") from error
 
 

@@ -118,7 +118,7 @@ class RestStore:
         self._expect(answer, f"list {kind}")
         try:
             entries = msgspec.json.decode(answer.body or b"null", type=list[Entry] | None)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{self.location}: list {kind}: the server speaks another version of the protocol: {error}"
             ) from None
