@@ -1,17 +1,11 @@
 """Looking around in snapshots: every entry with its path, without restoring anything.
 
-The trees are walked depth first, in the order in which they are stored. Where a store answers slowly, the trees of the folders
-that come next are fetched ahead by a few threads; memory is bounded by what is ahead, not by the size of the snapshot. Names
-come from the repository and are not trusted: one that is no plain component is reported as damage.
+The trees are walked depth first, in the order in which they are stored; memory grows with the depth of a snapshot, not with its
+size. Names come from the repository and are not trusted: one that is no plain component is reported as damage.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -21,13 +15,7 @@ from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import Snapshot
 from holdfast.repo.times import parse_time
 from holdfast.repo.tree import Node
-
-_AHEAD_THREADS = 8
-_MOST_AHEAD = 64
-_SLOW_SECONDS = 0.002
-"""A store whose trees take longer than this on average is worth reading ahead from."""
-
-_MEASURED = 8
+from holdfast.repo.trees import TreeReader
 
 
 class FullNode(Node, frozen=True):
@@ -63,47 +51,17 @@ Enter = Callable[[Item], bool]
 
 
 class Trees:
-    """Reads trees of a repository whose index is loaded; a context manager that ends its threads."""
+    """The trees of a repository whose index is loaded. For one thread."""
 
     def __init__(self, repo: Repository) -> None:
-        self._repo = repo
-        self._pool: ThreadPoolExecutor | None = None
-        self._ahead: dict[str, Future[list[FullNode]]] = {}
-        self._loads, self._seconds = 0, 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._where, self._reader = repo.store.location, TreeReader(repo)
 
     def load(self, ident: str) -> list[FullNode]:
         """The entries of a tree by its id in hexadecimal. Raises Damaged."""
-        waiting = self._ahead.pop(ident, None)
-        if waiting is not None:
-            return waiting.result()
-        began = time.monotonic()
-        nodes = self._read(ident)
-        if self._loads < _MEASURED:
-            self._loads += 1
-            self._seconds += time.monotonic() - began
-        return nodes
-
-    def _read(self, ident: str) -> list[FullNode]:
         try:
-            return _decoder.decode(self._repo.load_blob(bytes.fromhex(ident))).nodes or []
+            return _decoder.decode(self._reader.load_bytes(bytes.fromhex(ident))).nodes or []
         except (msgspec.DecodeError, ValueError) as error:
-            raise Damaged(f"{self._repo.store.location}: tree {ident[:12]} is not readable: {error}") from error
-
-    def expect(self, idents: Iterable[str]) -> None:
-        """Say which trees are asked for next; they are fetched meanwhile if the store is slow."""
-        if self._seconds < self._loads * _SLOW_SECONDS:
-            return
-        self._pool = self._pool or ThreadPoolExecutor(_AHEAD_THREADS, thread_name_prefix="trees")
-        for ident in islice(idents, max(0, _MOST_AHEAD - len(self._ahead))):
-            if ident not in self._ahead:
-                self._ahead[ident] = self._pool.submit(self._read, ident)
+            raise Damaged(f"{self._where}: tree {ident[:12]} is not readable: {error}") from error
 
     def resolve(self, tree: str, path: str) -> Item | None:
         """The entry at a path below a tree, None for the tree itself. Raises NoSuchPath."""
@@ -121,7 +79,7 @@ class Trees:
         for node in self.load(tree) if tree else ():
             name = node.file_name
             if name in ("", ".", "..") or "/" in name or "\0" in name:
-                raise Damaged(f"{self._repo.store.location}: {base or '/'}: the name {name!r} in a tree is no file name")
+                raise Damaged(f"{self._where}: {base or '/'}: the name {name!r} in a tree is no file name")
             yield Item(f"{base}/{name}", node)
 
     def walk(self, tree: str, base: str = "", enter: Enter = lambda _: True) -> Iterator[Item]:
@@ -138,14 +96,9 @@ class Trees:
                 stack.append(self.level(item.node.subtree or "", item.path, enter))
 
     def level(self, tree: str, base: str, enter: Enter) -> Iterator[tuple[Item, bool]]:
-        """The entries of one folder, each with whether it is a folder to be entered; the next of these are read ahead."""
-        items = [(item, item.is_folder and bool(item.node.subtree) and enter(item)) for item in self.children(tree, base)]
-        folders = [item.node.subtree or "" for item, inside in items if inside]
-        for item, inside in items:
-            if inside:
-                self.expect(folders[:_AHEAD_THREADS])
-                folders.pop(0)
-            yield item, inside
+        """The entries of one folder, each with whether it is a folder to be entered."""
+        for item in self.children(tree, base):
+            yield item, item.is_folder and bool(item.node.subtree) and enter(item)
 
 
 def _parts(path: str) -> list[str]:
@@ -200,9 +153,8 @@ class Finder:
     """Searches snapshot after snapshot; folders that were seen to hold nothing are not read again."""
 
     def __init__(self, trees: Trees, query: Query) -> None:
-        fold = query.ignore_case
         self._trees, self._query = trees, query
-        self._patterns = Patterns(pattern.lower() if fold else pattern for pattern in query.patterns)
+        self._patterns = Patterns((), query.patterns) if query.ignore_case else Patterns(query.patterns)
         self._barren: set[tuple[str, str]] = set()
 
     def search(self, snapshot: Snapshot, subfolder: str = "") -> list[Item]:
@@ -223,7 +175,7 @@ class Finder:
                     self._barren.add((ident, path))
                 continue
             item, entered = step
-            matched = taken or self._matches(item)
+            matched = taken or self._patterns.match(item.path)
             if matched and self._in_time(item.node):
                 found.append(item)
             if entered:
@@ -236,13 +188,7 @@ class Finder:
     def _worth(self, item: Item, taken: bool) -> bool:
         if (item.node.subtree or "", item.path) in self._barren:
             return False
-        return taken or self._matches(item) or self._patterns.match_below(self._folded(item.path))
-
-    def _matches(self, item: Item) -> bool:
-        return self._patterns.match(self._folded(item.path))
-
-    def _folded(self, path: str) -> str:
-        return path.lower() if self._query.ignore_case else path
+        return taken or self._patterns.match(item.path) or self._patterns.match_below(item.path)
 
     def _in_time(self, node: FullNode) -> bool:
         oldest, newest = self._query.oldest, self._query.newest

@@ -76,7 +76,6 @@ class Comparison:
         old = {item.path: item for item in self._trees.children(before, base)}
         new = {item.path: item for item in self._trees.children(after, base)}
         paths = sorted(old.keys() | new.keys(), key=os.fsencode)
-        self._trees.expect(tree for path in paths if path in old and path in new for tree in _differing(old[path], new[path]))
         for path in paths:
             was, now = old.get(path), new.get(path)
             if was is not None and now is not None:
@@ -164,11 +163,6 @@ class Comparison:
     def _size(self, ident: str) -> int:
         at = self._repo.index.find(bytes.fromhex(ident[1:]))
         return at.plain_length if at else 0
-
-
-def _differing(was: Item, now: Item) -> tuple[str, ...]:
-    one, two = was.node.subtree, now.node.subtree
-    return (one, two) if one and two and one != two else ()
 
 
 def _first(seen: set[str], ident: str) -> bool:

@@ -35,6 +35,7 @@ class Repository:
         self.key_id = key_id
         """The key file that the password opened; empty when that is not known."""
         self._index: BlobIndex | None = None
+        self._patience, self._stop_waiting = 0.0, threading.Event()
         self.dead_hosts: frozenset[str] = frozenset()
         """Hosts known to have ended: their locks are removed when we take one."""
 
@@ -77,6 +78,10 @@ class Repository:
         key, key_id = keys.unlock(store, password)
         return cls(store, key, config_module.decode(sealed, key, store.location), key_id)
 
+    def be_patient(self, seconds: float, stop: threading.Event) -> None:
+        """Wait this long for every lock for which the caller says nothing else, or until `stop` is set."""
+        self._patience, self._stop_waiting = seconds, stop
+
     def __enter__(self) -> Self:
         return self
 
@@ -95,10 +100,13 @@ class Repository:
         *,
         exclusive: bool = False,
         refresh_seconds: float = REFRESH_SECONDS,
-        wait_seconds: float = 0.0,
+        wait_seconds: float | None = None,
         stop: threading.Event | None = None,
     ) -> contextlib.AbstractContextManager[Lock]:
-        """Hold a lock in a `with` block, waiting for others at most `wait_seconds` or until `stop` is set; see `locks`."""
+        """Hold a lock in a `with` block, waiting for others at most `wait_seconds` or until `stop` is set; see `locks`.
+
+        Without `wait_seconds` it waits as `be_patient` said, else not at all.
+        """
         lock = Lock(
             self.store,
             self.seal_json,
@@ -107,7 +115,7 @@ class Repository:
             refresh_seconds=refresh_seconds,
             dead=self.dead_hosts,
         )
-        return hold(lock, wait_seconds, stop)
+        return hold(lock, self._patience if wait_seconds is None else wait_seconds, stop or self._stop_waiting)
 
     @property
     def chunker_secret(self) -> bytes:

@@ -42,6 +42,9 @@ COMMANDS: Mapping[str, str] = {
     "restore": "bring files back into a folder",
     "check": "prove that the repository is whole",
     "forget": "remove snapshots, by rules or by name",
+    "prune": "give back the space of what no snapshot needs",
+    "copy": "copy snapshots from another repository",
+    "unlock": "remove the locks of holders that are gone",
     "stats": "count files and bytes",
     "keys": "list, add, remove and change passwords",
 }

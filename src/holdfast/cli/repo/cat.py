@@ -68,8 +68,7 @@ def _tree(context: Context, repo: Repository, ident: str) -> bytes:
     if len(ident) == 64 and ":" not in ident:
         return _blob(repo, ident)
     snapshot, subfolder = context.snapshot(repo, ident)
-    with Trees(repo) as trees:
-        return repo.load_blob(bytes.fromhex(start(trees, snapshot, subfolder)))
+    return repo.load_blob(bytes.fromhex(start(Trees(repo), snapshot, subfolder)))
 
 
 def _blob(repo: Repository, ident: str) -> bytes:

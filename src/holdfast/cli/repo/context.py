@@ -22,6 +22,8 @@ class Context:
         self.options = common_options(arguments)
         self.env = env
         self.output = Output(json=self.options.json, quiet=self.options.quiet, verbose=self.options.verbose)
+        self.password = ""
+        """What opened the repository last; for the stock program, which has to open it too."""
         self.stop = threading.Event()
         """Set by the first signal."""
         self.stops_itself = False
@@ -42,18 +44,23 @@ class Context:
         """HOLDFAST_<name>, else RESTIC_<name>, else nothing."""
         return next((self.env[prefix + name] for prefix in credentials.PREFIXES if self.env.get(prefix + name)), "")
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What stores read their settings from: the environment, with the authorities that --cacert names."""
+        authorities = self.options.cacert or self.variable("CACERT")
+        return {**self.env, **({"RESTIC_CACERT": authorities} if authorities else {})}
+
     def store(self, source: credentials.Source | None = None) -> Store:
         """The store that the arguments or the environment name. Raises HoldfastError, BadLocation."""
-        env = dict(self.env)
-        if authorities := self.options.cacert or self.variable("CACERT"):
-            env["RESTIC_CACERT"] = authorities
-        return open_store(credentials.location(source or self.source, self.env), env)
+        return open_store(credentials.location(source or self.source, self.env), self.settings)
 
     def open(self, source: credentials.Source | None = None) -> Repository:
         """The repository, to be closed by a `with`. Raises what `Repository.open` does."""
         source = source or self.source
         store = self.store(source)
-        repo = Repository.open(store, credentials.password(source, self.env, prompt=f"password for {store.location}"))
+        self.password = credentials.password(source, self.env, prompt=f"password for {store.location}")
+        repo = Repository.open(store, self.password)
+        repo.be_patient(self.options.retry_lock.total_seconds(), self.stop)
         if self.output.verbose:
             self.output.warn(f"opened repository {repo.config.id[:10]} at {store.location} with key {repo.key_id[:8]}")
         return repo

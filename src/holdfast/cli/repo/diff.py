@@ -47,7 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(context: Context) -> int:
     """Print the changes as they are found, then the sums."""
     arguments, output = context.arguments, context.output
-    with context.reading() as repo, Trees(repo) as trees:
+    with context.reading() as repo:
+        trees = Trees(repo)
         before, old_folder = context.snapshot(repo, arguments.before)
         after, new_folder = context.snapshot(repo, arguments.after)
         output.say(f"from snapshot {before.short_id} to {after.short_id}:")

@@ -57,10 +57,10 @@ def run(context: Context) -> int:
 
 def _dump(context: Context, repo: Repository, out: IO[bytes]) -> None:
     arguments = context.arguments
-    with Trees(repo) as trees:
-        snapshot, subfolder = context.snapshot(repo, arguments.snapshot, chosen(arguments))
-        tree = start(trees, snapshot, subfolder)
-        item = trees.resolve(tree, arguments.path)
-        if out.isatty() and (item is None or item.is_folder):
-            raise HoldfastError("an archive is nothing to look at: send it to a program or a file, or use --target")
-        dump(repo, trees, tree, arguments.path, out, archive=arguments.archive)
+    trees = Trees(repo)
+    snapshot, subfolder = context.snapshot(repo, arguments.snapshot, chosen(arguments))
+    tree = start(trees, snapshot, subfolder)
+    item = trees.resolve(tree, arguments.path)
+    if out.isatty() and (item is None or item.is_folder):
+        raise HoldfastError("an archive is nothing to look at: send it to a program or a file, or use --target")
+    dump(repo, trees, tree, arguments.path, out, archive=arguments.archive)

@@ -47,7 +47,8 @@ def run(context: Context) -> int:
         _moment(arguments.newest) if arguments.newest else None,
     )
     documents: list[dict[str, object]] = []
-    with context.reading() as repo, Trees(repo) as trees:
+    with context.reading() as repo:
+        trees = Trees(repo)
         finder = Finder(trees, query)
         found = context.snapshots(repo, arguments.snapshot, chosen(arguments))
         for snapshot in found if arguments.reverse else reversed(found):

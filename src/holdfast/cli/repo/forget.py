@@ -11,6 +11,7 @@ from holdfast.cli.errors import HoldfastError
 from holdfast.cli.repo.context import Context
 from holdfast.cli.repo.groups import HEADS, Group, document, fields, grouped, row
 from holdfast.cli.repo.options import add_filters, checked, chosen, tag_list
+from holdfast.cli.repo.prune import add_limits, prune_as_asked, tell
 from holdfast.core.retention import UNLIMITED, Keep, RecoveryPoint, Retention, retain
 from holdfast.core.span import Span, parse_span
 from holdfast.repo.maintain import forget
@@ -62,6 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="judge apart what differs in these (default: host,paths; '' for one group)",
     )  # fmt: skip
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be removed, and why")
+    parser.add_argument("--prune", action="store_true", help="prune when snapshots were removed")
+    add_limits(parser)
     add_filters(parser, "without ids", short_host=False)
 
 
@@ -124,7 +127,13 @@ def _hold(snapshot: Snapshot, wanted: list[tuple[str, ...]]) -> str:
 
 
 def _remove(context: Context, repo: Repository, going: list[str]) -> list[str]:
-    return forget(repo, going) if going else []
+    gone = forget(repo, going) if going else []
+    if gone and context.arguments.prune:
+        context.stops_itself = True
+        result = prune_as_asked(context, repo, dry_run=False)
+        if not context.output.json:
+            tell(context, result)
+    return gone
 
 
 def _by_name(context: Context) -> int:

@@ -1,11 +1,13 @@
 """`holdfast repo init`: make a repository."""
 
 import argparse
+import contextlib
 
 import msgspec
 
 from holdfast.cli.repo import credentials
 from holdfast.cli.repo.context import Context
+from holdfast.cli.repo.copy import add_from, source_of
 from holdfast.repo.repository import Repository
 
 HELP = """\
@@ -25,14 +27,27 @@ class _Initialized(msgspec.Struct, frozen=True, tag_field="message_type", tag="i
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """There are no options of its own."""
+    """Add the options."""
+    parser.add_argument(
+        "--chunking",
+        choices=("auto", "keyed", "stock"),
+        default="auto",
+        help="where files are cut: by a secret key, as the stock program does, or (auto) as who wrote the snapshots did",
+    )
+    parser.add_argument(
+        "--copy-chunker-params", action="store_true", help="cut as the repository of --from-repo, so that copies share blobs"
+    )
+    add_from(parser)
 
 
 def run(context: Context) -> int:
     """Make it."""
     store = context.store()
     prompt = f"password for the new repository {store.location}"
-    with Repository.init(store, credentials.password(context.source, context.env, twice=True, prompt=prompt)) as repo:
+    with contextlib.ExitStack() as held:
+        like = held.enter_context(context.open(source_of(context))) if context.arguments.copy_chunker_params else None
+        password = credentials.password(context.source, context.env, twice=True, prompt=prompt)
+        repo = held.enter_context(Repository.init(store, password, chunking=context.arguments.chunking, chunker_like=like))
         if context.output.json:
             context.output.document(_Initialized(repo.config.id, store.location))
         else:

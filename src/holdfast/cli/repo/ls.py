@@ -56,7 +56,8 @@ def run(context: Context) -> int:
     relative = next((folder for folder in arguments.folder if not folder.startswith("/")), None)
     if relative is not None:
         raise HoldfastError(f"{relative!r} is no absolute path: folders are given as the snapshot has them, from /")
-    with context.reading() as repo, Trees(repo) as trees:
+    with context.reading() as repo:
+        trees = Trees(repo)
         snapshot, subfolder = context.snapshot(repo, arguments.snapshot, chosen(arguments))
         items: Iterable[Item] = ls(trees, snapshot, subfolder, arguments.folder, recursive=arguments.recursive)
         if arguments.sort:

@@ -6,11 +6,13 @@ first is not overwritten by the default of the second parser: read them through 
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 
+from holdfast.cli.errors import HoldfastError
 from holdfast.repo.snapshot import Filter
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
@@ -27,6 +29,7 @@ class CommonOptions(msgspec.Struct, frozen=True, kw_only=True):
     password_command: str = ""
     cacert: str = ""
     no_lock: bool = False
+    retry_lock: timedelta = timedelta()
     json: bool = False
     quiet: bool = False
     verbose: int = 0
@@ -47,6 +50,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--password-command", metavar="COMMAND", help="a command that prints the password")
     group.add_argument("--cacert", metavar="FILE", help="certificates of authorities to trust, in PEM")
     group.add_argument("--no-lock", action="store_true", help="take no lock: for repositories that can't be written")
+    group.add_argument(
+        "--retry-lock", type=checked(duration), metavar="TIME", help="wait this long for locks of others: 90s, 5m, 2h"
+    )
     group.add_argument("--json", action="store_true", help="print JSON documents for programs")
     group.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     group.add_argument("-v", "--verbose", action="count", help="say which repository and key are used")
@@ -110,3 +116,15 @@ def size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a size such as 500k, 10M or 2G")
     return int(match[1]) << 10 * " kmgt".index(match[2].lower() or " ")
+
+
+def pattern_lines(files: Iterable[str]) -> list[str]:
+    """The patterns in files: one a line, without empty lines and those that begin with `#`. Raises HoldfastError."""
+    found: list[str] = []
+    for file in files:
+        try:
+            text = Path(file).read_text("utf-8", "surrogateescape")
+        except OSError as error:
+            raise HoldfastError(f"the file of patterns {file} can't be read: {error.strerror}") from error
+        found += [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return found

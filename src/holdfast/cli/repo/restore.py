@@ -6,10 +6,12 @@ import msgspec
 
 from holdfast.cli.repo import faults
 from holdfast.cli.repo.context import Context
-from holdfast.cli.repo.options import add_filters, chosen
+from holdfast.cli.repo.options import add_filters, chosen, pattern_lines
 from holdfast.cli.repo.outcome import OK, PARTIAL
-from holdfast.cli.repo.output import clock, human_bytes
-from holdfast.repo.result import RestoreResult
+from holdfast.cli.repo.output import clock, human_bytes, shown
+from holdfast.repo.overwrite import RULES, Action
+from holdfast.repo.restore import ActionHook, restore
+from holdfast.repo.result import RestoreResult, printable
 
 HELP = """\
 Full paths are made below the target; with :/folder the content of that folder lands directly in
@@ -34,8 +36,14 @@ class _Summary(msgspec.Struct, frozen=True, tag_field="message_type", tag="summa
     bytes_restored: int
     verified_files: int
     verified_bytes: int
+    files_skipped: int
+    files_unchanged: int
+    entries_removed: int
+    owners_not_set: int
+    staged_at: str
     error_count: int
     total_duration: float
+    dry_run: bool
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +52,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-t", "--target", required=True, metavar="FOLDER", help="where to; it is made when missing")
     parser.add_argument("-i", "--include", action="append", default=[], metavar="PATTERN", help="only these (repeatable)")
     parser.add_argument("-e", "--exclude", action="append", default=[], metavar="PATTERN", help="all but these (repeatable)")
+    parser.add_argument("--iinclude", action="append", default=[], metavar="PATTERN", help="--include, ignoring case")
+    parser.add_argument("--iexclude", action="append", default=[], metavar="PATTERN", help="--exclude, ignoring case")
+    parser.add_argument("--include-file", action="append", default=[], metavar="FILE", help="patterns from a file, one a line")
+    parser.add_argument("--exclude-file", action="append", default=[], metavar="FILE", help="patterns from a file, one a line")
+    parser.add_argument("--only", action="append", default=[], metavar="PATH", help="this path, which must exist (repeatable)")
+    parser.add_argument(
+        "--overwrite", choices=RULES, default=RULES[0], help="what to do with files that are there (default: %(default)s)"
+    )
+    parser.add_argument("--delete", action="store_true", help="remove from restored folders what the snapshot does not have")
+    parser.add_argument("--staging", action="store_true", help="move everything into place only when it is complete")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="write nothing; say what would be done")
     parser.add_argument("--no-verify", action="store_true", help="don't read back what was written")
     parser.add_argument("--no-sparse", action="store_true", help="write zeros instead of leaving holes")
     add_filters(parser, "for latest")
@@ -51,8 +70,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> int:
     """Restore; a file that can't be restored makes the exit code 3."""
-    from holdfast.repo.restore import restore
-
     arguments = context.arguments
     context.stops_itself = True
     with context.open() as repo:
@@ -62,16 +79,47 @@ def run(context: Context) -> int:
             snapshot.id,
             arguments.target,
             subfolder=subfolder,
-            include=arguments.include,
-            exclude=arguments.exclude,
+            paths=arguments.only,
+            include=[*arguments.include, *pattern_lines(arguments.include_file)],
+            exclude=[*arguments.exclude, *pattern_lines(arguments.exclude_file)],
+            iinclude=arguments.iinclude,
+            iexclude=arguments.iexclude,
+            overwrite=arguments.overwrite,
+            delete=arguments.delete,
+            staging=arguments.staging,
+            dry_run=arguments.dry_run,
             verify=not arguments.no_verify,
             sparse=not arguments.no_sparse,
             lock=not context.options.no_lock,
             progress=context.output.progress,
+            on_action=_teller(context),
             stop=context.stop,
         )
     _report(context, result)
     return PARTIAL if result.partial else OK
+
+
+class _ActionJson(msgspec.Struct, frozen=True, tag_field="message_type", tag="verbose_status"):
+    """What was done to one entry of the target, or in a dry run would be."""
+
+    action: str
+    item: str
+    size: int
+
+
+def _teller(context: Context) -> ActionHook | None:
+    """Tells every action: in a dry run, and with --verbose."""
+    output = context.output
+    if output.quiet or not (context.arguments.dry_run or output.verbose):
+        return None
+
+    def tell(action: Action, path: str, size: int) -> None:
+        if output.json:
+            output.document(_ActionJson(action.value, printable(path), size))
+        else:
+            output.line(f"{action.value:<9} {shown(path)}")
+
+    return tell
 
 
 def _report(context: Context, result: RestoreResult) -> None:
@@ -88,14 +136,31 @@ def _report(context: Context, result: RestoreResult) -> None:
                 bytes_restored=result.bytes_restored,
                 verified_files=result.verified_files,
                 verified_bytes=result.verified_bytes,
+                files_skipped=result.skipped,
+                files_unchanged=result.unchanged,
+                entries_removed=result.removed,
+                owners_not_set=result.unowned,
+                staged_at=result.staged_at,
                 error_count=result.error_count,
                 total_duration=round(result.seconds, 3),
+                dry_run=context.arguments.dry_run,
             )
         )
         return
     if result.verified_files:
         output.say(f"read back and compared {result.verified_files} files, {human_bytes(result.verified_bytes)}")
+    for number, text in (
+        (result.skipped, "files were left as they are"),
+        (result.unchanged, "files were unchanged"),
+        (result.removed, "entries that the snapshot does not have were removed"),
+        (result.unowned, "entries kept our user as their owner: only root can set another"),
+    ):
+        if number:
+            output.say(f"{number} {text}")
     size, seconds = human_bytes(result.bytes_restored), clock(result.seconds)
-    output.line(f"restored {result.files} files, {size} of snapshot {result.snapshot_id[:8]} in {seconds}")
+    done = "would restore" if context.arguments.dry_run else "restored"
+    output.line(f"{done} {result.files} files, {size} of snapshot {result.snapshot_id[:8]} in {seconds}")
+    if result.staged_at:
+        output.warn(f"nothing was moved into place; what was restored lies in {shown(result.staged_at)}")
     if result.partial:
         output.warn(f"{result.error_count} entries could not be restored")

@@ -41,7 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(context: Context) -> int:
     """Count."""
     arguments, output = context.arguments, context.output
-    with context.reading() as repo, Trees(repo) as trees:
+    with context.reading() as repo:
+        trees = Trees(repo)
         found = count(repo, trees, context.snapshots(repo, arguments.snapshot, chosen(arguments)), arguments.mode)
     if output.json:
         output.document(_json(found))
