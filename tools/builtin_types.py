@@ -88,7 +88,8 @@ class _Types:
                 continue
             if field.json:
                 spelling = self._spell(field.type)
-                always = "." in spelling and spelling[0] not in "[{" and not field.is_pointer
+                is_value = spelling[0] in "[{" or "." in spelling
+                always = is_value and not field.is_pointer and not (spelling[0] in "[{" and field.omits_empty)
                 fields[field.json] = spelling + _marks(field) + ("|always" if always else "")
             elif field.type == "meta.TypeMeta":
                 fields.update(apiVersion="s", kind="s")
@@ -174,6 +175,7 @@ def _main() -> None:
     for package, names in REQUESTS.items():
         for name in names.split():
             numbers.add(f"{package}.{name}")
+    types.table["|atomic"] = {name: "" for name in sorted(source.atomic & types.table.keys())}
     _write(folder / "types.json", types.table)
     _write(folder / "protobuf.json", numbers.table)
 

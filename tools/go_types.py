@@ -51,12 +51,16 @@ class Field(NamedTuple):
 
 
 class Source:
-    """All structs and aliases of one release, by `package.Name`. `root` is the module cache's `k8s.io` folder."""
+    """All structs and aliases of one release, by `package.Name`; `atomic` are those that merge as one value.
+
+    `root` is the module cache's `k8s.io` folder.
+    """
 
     def __init__(self, root: Path) -> None:
         version = next(root.glob("api@*")).name.partition("@")[2]
         self.structs: dict[str, list[Field]] = {}
         self.aliases: dict[str, str] = {}
+        self.atomic: set[str] = set()
         for package, folder in PACKAGES.items():
             for path in sorted((root / folder.format(v=version)).glob("*types*.go")):
                 self._read(package, path.read_text().splitlines())
@@ -68,6 +72,8 @@ class Source:
             if found := _STRUCT.match(line):
                 fields = self.structs.setdefault(f"{package}.{found[1]}", [])
                 current = None if line.endswith("}") else fields
+                if "+structType=atomic" in comments:
+                    self.atomic.add(f"{package}.{found[1]}")
             elif found := _ALIAS.match(line):
                 self.aliases[f"{package}.{found[1]}"] = _qualify(package, found[2])
             elif line.startswith("}"):

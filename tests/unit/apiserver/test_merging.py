@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from holdfast.embedded.apiserver.builtin import KINDS
 from holdfast.embedded.apiserver.errors import StatusError
-from holdfast.embedded.apiserver.fields import owned_by, paths, release, remove, set_from
+from holdfast.embedded.apiserver.fields import remove
 from holdfast.embedded.apiserver.patches import json_patch, merge
-from holdfast.embedded.apiserver.shapes import shape_of
 from holdfast.embedded.apiserver.strategic import strategic
 
 POD = next(kind for kind in KINDS if kind.kind == "Pod")
@@ -114,31 +113,10 @@ def test_an_item_without_its_merge_key_is_refused():
         strategic(POD, pod({"name": "a"}), pod({"image": "1"}))
 
 
-def test_ownership_follows_keyed_items_and_comes_back_from_its_leaves():
-    owned = owned_by(pod({"name": "a", "image": "1"}, tolerations=[{"key": "x"}]), shape_of(POD))
-    assert owned == {
-        "f:spec": {
-            "f:containers": {'k:{"name":"a"}': {".": {}, "f:name": {}, "f:image": {}}},
-            "f:tolerations": {},
-        }
-    }
-    assert set_from(paths(owned)) == owned
-
-
 def test_removing_a_path_takes_objects_that_become_empty_with_it():
     obj = {"spec": {"a": {"b": {"c": 1}}, "d": 1}, **pod()}
     obj = {"spec": {"a": {"b": {"c": 1}}, "containers": [{"name": "x", "image": "1"}, {"name": "y"}]}}
     remove(obj, ("f:spec", "f:a", "f:b", "f:c"))
     remove(obj, ("f:spec", "f:containers", 'k:{"name":"x"}', "f:image"))
-    remove(obj, ("f:spec", "f:containers", 'k:{"name":"y"}', "."))
+    remove(obj, ("f:spec", "f:containers", 'k:{"name":"y"}'))
     assert obj == {"spec": {"containers": [{"name": "x"}]}}
-
-
-def test_an_ordinary_write_takes_the_fields_that_it_changed():
-    entry = {"manager": "m", "operation": "Apply", "fieldsV1": {"f:spec": {"f:a": {}, "f:b": {}}}}
-    old = {"metadata": {}, "spec": {"a": 1, "b": 1}}
-    new = {"metadata": {"managedFields": [entry]}, "spec": {"a": 1, "b": 2}}
-    release(old, new)
-    assert new["metadata"]["managedFields"][0]["fieldsV1"] == {"f:spec": {"f:a": {}}}
-    release({**old, "spec": {"a": 0}}, new)
-    assert "managedFields" not in new["metadata"]

@@ -1,6 +1,7 @@
 """How lists and maps of a kind merge: what strategic merge patch and server-side apply need to know of a type.
 
-A built-in kind's shape comes from the table `types.json` (names and types of fields, made by `tools/builtin_types.py`),
+A built-in kind's shape comes from the table `types.json` (names and types of fields, made by `tools/builtin_types.py`;
+its entry `|atomic` lists the types that merge as one value),
 a custom resource's from its schema. The same table gives built-in kinds their validation schema.
 """
 
@@ -34,13 +35,19 @@ _PACKAGES: Final = {
 
 
 class Shape(Protocol):
-    """One value's type. Lists without a word said about them are atomic, maps are merged."""
+    """One value's type. Lists without a word said about them are atomic, maps are merged.
+
+    `is_always` marks what a Go client writes even when it is empty, so that it never counts as added; `default` is what a key
+    of a keyed list means when it is left out.
+    """
 
     list_type: str
     list_keys: tuple[str, ...]
     merge_key: str
     is_merged: bool
     is_atomic: bool
+    is_always: bool
+    default: str
 
     def field(self, name: str) -> "Shape":
         """The shape of a field or map value."""
@@ -59,6 +66,8 @@ class Opaque:
     merge_key = ""
     is_merged = False
     is_atomic = False
+    is_always = False
+    default = ""
 
     def field(self, name: str) -> Shape:
         """Nothing is known of what is inside either."""
@@ -82,7 +91,9 @@ class TypeShape:
         self.list_keys = tuple(told.get("map", "").split(",")) if told.get("map") else ()
         self.merge_key = told.get("merge", "")
         self.is_merged = "merge" in told
-        self.is_atomic = "atomic" in told
+        self.is_atomic = "atomic" in told or self._type in _table()["|atomic"]
+        self.is_always = "always" in told
+        self.default = told.get("default", "")
 
     def field(self, name: str) -> Shape:
         """The field's type, or the map's value type."""
@@ -101,12 +112,14 @@ class SchemaShape:
 
     merge_key = ""
     is_merged = False
+    is_always = False
 
     def __init__(self, schema: Object) -> None:
         self._schema = schema
         self.list_type = str(schema.get("x-kubernetes-list-type", "atomic"))
         self.list_keys = tuple(cast(list[str], schema.get("x-kubernetes-list-map-keys") or ()))
         self.is_atomic = schema.get("x-kubernetes-map-type") == "atomic"
+        self.default = cast(str, schema.get("default") or "")
 
     def field(self, name: str) -> Shape:
         """The property's schema, or that of additional properties."""
@@ -132,7 +145,7 @@ def _shape(spelling: str) -> Shape:
 class _Root:
     """The top of an object: metadata is the same for every kind."""
 
-    list_type, merge_key, is_merged, is_atomic = "atomic", "", False, False
+    list_type, merge_key, is_merged, is_atomic, is_always, default = "atomic", "", False, False, False, ""
     list_keys: tuple[str, ...] = ()
 
     def __init__(self, inner: Shape) -> None:
@@ -140,7 +153,7 @@ class _Root:
 
     def field(self, name: str) -> Shape:
         """Metadata from the table, the rest from the kind."""
-        return _shape("meta.ObjectMeta") if name == "metadata" else self._inner.field(name)
+        return _shape("meta.ObjectMeta|always") if name == "metadata" else self._inner.field(name)
 
     def item(self) -> Shape:
         """An object has no items."""

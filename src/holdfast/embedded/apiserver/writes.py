@@ -6,7 +6,7 @@ A write that changes nothing is answered with the stored object and leaves its r
 import copy
 from collections.abc import Callable
 
-from holdfast.embedded.apiserver import defaults, fields, metadata, namespaces
+from holdfast.embedded.apiserver import defaults, managers, metadata, namespaces
 from holdfast.embedded.apiserver.api import Answer, Api, Call
 from holdfast.embedded.apiserver.errors import (
     already_exists,
@@ -79,12 +79,12 @@ def insert(api: Api, call: Call, transaction: Transaction, sent: Object) -> Reco
         obj.pop("status", None)
     meta = obj["metadata"]
     metadata.stamp_new(meta, has_generation(kind))
-    if call.verb != "apply":
-        meta.pop("managedFields", None)
     key = _free_key(transaction, call, meta)
     meta["name"] = key.name
     defaults.at_birth(kind, obj)
     check(api, call, transaction, obj, None)
+    if call.verb != "apply":
+        managers.created(call, obj)
     if transaction.get(key) is not None:
         raise already_exists(kind.plural, kind.group, key.name)
     record = transaction.put(key, as_stored(kind, obj))
@@ -168,14 +168,13 @@ def finish(api: Api, call: Call, transaction: Transaction, record: Record, old: 
     meta = new["metadata"]
     metadata.keep_system(meta, old["metadata"])
     if call.verb != "apply":
-        _keep(meta, old["metadata"], "managedFields")
-        fields.release(old, new)
+        managers.altered(call, old, new)
     if call.route.sub != "status":
         if has_generation(call.kind) and _spec_changed(call.kind, old, new):
             meta["generation"] = old["metadata"].get("generation", 0) + 1
         check(api, call, transaction, new, old)
     meta["resourceVersion"] = str(record.rv)
-    if fields.same(old, new):
+    if old == new:
         return record
     if meta.get("deletionTimestamp") and not meta.get("finalizers") and not _waits_for_node(call.kind, new):
         changed = transaction.put(record.key, as_stored(call.kind, new))
