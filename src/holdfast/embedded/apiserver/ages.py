@@ -1,6 +1,8 @@
 """Times as Kubernetes writes them, and ages as kubectl shows them (`90s`, `5m`, `3d4h`)."""
 
 import datetime as dt
+import time
+from functools import lru_cache
 
 
 def now() -> dt.datetime:
@@ -8,9 +10,19 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC).replace(microsecond=0)
 
 
-def stamp(time: dt.datetime) -> str:
+@lru_cache(maxsize=1)
+def _stamp_at(second: int) -> str:
+    return stamp(dt.datetime.fromtimestamp(second, dt.UTC))
+
+
+def stamp_now() -> str:
+    """The current time as `stamp` writes it; spelled once a second, since every write needs it."""
+    return _stamp_at(int(time.time()))
+
+
+def stamp(at: dt.datetime) -> str:
     """RFC 3339 in UTC with whole seconds."""
-    return time.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_time(text: str) -> dt.datetime | None:

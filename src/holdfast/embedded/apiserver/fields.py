@@ -34,10 +34,11 @@ def _member(item: Any) -> str:
 
 def _tracked(obj: Object) -> Object:
     """The part of an object whose fields have owners."""
+    found = {key: value for key, value in obj.items() if key not in _UNOWNED}
     meta = part(obj, "metadata")
-    kept = {key: meta[key] for key in _OWNED_METADATA if key in meta}
-    rest = {key: value for key, value in obj.items() if key not in _UNOWNED}
-    return {"metadata": kept, **rest} if kept else rest
+    if kept := {key: meta[key] for key in _OWNED_METADATA if key in meta}:
+        found["metadata"] = kept
+    return found
 
 
 def stated(config: Object, shape: Shape) -> FieldSet:
@@ -93,7 +94,7 @@ def _inside(value: Any, shape: Shape, *, fresh: bool) -> FieldSet | None:
 
 def compare(old: Object, new: Object, shape: Shape) -> tuple[FieldSet, FieldSet]:
     """The fields that a write added or changed, and those that it removed."""
-    changed, removed = _compare(_tracked(old), _tracked(new), shape)
+    changed, removed = _compare_parts(_tracked(old), _tracked(new), shape)
     return changed or {}, removed or {}
 
 
@@ -102,41 +103,44 @@ _Differences = tuple[FieldSet | None, FieldSet | None]
 
 def _compare(old: Any, new: Any, shape: Shape) -> _Differences:
     """Changed and removed members at and inside of a value; None for no member, an empty set for the value itself."""
-    if old == new:
-        return None, None
     if isinstance(old, dict) and isinstance(new, dict) and not shape.is_atomic:
-        before, after = cast(Object, old), cast(Object, new)
-        keys = {**before, **after}
-        return _compare_parts(
-            {f"f:{key}": (before.get(key, _MISSING), after.get(key, _MISSING), shape.field(key)) for key in keys}
-        )
+        return _compare_parts(cast(Object, old), cast(Object, new), shape)
     if isinstance(old, list) and isinstance(new, list) and shape.list_type in ("map", "set"):
-        left, right = _steps(cast(list[Any], old), shape), _steps(cast(list[Any], new), shape)
-        item = shape.item()
-        return _compare_parts({step: (left.get(step, _MISSING), right.get(step, _MISSING), item) for step in {**left, **right}})
-    inner = _inside(old, shape, fresh=True)
-    return (_added(new, shape) or {}), inner or None
+        return _compare_parts(_steps(cast(list[Any], old), shape), _steps(cast(list[Any], new), shape), shape)
+    return (_added(new, shape) or {}), _inside(old, shape, fresh=True) or None
 
 
 def _steps(items: list[Any], shape: Shape) -> Object:
+    """The items of a list by their steps; of two with the same keys the first counts."""
     if shape.list_type == "set":
         return {_member(item): item for item in items}
     return {key_of(item, shape): item for item in reversed(items)}
 
 
-def _compare_parts(parts: dict[str, tuple[Any, Any, Shape]]) -> _Differences:
+def _compare_parts(before: Object, after: Object, shape: Shape) -> _Differences:
+    """Compare the fields of a map, or the items of a list by their steps."""
+    is_list = shape.list_type != "atomic"
     changed, removed = FieldSet(), FieldSet()
-    for step, (before, after, shape) in parts.items():
-        if before is _MISSING:
-            found = _added(after, shape, fresh=not step.startswith("f:")), None
-        elif after is _MISSING:
-            found = None, _added(before, shape, fresh=not step.startswith("f:"))
+    for key, value in after.items():
+        old = before.get(key, _MISSING)
+        if old is value or old == value:
+            continue
+        inner = shape.item() if is_list else shape.field(key)
+        gone = None
+        if old is _MISSING:
+            come = _added(value, inner, fresh=is_list)
         else:
-            found = _compare(before, after, shape)
-        if found[0] is not None:
-            changed[step] = found[0]
-        if found[1] is not None:
-            removed[step] = found[1]
+            come, gone = _compare(old, value, inner)
+        step = key if is_list else f"f:{key}"
+        if come is not None:
+            changed[step] = come
+        if gone is not None:
+            removed[step] = gone
+    for key, value in before.items():
+        if key not in after:
+            gone = _added(value, shape.item() if is_list else shape.field(key), fresh=is_list)
+            if gone is not None:
+                removed[key if is_list else f"f:{key}"] = gone
     return changed or None, removed or None
 
 

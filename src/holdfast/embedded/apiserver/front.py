@@ -205,6 +205,8 @@ class Front:
             async for chunk in chunks:
                 async with asyncio.timeout(_WRITE_SECONDS):
                     await response.write(chunk)
+        except ConnectionError:
+            _log.debug("%s went away", request.remote)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()

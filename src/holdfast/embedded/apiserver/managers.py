@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from holdfast.embedded.apiserver.ages import now, stamp
+from holdfast.embedded.apiserver.ages import stamp_now
 from holdfast.embedded.apiserver.api import Call
 from holdfast.embedded.apiserver.errors import bad_request
 from holdfast.embedded.apiserver.fields import compare, present
@@ -59,7 +59,7 @@ def name_of(call: Call) -> str:
 
 def entry(call: Call, operation: str, fields: FieldSet) -> Entry:
     """An entry of the request's manager, of this moment."""
-    return Entry(name_of(call), operation, call.kind.api_version, call.route.sub, stamp(now()), fields)
+    return Entry(name_of(call), operation, call.kind.api_version, call.route.sub, stamp_now(), fields)
 
 
 def _read(documents: Any) -> list[Entry] | None:
@@ -93,15 +93,15 @@ def entries_of(obj: Object) -> list[Entry]:
     ]
 
 
-def _basis(call: Call, old: Object, new: Object) -> list[Entry]:
-    """The entries that an update starts from: those that it sends, if they are sound; an empty entry asks to forget all."""
+def _basis(call: Call, old: Object, new: Object) -> list[Entry] | None:
+    """The entries that an update sends in place of the stored ones; None when it sends none that are sound.
+
+    One empty entry asks to forget all.
+    """
     sent = part(new, "metadata").get("managedFields")
     if call.route.sub or not sent or sent == part(old, "metadata").get("managedFields"):
-        return entries_of(old)
-    if sent == [{}]:
-        return []
-    found = _read(sent)
-    return entries_of(old) if found is None else found
+        return None
+    return [] if sent == [{}] else _read(sent)
 
 
 def write(obj: Object, entries: list[Entry]) -> None:
@@ -131,22 +131,33 @@ def created(call: Call, obj: Object) -> None:
 
 
 def altered(call: Call, old: Object, new: Object) -> None:
-    """Record what an ordinary write changed, in place; a write that changes nothing leaves the record alone."""
-    before = _basis(call, old, new)
+    """Record what an ordinary write changed, in place; where nobody's fields change, the record stays as it is."""
+    sent = _basis(call, old, new)
+    before = entries_of(old) if sent is None else sent
     changed, removed = compare(old, new, shape_of(call.kind))
-    after = disowned(before, changed, removed)
-    if changed or removed:
-        mine = entry(call, UPDATE, changed)
-        held = next((item for item in before if item.identity == mine.identity), None)
-        fields = union(difference(held.fields, removed), changed) if held else changed
-        is_same = held is not None and held.fields == fields
-        mine = cast(Entry, held) if is_same else msgspec.structs.replace(mine, fields=fields)
-        after = [item for item in after if item.identity != mine.identity] + ([mine] if fields else [])
+    identity = (call.manager, UPDATE, call.route.sub, call.kind.api_version)
+    mine, others = None, list[Entry]()
+    for item in before:
+        if item.identity == identity:
+            mine = item
+        else:
+            others.append(item)
+    after = disowned(others, changed, removed)
+    if mine is not None:
+        fields = union(difference(mine.fields, removed), changed)
+        after += [mine if fields == mine.fields else entry(call, UPDATE, fields)] if fields else []
+    elif changed:
+        after.append(entry(call, UPDATE, changed))
     new["metadata"].pop("managedFields", None)
-    write(new, after)
+    if sent is not None or len(after) != len(before) or any(item not in before for item in after):
+        write(new, after)
+    elif recorded := part(old, "metadata").get("managedFields"):
+        new["metadata"]["managedFields"] = recorded
 
 
 def disowned(entries: list[Entry], changed: FieldSet, removed: FieldSet) -> list[Entry]:
     """The entries without the fields that somebody else's write changed or removed."""
+    if not changed and not removed:
+        return list(entries)
     left = [item.owning(difference(difference(item.fields, changed), removed)) for item in entries]
     return [item for item in left if item.fields]

@@ -5,7 +5,7 @@ import secrets
 import uuid
 from typing import Any, Final, cast
 
-from holdfast.embedded.apiserver.ages import now, stamp
+from holdfast.embedded.apiserver.ages import stamp_now
 from holdfast.embedded.apiserver.errors import bad_request
 from holdfast.embedded.apiserver.objects import Object, part, parts, texts
 
@@ -109,7 +109,7 @@ def stamp_new(meta: Object, generation: bool) -> None:
     for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"):
         meta.pop(key, None)
     meta["uid"] = str(uuid.uuid4())
-    meta["creationTimestamp"] = stamp(now())
+    meta["creationTimestamp"] = stamp_now()
     if generation:
         meta["generation"] = 1
 

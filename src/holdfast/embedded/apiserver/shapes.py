@@ -164,7 +164,12 @@ def shape_of(kind: Kind) -> Shape:
     """The shape of a kind's objects."""
     if kind.custom:
         return _Root(SchemaShape(kind.openapi() if kind.openapi else {}))
-    return _Root(_shape(type_name(kind.group, kind.kind)))
+    return _builtin(kind.group, kind.kind)
+
+
+@cache
+def _builtin(group: str, kind: str) -> Shape:
+    return _Root(_shape(type_name(group, kind)))
 
 
 def type_name(group: str, kind: str) -> str:
