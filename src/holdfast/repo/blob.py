@@ -31,7 +31,7 @@ class Sealed(msgspec.Struct, frozen=True):
     """A sealed blob: `raw_length` is the length before compression, 0 when it is stored uncompressed."""
 
     id: bytes
-    data: bytes
+    data: Buffer
     raw_length: int
 
     @property
@@ -74,24 +74,6 @@ def seal_blob(key: Key, plain: Buffer, ident: bytes, *, check: bool = True) -> S
     sealed = Sealed(ident, key.seal(small if gains else plain), raw_length if gains else 0)
     if check:
         _self_check(key, sealed)
-    return sealed
-
-
-def reseal_blob(source: Key, target: Key, data: Buffer, ident: bytes, raw_length: int, *, check: bool = True) -> Sealed:
-    """Seal for `target` what is sealed for `source`: opened, compared with its id, and compressed only where it was not.
-
-    With `check` the new seal is opened once more and compared. Raises Damaged for what does not open or is not `ident`,
-    SelfCheckFailed for a new seal that does not open to the same bytes.
-    """
-    payload = source.open(data)
-    plain = decompress(payload, raw_length) if raw_length else payload
-    if blob_id(plain) != ident:
-        raise Damaged("it holds other bytes than its id says")
-    if not raw_length:
-        return seal_blob(target, plain, ident, check=check)
-    sealed = Sealed(ident, target.seal(payload), raw_length)
-    if check and target.open(sealed.data) != payload:
-        raise SelfCheckFailed(f"blob {ident.hex()[:12]} opened to other bytes; check the memory of this machine")
     return sealed
 
 

@@ -5,8 +5,8 @@ from the bytes that were read to walk it. Data blobs that the target lacks are g
 blob is opened and compared with its id on the way. Whether the target has a blob is asked of its index only: a tree that is
 there says nothing about what is below it, since a copy may have been killed between the two.
 
-Memory: up to `2 * workers` ranges of RANGE_BYTES under way, BATCH_BLOBS places of blobs, the ids of the trees that were seen
-(about 120 bytes for each folder of all snapshots), and the packs that the target's writer holds.
+Memory: for each worker a range of RANGE_BYTES and the same again sealed; the places of BATCH_BLOBS blobs; the ids of the trees
+that were seen (about 120 bytes for each folder of all snapshots); and the packs that the target's writer holds.
 """
 
 import contextlib
@@ -18,12 +18,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import msgspec
 
-from holdfast.repo.blob import BlobKind, reseal_blob
+from holdfast.repo.blob import BlobKind
 from holdfast.repo.errors import Damaged, ObjectNotFound
 from holdfast.repo.gate import Gate
 from holdfast.repo.index import Location
 from holdfast.repo.packreads import PackRead, plan_reads
 from holdfast.repo.repository import Repository
+from holdfast.repo.reseal import reseal
 from holdfast.repo.store import path_of
 from holdfast.repo.writer import BlobWriter
 
@@ -194,28 +195,16 @@ class Transfer:
 
     def _fetch_trees(self, read: PackRead) -> list[bytes]:
         data = self._read(read)
-        found: list[bytes] = []
-        for ident, at in read.blobs:
-            sealed = data[at.offset - read.start :][: at.length]
-            found.append(self._source.open_blob(ident, at, sealed))
-            if not self._has(ident):
-                with self._counting:
-                    self._count_wanted(at)
-                self._carry("tree", ident, at, sealed)
-        return found
+        lacking = [blob for blob in read.blobs if not self._has(blob[0])]
+        with self._counting:
+            for _, at in lacking:
+                self._count_wanted(at)
+        self._carry("tree", read, data, lacking)
+        return [self._source.open_blob(ident, at, data[at.offset - read.start :][: at.length]) for ident, at in read.blobs]
 
     def _fetch_data(self, read: PackRead) -> list[bytes]:
-        data = self._read(read)
-        if read.length >= len(read.blobs) * _SMALL_BLOB:
-            self._carry_data(read, data)
-        else:
-            with self._gate:
-                self._carry_data(read, data)
+        self._carry("data", read, self._read(read), read.blobs)
         return []
-
-    def _carry_data(self, read: PackRead, data: memoryview) -> None:
-        for ident, at in read.blobs:
-            self._carry("data", ident, at, data[at.offset - read.start :][: at.length])
 
     def _read(self, read: PackRead) -> memoryview:
         pack = read.pack.hex()
@@ -224,17 +213,21 @@ class Transfer:
         except ObjectNotFound as error:
             raise Damaged(f"{self._source.store.location}: pack {pack[:12]} is missing; run `restic check`") from error
 
-    def _carry(self, kind: BlobKind, ident: bytes, at: Location, data: memoryview) -> None:
-        """Seal one blob for the target, and hand it to the writer unless somebody was faster."""
-        if self._writer is None:
+    def _carry(self, kind: BlobKind, read: PackRead, data: memoryview, blobs: list[tuple[bytes, Location]]) -> None:
+        """Seal the blobs of a read for the target, and hand each to the writer unless somebody was faster."""
+        writer = self._writer
+        if writer is None or not blobs:
             return
-        try:
-            sealed = reseal_blob(self._source.key, self._target.key, data, ident, at.raw_length, check=self._self_check)
-        except Damaged as error:
-            place = f"blob {ident.hex()[:12]} in pack {at.pack.hex()[:12]}"
-            raise Damaged(f"{self._source.store.location}: {place}: {error}") from error
-        if self._writer.claim(ident):
-            self._writer.store_sealed(kind, sealed)
-            with self._counting:
-                self.moved.blobs += 1
-                self.moved.bytes += at.length
+        keys = self._source.key, self._target.key
+        small = read.length < len(read.blobs) * _SMALL_BLOB
+        with self._gate if small else contextlib.nullcontext():
+            try:
+                made = list(reseal(*keys, data, read.start, blobs, check=self._self_check))
+            except Damaged as error:
+                raise Damaged(f"{self._source.store.location}: {error}") from error
+            for sealed, (ident, at) in zip(made, blobs, strict=True):
+                if writer.claim(ident):
+                    writer.store_sealed(kind, sealed)
+                    with self._counting:
+                        self.moved.blobs += 1
+                        self.moved.bytes += at.length

@@ -262,6 +262,10 @@ bool draw(struct codec *codec, uint8_t *to, size_t size); /* few random bytes at
 size_t rabin_next_cut(const uint64_t *tables, const uint8_t *data, size_t size);
 PyObject *rabin_cut(PyObject *self, PyObject *arguments);
 
+/* reseal.c: blobs from one key to another. */
+
+PyObject *reseal(PyObject *self, PyObject *arguments);
+
 /* files.c: regular files of a restore, and the blobs of a check. times.c: times of trees. */
 
 PyObject *files_make(PyObject *self, PyObject *arguments);

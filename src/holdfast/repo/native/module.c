@@ -18,6 +18,11 @@ static PyMethodDef functions[] = {
      "Raises ImportError."},
     {"rabin_cut", rabin_cut, METH_VARARGS,
      "rabin_cut(tables, data) -> int: the length of the first chunk of data, cut as the stock program cuts; see rabin.py."},
+    {"reseal", reseal, METH_VARARGS,
+     "reseal(source, target, data, table, check) -> (sealed, lengths, row, why, ours): open the blobs of `data` that the table\n"
+     "names (id, then offset, length and raw length as uint32), and seal them for another key. `lengths` has sealed and raw\n"
+     "length of each as uint32. On a failure `row` is the blob's, else -1, and `ours` says that its source was sound.\n"
+     "Raises ValueError for a table that points out of its range."},
     {"files_make", files_make, METH_VARARGS,
      "files_make(files, names, rows, owner): make empty files of full size. This and the other calls on files return\n"
      "(faults, files, bytes, unowned); a fault is (row, piece or -1, errno or 0, what). The tables are those of `native_files.py`.\n"
