@@ -19,6 +19,8 @@ PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+"""Group and kind of what our own provisioner can start a volume from; populators bring others."""
 
 
 class Do(enum.Enum):
@@ -36,9 +38,13 @@ class Do(enum.Enum):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """One step. `volume` is the one to bind, `storage_class` what to write into the claim or to provision from."""
+    """One step. `volume` is the one to bind, `storage_class` what to write into the claim or to provision from.
+
+    `source` is what a new volume starts with: the dataSource of the claim.
+    """
 
     do: Do
+    source: Object | None = None
     volume: Object | None = None
     storage_class: Object | None = None
     reason: str = ""
@@ -189,10 +195,10 @@ def _provision(claim: Object, name: str, classes: Sequence[Object], waiting: int
     if claim["spec"].get("volumeMode") == "Block":
         return _wait("ProvisioningFailed", f"{PROVISIONER} makes directories; volumeMode Block is not possible")
     source = claim["spec"].get("dataSourceRef") or claim["spec"].get("dataSource")
-    if source:
+    if source and (source.get("apiGroup") or "", source.get("kind")) not in SOURCES:
         kind = f"{source.get('kind')} {source.get('name')}"
         return _wait("ExternalProvisioning", f"waiting for a populator to fill this claim from {kind}")
-    return Decision(Do.PROVISION, storage_class=storage_class)
+    return Decision(Do.PROVISION, storage_class=storage_class, source=source or None)
 
 
 def _wait(reason: str, message: str) -> Decision:

@@ -16,6 +16,7 @@ from holdfast.core.objects import Object
 from holdfast.embedded.controllers import claim_decision
 from holdfast.embedded.controllers import pods as podlib
 from holdfast.embedded.controllers.claim_decision import CLAIM_FINALIZER, PROVISIONED_BY, PROVISIONER, VOLUME_FINALIZER, Do
+from holdfast.embedded.controllers.snapshots import Snapshots, copy_of
 from holdfast.embedded.read import items, mapping
 from holdfast.kube.builtin import PVCS, PVS
 from holdfast.kube.client import Client
@@ -42,12 +43,17 @@ class Caches:
 class ClaimController:
     """Keeps PersistentVolumeClaims."""
 
-    def __init__(self, client: Client, events: EventRecorder, caches: Caches, directory: Path) -> None:
+    def __init__(
+        self, client: Client, events: EventRecorder, caches: Caches, directory: Path, snapshots: Snapshots, home: Path
+    ) -> None:
         self._client = client
         self._events = events
         self._caches = caches
         self._directory = directory
+        self._snapshots = snapshots
+        self._home = home
         self.controller = Controller("claim", self.reconcile)
+        self.controller.watches(snapshots.snapshots, self._wanting)
         self.controller.watches(caches.claims, lambda claim: [key_of(claim)])
         self.controller.watches(caches.volumes, self._interested)
         self.controller.watches(caches.classes, lambda _: [key_of(each) for each in caches.claims.all() if _pending(each)])
@@ -76,7 +82,7 @@ class ClaimController:
             case Do.BIND if found.volume is not None:
                 await self._bind(claim, found.volume)
             case Do.PROVISION if found.storage_class is not None:
-                await self._provision(claim, found.storage_class)
+                await self._provision(claim, found.storage_class, found.source)
             case Do.EXPAND if found.volume is not None:
                 await self._expand(claim, found.volume)
             case Do.LOST:
@@ -88,10 +94,36 @@ class ClaimController:
                 pass
         return Result()
 
-    async def _provision(self, claim: Object, storage_class: Object) -> None:
+    def _wanting(self, snapshot: Object) -> list[Key]:
+        """The claims that wait for a snapshot of their namespace."""
+        namespace = snapshot["metadata"]["namespace"]
+        return [key_of(each) for each in self._caches.claims.all() if _pending(each) and key_of(each)[0] == namespace]
+
+    async def _origin(self, claim: Object, source: Object) -> tuple[Path | None, str]:
+        """The folder that a new volume starts from, or why there is none."""
+        namespace, name = claim["metadata"]["namespace"], str(source.get("name") or "")
+        if source.get("kind") == "VolumeSnapshot":
+            snapshot = self._snapshots.snapshots.get(namespace, name)
+            folder = self._snapshots.folder_of(snapshot, self._home) if snapshot is not None else None
+            return folder, "" if folder else f"VolumeSnapshot {name} is not ready to use"
+        other = self._caches.claims.get(namespace, name)
+        volume = mapping(other, "spec").get("volumeName") if other is not None else None
+        folder = self._directory / volume if volume else None
+        there = folder is not None and await asyncio.to_thread(folder.is_dir)
+        return (folder, "") if there else (None, f"PersistentVolumeClaim {name} is not bound to a volume of {PROVISIONER}")
+
+    async def _provision(self, claim: Object, storage_class: Object, source: Object | None) -> None:
         name = f"pvc-{claim['metadata']['uid']}"
         path = self._directory / name
-        await asyncio.to_thread(_make, path)
+        if source is not None and not await asyncio.to_thread(path.is_dir):
+            origin, why = await self._origin(claim, source)
+            if origin is None:
+                self._events.emit(claim, "Warning", "ProvisioningFailed", why)
+                await self._phase(claim, {"phase": "Pending"})
+                return
+            await copy_of(origin, path)
+        if source is None:
+            await asyncio.to_thread(_make, path)
         volume = claim_decision.volume_of(claim, storage_class, str(path))
         try:
             made = await self._client.create(PVS, volume)

@@ -7,12 +7,15 @@ from pathlib import Path
 import msgspec
 
 from holdfast.core.objects import Object
+from holdfast.embedded.controllers import freeze
 from holdfast.embedded.controllers.claim_decision import DEFAULT_CLASS, PROVISIONER
 from holdfast.embedded.controllers.claims import Caches, ClaimController, VolumeController
 from holdfast.embedded.controllers.cronjob import CronJobController
 from holdfast.embedded.controllers.job import JobController
 from holdfast.embedded.controllers.nodes import NodeController
 from holdfast.embedded.controllers.scheduler import Scheduler
+from holdfast.embedded.controllers.snapshots import ContentController, SnapshotController, Snapshots
+from holdfast.embedded.controllers.snapshots import install as install_snapshots
 from holdfast.embedded.controllers.statefulset import StatefulSetController
 from holdfast.embedded.controllers.workloads import DaemonSetController, DeploymentController, Hands, ReplicaSetController
 from holdfast.kube.builtin import (
@@ -28,6 +31,9 @@ from holdfast.kube.builtin import (
     REPLICASETS,
     STATEFULSETS,
     STORAGECLASSES,
+    VOLUMESNAPSHOTCLASSES,
+    VOLUMESNAPSHOTCONTENTS,
+    VOLUMESNAPSHOTS,
 )
 from holdfast.kube.client import Client
 from holdfast.kube.errors import AlreadyExists, Unavailable
@@ -52,9 +58,14 @@ async def run_controllers(
     chosen = settings or Settings()
     volumes = (data_dir / "volumes").resolve()
     volumes.mkdir(parents=True, exist_ok=True)
+    snapshots = (data_dir / "snapshots").resolve()
+    snapshots.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(freeze.thaw, volumes)
+    await asyncio.to_thread(freeze.sweep, volumes, snapshots)
     await _ensure_storage_class(client)
+    await install_snapshots(client)
     manager, events = Manager(client), EventRecorder(client, component="holdfast-controllers")
-    _add_all(manager, client, events, volumes, chosen)
+    _add_all(manager, client, events, volumes, snapshots, chosen)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(manager.run())
@@ -65,8 +76,15 @@ async def run_controllers(
         await events.close()
 
 
-def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: Path, settings: Settings) -> None:
+def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: Path, home: Path, settings: Settings) -> None:
     pods, jobs, claims, nodes = (manager.informer(each) for each in (PODS, JOBS, PVCS, NODES))
+    snapshots = Snapshots(
+        manager.informer(VOLUMESNAPSHOTS),
+        manager.informer(VOLUMESNAPSHOTCONTENTS),
+        manager.informer(VOLUMESNAPSHOTCLASSES),
+        claims,
+        manager.informer(PVS),
+    )
     replica_sets, hands = manager.informer(REPLICASETS), Hands(client, events)
     caches = Caches(claims, manager.informer(PVS), manager.informer(STORAGECLASSES), pods)
     for each in (
@@ -76,7 +94,9 @@ def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: P
         ReplicaSetController(hands, replica_sets, pods),
         DeploymentController(hands, manager.informer(DEPLOYMENTS), replica_sets),
         DaemonSetController(hands, manager.informer(DAEMONSETS), pods, nodes),
-        ClaimController(client, events, caches, volumes),
+        ClaimController(client, events, caches, volumes, snapshots, home),
+        SnapshotController(client, events, snapshots),
+        ContentController(client, events, snapshots, volumes, home),
         VolumeController(client, events, caches, volumes),
         Scheduler(client, events, pods, nodes, claims),
         NodeController(client, events, nodes, manager.informer(LEASES), pods, grace=settings.node_grace),
