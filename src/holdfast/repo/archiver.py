@@ -121,6 +121,7 @@ class Archiver:
         except BaseException as error:
             self._writer.abandon(error)
             self._stop_pools(cancel=True)
+            self._writer.check()  # the first failure is the cause; what this thread met may be its echo
             raise
 
     def _stop_pools(self, *, cancel: bool) -> None:

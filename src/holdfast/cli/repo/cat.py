@@ -9,9 +9,9 @@ from holdfast.cli.errors import HoldfastError
 from holdfast.cli.repo.context import Context
 from holdfast.repo import keys
 from holdfast.repo.browse import Trees, start
-from holdfast.repo.errors import NoObject
+from holdfast.repo.errors import NoObject, NoSnapshot
 from holdfast.repo.repository import Repository
-from holdfast.repo.store import Kind, path_of
+from holdfast.repo.store import Kind, is_id, path_of
 
 HELP = """\
 Kinds: config, and with an id or the beginning of one: snapshot, index, key, lock, blob, tree,
@@ -65,9 +65,13 @@ def _json(context: Context, repo: Repository, kind: str, ident: str) -> bytes:
 
 
 def _tree(context: Context, repo: Repository, ident: str) -> bytes:
-    if len(ident) == 64 and ":" not in ident:
+    """The tree of a snapshot or of a folder in it, or the tree with this full id."""
+    try:
+        snapshot, subfolder = context.snapshot(repo, ident)
+    except NoSnapshot:
+        if not is_id(ident):
+            raise
         return _blob(repo, ident)
-    snapshot, subfolder = context.snapshot(repo, ident)
     return repo.load_blob(bytes.fromhex(start(Trees(repo), snapshot, subfolder)))
 
 

@@ -64,7 +64,8 @@ def describe_exit_codes() -> str:
 def run_guarded(arguments: argparse.Namespace, command: Callable[[Context], int]) -> int:
     """Run a command with signals handled, and turn what it raises into a message and a code."""
     context = Context(arguments, os.environ)
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}  # under nohup
     interrupts = _Interrupts(context)
     for number in previous:
         signal.signal(number, interrupts)
@@ -73,7 +74,7 @@ def run_guarded(arguments: argparse.Namespace, command: Callable[[Context], int]
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return _fail(context, INTERRUPTED, "interrupted")
@@ -110,4 +111,10 @@ class _Interrupts:
         if self._count >= 3:
             os._exit(INTERRUPTED)
         if self._count == (2 if self._context.stops_itself else 1):
+            _discard_output()
             raise KeyboardInterrupt
+
+
+def _discard_output() -> None:
+    """Send what is still written to standard output nowhere: nothing on the way out may wait for a reader, or need one."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

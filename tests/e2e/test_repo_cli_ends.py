@@ -1,0 +1,147 @@
+"""How `holdfast repo` ends when it is stopped, when its reader goes away, when the disk is full: in order, without a lock."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.repo_program import HOLDFAST, environment, init_cheap, ours
+
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a snapshot whose listing and whose archive are larger than a pipe holds, and a large source."""
+    home = tmp_path_factory.mktemp("ends")
+    init_cheap(str(home / "r"))
+    (home / "many").mkdir()
+    for number in range(2000):
+        (home / "many" / f"file-{number:04}").write_text(f"{number}")
+    (home / "many" / "large").write_bytes(os.urandom(3 << 20))
+    ours(str(home / "r"), home)("backup", str(home / "many"))
+    (home / "bulk").write_bytes(os.urandom(150 << 20))
+    return home
+
+
+@contextlib.contextmanager
+def started(home: Path, words: Sequence[str], url: str = "") -> Generator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [HOLDFAST, "repo", *words],
+        env=environment(url or str(home / "r"), home),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def first_output(process: subprocess.Popen[bytes]) -> bytes:
+    """Wait until the process has printed something; it blocks soon, since nobody reads on."""
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], SECONDS)[0], "nothing was printed"
+    return os.read(process.stdout.fileno(), 100)
+
+
+def locks(home: Path) -> list[str]:
+    return os.listdir(home / "r" / "locks")
+
+
+def await_lock(home: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not locks(home):
+        assert time.monotonic() < deadline, "no lock was taken"
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("words", [("ls", "latest", "--json"), ("dump", "latest", "/")])
+def test_a_signal_ends_a_reader_in_order(words: tuple[str, ...], number: signal.Signals, home: Path) -> None:
+    with started(home, words) as process:
+        first_output(process)
+        assert len(locks(home)) == 1
+        process.send_signal(number)
+        assert process.wait(SECONDS) == 130
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+    assert locks(home) == []
+
+
+@pytest.mark.parametrize("words", [("ls", "latest", "--json"), ("dump", "latest", "/"), ("find", "file-*")])
+def test_a_reader_of_the_output_that_goes_away_ends_it_quietly(words: tuple[str, ...], home: Path) -> None:
+    with started(home, words) as process:
+        first_output(process)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(SECONDS) == 141
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert locks(home) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_backup_in_order_and_nothing_looks_like_a_snapshot(number: signal.Signals, home: Path) -> None:
+    before = ours(str(home / "r"), home).json("snapshots")
+    with started(home, ("backup", str(home / "bulk"), "--json")) as process:
+        await_lock(home)
+        process.send_signal(number)
+        assert process.wait(SECONDS) == 130
+        assert process.stderr is not None
+        assert json.loads(process.stderr.read())["code"] == 130
+    assert locks(home) == []
+    assert ours(str(home / "r"), home).json("snapshots") == before
+
+
+def test_a_killed_backup_leaves_a_lock_that_the_next_one_knows_to_be_dead(home: Path) -> None:
+    with started(home, ("backup", str(home / "bulk"))) as process:
+        await_lock(home)
+        process.kill()
+        process.wait(SECONDS)
+    assert len(locks(home)) == 1
+    program = ours(str(home / "r"), home)
+    assert "left 0" in program("unlock")
+    assert program.json("check")["num_errors"] == 0
+
+
+def test_a_full_disk_is_a_message_and_code_1(home: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(disk)], check=True)
+    try:
+        init_cheap(str(disk / "r"))
+        program = ours(str(disk / "r"), home)
+        said = program.fails(1, "backup", str(home / "bulk"))
+        assert "No space left on device" in said
+        assert "free some space" in said
+        assert os.listdir(disk / "r" / "locks") == []
+        assert program.json("snapshots") == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_leaves_no_half_of_a_dump(home: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=True)
+    try:
+        said = ours(str(home / "r"), home).fails(1, "dump", "latest", "/", "-t", str(disk / "all.tar"))
+        assert "No space left on device" in said
+        assert os.listdir(disk) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert locks(home) == []
