@@ -7,6 +7,7 @@ from holdfast.kube.resource import Resource
 PODS: Final = Resource("", "v1", "Pod", "pods")
 SERVICES: Final = Resource("", "v1", "Service", "services")
 ENDPOINTS: Final = Resource("", "v1", "Endpoints", "endpoints")
+ENDPOINTSLICES: Final = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 SECRETS: Final = Resource("", "v1", "Secret", "secrets")
 CONFIGMAPS: Final = Resource("", "v1", "ConfigMap", "configmaps")
 EVENTS: Final = Resource("", "v1", "Event", "events")

@@ -10,6 +10,7 @@ from holdfast.core.objects import Object
 from holdfast.embedded.node import machine
 from holdfast.embedded.node.images import ImageTable, default_images
 from holdfast.embedded.node.memory import find_limiter
+from holdfast.embedded.node.network.pods import PodNetwork
 from holdfast.embedded.node.pod import PodRunner
 from holdfast.embedded.node.settings import Host, Settings
 from holdfast.kube.errors import NotFound
@@ -80,7 +81,7 @@ def host(client: FakeClient, path: Path, settings: Settings = QUICK, images: Ima
         ca=b"CERTIFICATE",
         capacity={"cpu": "2", "memory": "1048576Ki"},
         address="127.0.0.1",
-        variables={"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"},
+        network=PodNetwork(None, "a test", ("127.0.0.1", 6443), "127.0.0.1"),
         starting=asyncio.Semaphore(8),
     )
 

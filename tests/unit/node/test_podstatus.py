@@ -19,7 +19,7 @@ def ended(code: int, name: str = "c") -> Container:
 
 
 def view(*main: Container, init: tuple[Container, ...] = (), **fields: object) -> View:
-    return View(init=init, main=main, started=NOW, address="127.0.0.1", now=NOW, **fields)  # type: ignore[arg-type]
+    return View(init=init, main=main, started=NOW, address="127.0.0.1", machine="127.0.0.1", now=NOW, **fields)  # type: ignore[arg-type]
 
 
 def condition(found: Object, kind: str) -> Object:
@@ -44,7 +44,7 @@ def test_a_pod_is_ready_when_all_its_containers_are() -> None:
 def test_a_condition_keeps_its_time_while_it_does_not_change() -> None:
     first = status(view(running()), {})
     later = view(running())
-    moved = View(init=(), main=later.main, started=NOW, address="127.0.0.1", now=NOW + timedelta(hours=1))
+    moved = View(init=(), main=later.main, started=NOW, address="127.0.0.1", machine="127.0.0.1", now=NOW + timedelta(hours=1))
     assert status(moved, first) == first
 
 

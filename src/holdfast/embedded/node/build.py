@@ -21,12 +21,15 @@ TERMINATION_PATH = "/dev/termination-log"
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What was gathered for one container before it starts. `termination` is the host file of its last words."""
+    """What was gathered for one container before it starts. `termination` is the host file of its last words,
+    `files` are small files of the pod by their place in the container.
+    """
 
     image: Image | None
     environment: Mapping[str, str]
     volumes: Mapping[str, Volume]
     termination: Path
+    files: Mapping[str, str] = {}
     capabilities: frozenset[str] = ALL_CAPABILITIES
 
 
@@ -51,7 +54,7 @@ def sandbox_of(pod: Object, container: Object, parts: Parts) -> Sandbox:
         mounts.append(Mount(Kind.READ_ONLY, ACCOUNT_PATH, parts.volumes[ACCOUNT_VOLUME].path))
     mounts.append(Mount(Kind.BIND, container.get("terminationMessagePath") or TERMINATION_PATH, str(parts.termination)))
     directory = container.get("workingDir") or "/"
-    placed = layout.arrange(images.root_mounts(), mounts, images.own_mounts(parts.image))
+    placed = layout.arrange(images.root_mounts(), mounts, [*images.own_mounts(parts.image), *_files(parts.files)])
     if directory != "/":
         placed = layout.with_directory(placed, directory)
     context: Mapping[str, Any] = mapping(container, "securityContext")
@@ -105,6 +108,17 @@ def refuse_unsupported(pod: Object) -> None:
             raise NotReady(
                 "UnsupportedPod", f"container {container['name']!r}: block volumes are not possible here", fatal=True
             )
+
+
+def shares_network(pod: Object, table: images.ImageTable) -> bool:
+    """Whether a pod is in the machine's own network: it asks for that, or all its images are of that kind."""
+    spec: Mapping[str, Any] = pod["spec"]
+    found = [table.find(each.get("image") or "") for each in [*items(spec, "initContainers"), *spec["containers"]]]
+    return bool(spec.get("hostNetwork")) or all(image is not None and image.shares_network for image in found)
+
+
+def _files(files: Mapping[str, str]) -> list[Mount]:
+    return [Mount(Kind.READ_ONLY, target, source) for target, source in files.items()]
 
 
 def _mount(each: Mapping[str, Any], container: Object, parts: Parts) -> Mount:

@@ -19,6 +19,7 @@ from holdfast.embedded.node.environment import environment
 from holdfast.embedded.node.failure import NotReady
 from holdfast.embedded.node.logs import LogFile
 from holdfast.embedded.node.memory import ANNOTATION
+from holdfast.embedded.node.network.hub import Lease
 from holdfast.embedded.node.process import Exit, Process, start
 from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.sources import Sources
@@ -45,6 +46,8 @@ class ContainerRunner:
         self.started = asyncio.Event()
         self.log: LogFile | None = None
         self.audience = Audience()
+        self._lease = Lease(host.address)
+        self._files: Mapping[str, str] = {}
         self._host = host
         self._pod = pod
         self._policy = policy
@@ -52,6 +55,10 @@ class ContainerRunner:
         self._changed = changed
         self._process: Process | None = None
         self._stopping = asyncio.Event()
+
+    def place(self, lease: Lease, files: Mapping[str, str]) -> None:
+        """Say which place in the network the pod has, and which files its containers find names by."""
+        self._lease, self._files = lease, files
 
     @property
     def process(self) -> Process | None:
@@ -140,7 +147,7 @@ class ContainerRunner:
             pod,
             spec,
             sources,
-            base=build.base_environment(pod, spec, image, host.variables),
+            base=build.base_environment(pod, spec, image, host.network.variables(self._lease)),
             capacity=host.capacity,
         )
         parts = build.Parts(
@@ -148,13 +155,14 @@ class ContainerRunner:
             environment=variables,
             volumes=volumes,
             termination=self._termination_file(),
+            files=self._files,
             capabilities=host.tools.capabilities,
         )
         job = build.sandbox_of(pod, spec, parts)
         self.state.id = f"bwrap://{uuid.uuid4().hex}"
         self.log = LogFile(self.log_path(), max_bytes=host.settings.log_bytes)
         try:
-            return await start(job, host.tools, self._written, wrapper=self.limit())
+            return await start(job, host.tools, self._written, wrapper=self.limit(), network=self._lease.namespace)
         except BaseException:
             self.log.close()
             raise
@@ -194,7 +202,8 @@ class ContainerRunner:
         self._changed()
 
     def _probe(self, process: Process) -> "asyncio.Task[None]":
-        return asyncio.create_task(probes.run_probes(self.state.spec, process, ready=self._ready, sick=self._sick))
+        address = self._lease.address
+        return asyncio.create_task(probes.run_probes(self.state.spec, process, address, ready=self._ready, sick=self._sick))
 
     def _ready(self, value: bool) -> None:
         if self.state.ready != value:

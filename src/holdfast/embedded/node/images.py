@@ -30,12 +30,17 @@ EMPTY = ("/home", "/mnt", "/root", "/run", "/srv", "/var/cache", "/var/lib", "/v
 
 
 class Image(msgspec.Struct, frozen=True):
-    """What a container of an image sees beside the machine's programs, and what it runs when it gives no command."""
+    """What a container of an image sees beside the machine's programs, and what it runs when it gives no command.
+
+    `shares_network`: a pod of such containers only is in the machine's own network. So are Holdfast's own steps: a store that
+    a user names as 127.0.0.1 must be the same for them as for the user (docs/adr/0013).
+    """
 
     paths: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
+    shares_network: bool = False
 
 
 class ImageTable(msgspec.Struct, frozen=True):
@@ -58,6 +63,7 @@ def own_image() -> Image:
         path=(str(Path(sys.prefix) / "bin"),),
         command=(str(Path(sys.prefix) / "bin" / "holdfast"),),
         environment={"PYTHONDONTWRITEBYTECODE": "1"},
+        shares_network=True,
     )
 
 

@@ -8,6 +8,7 @@ writes the latest, so a pod that is over in a blink costs one or two writes.
 import asyncio
 import contextlib
 import logging
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from holdfast.core.objects import Object
 from holdfast.embedded.node import build, podstatus, volumes
 from holdfast.embedded.node.container import ContainerRunner
 from holdfast.embedded.node.failure import NotReady
+from holdfast.embedded.node.files import make_directory, replace_file
 from holdfast.embedded.node.memory import ANNOTATION
+from holdfast.embedded.node.network.hub import Lease
 from holdfast.embedded.node.podstatus import Verdict, View, is_sidecar
 from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.sources import Sources
@@ -44,10 +47,11 @@ class PodRunner:
         self._dirty = asyncio.Event()
         self._stopping = asyncio.Event()
         self._written: Object = mapping(pod, "status")
+        self._lease: Lease | None = None
+        self.pod = pod | {"status": dict(self._written)}
         policy = pod["spec"].get("restartPolicy") or "Always"
         self._init = [self._runner(each, _init_policy(each, policy)) for each in items(pod["spec"], "initContainers")]
         self._main = [self._runner(each, policy) for each in pod["spec"]["containers"]]
-        self.pod = pod | {"status": self._written | {"podIP": host.address, "hostIP": host.address}}
 
     @property
     def ended(self) -> bool:
@@ -65,6 +69,8 @@ class PodRunner:
         finally:
             deadline.cancel()
             writer.cancel()
+            if self._lease is not None:
+                self._host.network.leave(self._lease)
 
     async def _run(self) -> None:
         try:
@@ -105,7 +111,7 @@ class PodRunner:
     async def _work(self) -> None:
         build.refuse_unsupported(self.pod)
         found = await self._prepare()
-        if found is None:
+        if found is None or self._lease is None:
             return
         refresher = asyncio.create_task(self._refresh_tokens())
         try:
@@ -125,6 +131,7 @@ class PodRunner:
         wait, settings = self._host.settings.retry, self._host.settings
         while not self._stopping.is_set():
             try:
+                self._join()
                 sources = Sources(self._host.client, self.pod["metadata"]["namespace"])
                 return await volumes.prepare(self.pod, self._places, sources)
             except NotReady as problem:
@@ -136,6 +143,22 @@ class PodRunner:
             await self._pause(wait)
             wait = min(wait * 2, settings.retry_cap)
         return None
+
+    def _join(self) -> None:
+        """Take the pod's place in the network, once. Raises OSError."""
+        if self._lease is not None:
+            return
+        network = self._host.network
+        self._lease = network.join(shared=build.shares_network(self.pod, self._host.images))
+        self.pod["status"] |= {"podIP": self._lease.address, "hostIP": network.machine}
+        written = network.files(self.pod, self._lease, build.hostname(self.pod))
+        files: dict[str, str] = {}
+        for target, text in written.items():
+            source = make_directory(self._directory / "etc", 0o755) / os.path.basename(target)
+            replace_file(source, text.encode(), 0o644)
+            files[target] = str(source)
+        for runner in [*self._init, *self._main]:
+            runner.place(self._lease, files)
 
     async def _initialize(self, found: dict[str, Volume]) -> list[tuple[ContainerRunner, Any]] | None:
         """Run the init containers in order. Return those that go on beside the others; None when one failed."""
@@ -226,7 +249,8 @@ class PodRunner:
             init=[runner.state for runner in self._init],
             main=[runner.state for runner in self._main],
             started=self._begun,
-            address=self._host.address,
+            address=self._lease.address if self._lease else "",
+            machine=self._host.network.machine,
             now=datetime.now(UTC),
             verdict=self._verdict,
             ended=self._ended,

@@ -21,12 +21,13 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a status is made of."""
+    """Everything a status is made of. `address` is the pod's, empty before it has one; `machine` is the node's."""
 
     init: Sequence[Container]
     main: Sequence[Container]
     started: datetime
     address: str
+    machine: str
     now: datetime
     verdict: Verdict | None = None
     ended: bool = False
@@ -39,14 +40,14 @@ def status(view: View, old: Mapping[str, Any]) -> Object:
     found: Object = {
         "phase": phase,
         "startTime": format_time(view.started),
-        "hostIP": view.address,
-        "hostIPs": [{"ip": view.address}],
-        "podIP": view.address,
-        "podIPs": [{"ip": view.address}],
+        "hostIP": view.machine,
+        "hostIPs": [{"ip": view.machine}],
         "qosClass": old.get("qosClass") or "BestEffort",
         "conditions": _conditions(view, phase, items(old, "conditions")),
         "containerStatuses": [each.status() for each in view.main],
     }
+    if view.address:
+        found |= {"podIP": view.address, "podIPs": [{"ip": view.address}]}
     if view.init:
         found["initContainerStatuses"] = [each.status() for each in view.init]
     if view.verdict is not None:

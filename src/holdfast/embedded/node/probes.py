@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -11,41 +12,48 @@ from holdfast.embedded.node import execution
 from holdfast.embedded.node.process import Process
 from holdfast.embedded.read import items
 
+Check = Callable[[Mapping[str, Any]], Awaitable[str]]
+"""Carries out one probe; returns what is wrong, or an empty text."""
+
 
 async def run_probes(
     container: Object,
     process: Process,
+    address: str,
     *,
     ready: Callable[[bool], None],
     sick: Callable[[str], Awaitable[None]],
 ) -> None:
-    """Probe a running container until cancelled. `sick` is called with why, when it is to be restarted."""
+    """Probe a running container until cancelled. `address` is the pod's.
+
+    `ready` is told every change, `sick` is called with why the container is to be restarted.
+    """
+    check = partial(_bounded, container, process, address)
     startup, readiness, liveness = (container.get(f"{kind}Probe") for kind in ("startup", "readiness", "liveness"))
-    if startup and not await _until_started(container, process, startup):
+    if startup and not await _until_started(check, startup):
         await sick("startup probe failed")
         return
     if not readiness:
         ready(True)
     async with asyncio.TaskGroup() as group:
         if readiness:
-            group.create_task(_watch(container, process, readiness, ready, None))
+            group.create_task(_watch(check, readiness, ready, None))
         if liveness:
-            group.create_task(_watch(container, process, liveness, None, sick))
+            group.create_task(_watch(check, liveness, None, sick))
 
 
-async def _until_started(container: Object, process: Process, probe: Mapping[str, Any]) -> bool:
+async def _until_started(check: Check, probe: Mapping[str, Any]) -> bool:
     await asyncio.sleep(float(probe.get("initialDelaySeconds") or 0))
     for attempt in range(int(probe.get("failureThreshold") or 3)):
         if attempt:
             await asyncio.sleep(float(probe.get("periodSeconds") or 10))
-        if not await check(container, process, probe):
+        if not await check(probe):
             return True
     return False
 
 
 async def _watch(
-    container: Object,
-    process: Process,
+    check: Check,
     probe: Mapping[str, Any],
     ready: Callable[[bool], None] | None,
     sick: Callable[[str], Awaitable[None]] | None,
@@ -53,7 +61,7 @@ async def _watch(
     good = bad = 0
     await asyncio.sleep(float(probe.get("initialDelaySeconds") or 0))
     while True:
-        problem = await check(container, process, probe)
+        problem = await check(probe)
         good, bad = (0, bad + 1) if problem else (good + 1, 0)
         if bad >= int(probe.get("failureThreshold") or 3):
             if sick is not None:
@@ -66,33 +74,33 @@ async def _watch(
         await asyncio.sleep(float(probe.get("periodSeconds") or 10))
 
 
-async def check(container: Object, process: Process, probe: Mapping[str, Any]) -> str:
+async def _bounded(container: Object, process: Process, address: str, probe: Mapping[str, Any]) -> str:
     """Probe once. Return what is wrong, or an empty text."""
     try:
         async with asyncio.timeout(float(probe.get("timeoutSeconds") or 1)):
-            return await _check(container, process, probe)
+            return await _check(container, process, address, probe)
     except TimeoutError:
         return "no answer in time"
     except (OSError, aiohttp.ClientError) as problem:
         return str(problem)
 
 
-async def _check(container: Object, process: Process, probe: Mapping[str, Any]) -> str:
+async def _check(container: Object, process: Process, address: str, probe: Mapping[str, Any]) -> str:
     if (action := probe.get("exec")) is not None:
         ended = await execution.run(process, items(action, "command"))
         return "" if ended.code == 0 else f"exit code {ended.code}"
     if (action := probe.get("httpGet")) is not None:
-        return await _get(action, port_of(container, action["port"]))
+        return await _get(action, address, port_of(container, action["port"]))
     if (action := probe.get("tcpSocket")) is not None:
-        _, writer = await asyncio.open_connection(action.get("host") or "127.0.0.1", port_of(container, action["port"]))
+        _, writer = await asyncio.open_connection(action.get("host") or address, port_of(container, action["port"]))
         writer.close()
         return ""
     return "the probe names neither exec, httpGet nor tcpSocket"
 
 
-async def _get(action: Mapping[str, Any], port: int) -> str:
+async def _get(action: Mapping[str, Any], address: str, port: int) -> str:
     scheme = str(action.get("scheme") or "HTTP").lower()
-    url = f"{scheme}://{action.get('host') or '127.0.0.1'}:{port}/{str(action.get('path') or '/').lstrip('/')}"
+    url = f"{scheme}://{action.get('host') or address}:{port}/{str(action.get('path') or '/').lstrip('/')}"
     headers = {each["name"]: each["value"] for each in items(action, "httpHeaders")}
     async with (
         aiohttp.ClientSession() as session,

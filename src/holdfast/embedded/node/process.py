@@ -20,6 +20,7 @@ import msgspec
 from holdfast.embedded.node import descriptors
 from holdfast.embedded.node import sandbox as sandboxes
 from holdfast.embedded.node import terminal as terminals
+from holdfast.embedded.node.network import namespace
 from holdfast.embedded.node.sandbox import Sandbox
 
 Output = Callable[[str, bytes], None]
@@ -207,8 +208,9 @@ def exit_of(code: int) -> Exit:
     return Exit(code, code - 128 if 128 < code < 160 else 0)
 
 
-async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence[str] = ()) -> Process:
-    """Start a container. `wrapper` is put before bubblewrap's own command line (a cgroup, a limit).
+async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence[str] = (), network: int = -1) -> Process:
+    """Start a container. `wrapper` is put before bubblewrap's own command line (a cgroup, a limit), `network` is
+    the descriptor of the network namespace that it is started in.
 
     A sandbox that can't be made ends at once with what bubblewrap said on `stderr`; nothing is raised for it.
     """
@@ -218,15 +220,16 @@ async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence
     line = [*wrapper, tools.bwrap, "--args", str(arguments), "--info-fd", str(info_write), "--"]
     line += sandboxes.command(job, privileged=tools.privileged)
     try:
-        popen = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program is executed
-            line,
-            env=CLEAN_ENVIRONMENT,
-            stdin=ends.theirs[0],
-            stdout=ends.theirs[1],
-            stderr=ends.theirs[2],
-            pass_fds=(arguments, info_write),
-            start_new_session=True,
-        )
+        with namespace.inside(network):
+            popen = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program is executed
+                line,
+                env=CLEAN_ENVIRONMENT,
+                stdin=ends.theirs[0],
+                stdout=ends.theirs[1],
+                stderr=ends.theirs[2],
+                pass_fds=(arguments, info_write),
+                start_new_session=True,
+            )
     except OSError:
         descriptors.close(info_read, *ends.ours)
         raise

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import hashlib
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from holdfast.embedded.node import machine, register
 from holdfast.embedded.node.agent import Agent
 from holdfast.embedded.node.files import make_directory, remove_tree
 from holdfast.embedded.node.images import ImageTable, default_images
 from holdfast.embedded.node.memory import find_limiter
+from holdfast.embedded.node.network.pods import open_network
 from holdfast.embedded.node.orphans import end_orphans
 from holdfast.embedded.node.server import NodeServer
 from holdfast.embedded.node.settings import Host, Settings
@@ -45,11 +45,14 @@ async def run_node(
     server = NodeServer(host, agent)
     await server.start()
     try:
-        face = register.Face(port=server.port, fingerprint=server.fingerprint, problem=found.problem)
+        face = register.Face(
+            port=server.port, fingerprint=server.fingerprint, problem=found.problem, unconnected=host.network.problem
+        )
         await _register(host, face)
         async with asyncio.TaskGroup() as group:
             group.create_task(register.heartbeat(host, face))
             group.create_task(agent.run())
+            group.create_task(host.network.run(client))
             if not found.problem:
                 group.create_task(pods.run())
             if ready is not None:
@@ -59,6 +62,7 @@ async def run_node(
         await host.events.close()
         remove_tree(host.memory)
         host.limiter.close()
+        host.network.close()
 
 
 def _host(
@@ -76,8 +80,6 @@ def _host(
     make_directory(memory.parent, 0o700)
     end_orphans(disk / "pods")
     remove_tree(memory)  # secrets of pods that died with a killed node
-    url = urlsplit(config.server)
-    port = str(url.port or 443)
     return Host(
         client=client,
         events=EventRecorder(client, component="holdfast-node"),
@@ -91,11 +93,7 @@ def _host(
         ca=config.ca_data.encode(),
         capacity=register.capacity(machine.memory_bytes()),
         address=ADDRESS,
-        variables={
-            "KUBERNETES_SERVICE_HOST": url.hostname or ADDRESS,
-            "KUBERNETES_SERVICE_PORT": port,
-            "KUBERNETES_SERVICE_PORT_HTTPS": port,
-        },
+        network=open_network(key, config.server, ADDRESS),
         starting=asyncio.Semaphore(settings.starts_at_once),
     )
 

@@ -8,6 +8,7 @@ import msgspec
 
 from holdfast.embedded.node.images import ImageTable
 from holdfast.embedded.node.memory import MemoryLimiter
+from holdfast.embedded.node.network.pods import PodNetwork
 from holdfast.embedded.node.process import Tools
 from holdfast.kube.client import Client
 from holdfast.kube.events import EventRecorder
@@ -44,5 +45,5 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     ca: bytes
     capacity: Mapping[str, str]
     address: str
-    variables: Mapping[str, str]
+    network: PodNetwork
     starting: asyncio.Semaphore
