@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 
 from holdfast.core.objects import Object
 from holdfast.kube.builtin import NODES, PODS
@@ -36,7 +37,7 @@ async def start(cluster: Cluster, name: str, script: str = IDLE, **fields: Any) 
 @asynccontextmanager
 async def socket(cluster: Cluster, path: str, protocol: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     context = ssl.create_default_context(cadata=cluster.config.ca_data)
-    token = json.loads(json.dumps(cluster.server._api.auth.admin_token))  # type: ignore[union-attr]
+    token = yaml.safe_load(cluster.server.kubeconfig_path.read_text())["users"][0]["user"]["token"]
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
         session.ws_connect(f"{cluster.server.url}{path}", protocols=(protocol,), ssl=context) as found,

@@ -193,7 +193,7 @@ def _secret(obj: Object) -> None:
 
 def _service(obj: Object) -> None:
     spec = _spec(obj)
-    _set(spec, type="ClusterIP", sessionAffinity="None", internalTrafficPolicy="Cluster", clusterIP="None")
+    _set(spec, type="ClusterIP", sessionAffinity="None", internalTrafficPolicy="Cluster")
     for port in parts(spec, "ports"):
         _set(port, protocol="TCP", targetPort=port.get("port"))
 

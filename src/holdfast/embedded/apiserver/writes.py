@@ -6,7 +6,7 @@ A write that changes nothing is answered with the stored object and leaves its r
 import copy
 from collections.abc import Callable
 
-from holdfast.embedded.apiserver import defaults, managers, metadata, namespaces
+from holdfast.embedded.apiserver import defaults, managers, metadata, namespaces, service_addresses
 from holdfast.embedded.apiserver.api import Answer, Api, Call
 from holdfast.embedded.apiserver.errors import (
     already_exists,
@@ -82,6 +82,8 @@ def insert(api: Api, call: Call, transaction: Transaction, sent: Object) -> Reco
     key = _free_key(transaction, call, meta)
     meta["name"] = key.name
     defaults.at_birth(kind, obj)
+    if kind.resource == "/services":
+        service_addresses.settle(transaction, obj, None)
     check(api, call, transaction, obj, None)
     if call.verb != "apply":
         managers.created(call, obj)
@@ -136,6 +138,8 @@ def alter_record(api: Api, call: Call, transaction: Transaction, record: Record,
     elif call.kind.has_status:
         _keep(new, old, "status")
     new = process(call, new, old)
+    if call.kind.resource == "/services":
+        service_addresses.settle(transaction, new, old)
     return finish(api, call, transaction, record, old, new)
 
 

@@ -11,6 +11,7 @@ from holdfast.embedded.controllers import freeze
 from holdfast.embedded.controllers.claim_decision import DEFAULT_CLASS, PROVISIONER
 from holdfast.embedded.controllers.claims import Caches, ClaimController, VolumeController
 from holdfast.embedded.controllers.cronjob import CronJobController
+from holdfast.embedded.controllers.endpoints import EndpointController
 from holdfast.embedded.controllers.job import JobController
 from holdfast.embedded.controllers.nodes import NodeController
 from holdfast.embedded.controllers.scheduler import Scheduler
@@ -22,6 +23,8 @@ from holdfast.kube.builtin import (
     CRONJOBS,
     DAEMONSETS,
     DEPLOYMENTS,
+    ENDPOINTS,
+    ENDPOINTSLICES,
     JOBS,
     LEASES,
     NODES,
@@ -29,6 +32,7 @@ from holdfast.kube.builtin import (
     PVCS,
     PVS,
     REPLICASETS,
+    SERVICES,
     STATEFULSETS,
     STORAGECLASSES,
     VOLUMESNAPSHOTCLASSES,
@@ -99,6 +103,7 @@ def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: P
         ContentController(client, events, snapshots, volumes, home),
         VolumeController(client, events, caches, volumes),
         Scheduler(client, events, pods, nodes, claims),
+        EndpointController(client, *(manager.informer(each) for each in (SERVICES, PODS, ENDPOINTSLICES, ENDPOINTS))),
         NodeController(client, events, nodes, manager.informer(LEASES), pods, grace=settings.node_grace),
     ):
         manager.add(each.controller)

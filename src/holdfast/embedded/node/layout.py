@@ -53,6 +53,8 @@ def _opening(placed: Sequence[Mount], target: str) -> list[Mount]:
     cover = _cover(placed, target)
     if cover is None:
         return _directories("/", target)
+    if cover.target == target:
+        return []
     if cover.kind is not Kind.READ_ONLY:
         return _directories(cover.target, target)  # bubblewrap's own would be for root only
     inside = os.path.relpath(target, cover.target)
