@@ -11,6 +11,7 @@ need python3 "$python" -c 'import sys'
 need python3-venv "$python" -c 'import ensurepip, venv'
 need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
 need bubblewrap command -v bwrap
+need nftables test -x /usr/sbin/nft
 need attr command -v getfattr
 need strace command -v strace
 need gcc command -v "${CC:-cc}"
