@@ -6,18 +6,17 @@ read back in one go; larger ones are made first, filled piece by piece in any or
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
-from holdfast.repo.blob import MAX_BLOB_BYTES
-from holdfast.repo.chunker import ZERO_ID, ZEROS
-from holdfast.repo.crypto import OVERHEAD
-from holdfast.repo.errors import Damaged, RepositoryError
-from holdfast.repo.files import Files, FileTarget, Outcome, Piece, PureFiles
+import numpy as np
+
+from holdfast.repo.errors import RepositoryError
+from holdfast.repo.files import Files, Outcome, PureFiles
 from holdfast.repo.gate import Gate
 from holdfast.repo.native import module
 from holdfast.repo.native_files import NativeFiles
-from holdfast.repo.packreads import PackRead, plan_reads
+from holdfast.repo.plan import FileTarget, Plan, Read, Rows
 from holdfast.repo.repository import Repository
 from holdfast.repo.store import path_of
 
@@ -48,92 +47,58 @@ class Content:
         self._repo, self._files, self._outcome, self._pool = repo, files, outcome, pool
         self._gate, self._check, self._sparse, self._verify = gate, check, sparse, verify
         self._pure = True
-        self._pieced: list[FileTarget] = []
         self.tasks: list[Future[None]] = []
         """What `begin` and `finish` left to the pool; the caller waits for it."""
 
     def begin(self) -> None:
         """Make the larger files, and let the pool fetch and fill."""
-        pieces = self._plan()
-        self._pieced = [file for file in self._files if not file.whole and not file.failed]
-        self._work = self._choose()
+        if not self._files:
+            return
+        plan = self._plan = Plan(self._repo.index, self._files, self._outcome.fail, sparse=self._sparse)
+        self._pieced = np.flatnonzero(~plan.whole).astype(np.uint32)
+        self._work = self._choose(plan)
         self._work.make(self._pieced)
-        if self._sparse:
-            self._outcome.done(0, sum(file.ids.count(ZERO_ID) for file in self._pieced) * len(ZEROS))
-        self.tasks = [
-            self._pool.submit(self._fetch, read, [pieces[ident] for ident, _ in read.blobs])
-            for read in plan_reads((piece.ident, piece.at) for piece in pieces.values())
-        ]
+        self._outcome.done(0, plan.hole_bytes)
+        self.tasks = [self._pool.submit(self._fetch, read) for read in plan.reads]
 
     def finish(self) -> None:
         """Finish what is not finished yet, and let the pool read the larger files back. After the tasks of `begin`."""
-        self._work.finish([file for file in self._files if not file.failed and not file.finished_early])
-        self.tasks = [self._pool.submit(self._read_back, part) for part in _portions(self._pieced)] if self._verify else []
+        if not self._files:
+            return
+        more = np.fromiter((bool(file.node.extended_attributes) for file in self._files), np.bool_, len(self._files))
+        open_ones = ~self._plan.whole & (self._plan.sizes > 0)
+        failed = np.fromiter((file.failed for file in self._files), np.bool_, len(self._files))
+        self._work.finish(np.flatnonzero((open_ones | more) & ~failed).astype(np.uint32))
+        portions = np.array_split(
+            self._pieced, np.flatnonzero(np.diff(np.cumsum(self._plan.sizes[self._pieced]) // _VERIFY_BYTES)) + 1
+        )
+        self.tasks = [self._pool.submit(self._read_back, rows) for rows in portions if len(rows)] if self._verify else []
 
-    def _choose(self) -> Files:
+    def _choose(self, plan: Plan) -> Files:
         native = module()
         self._pure = native is None
         if native is None:
-            return PureFiles(self._repo, self._outcome, sparse=self._sparse)
-        return NativeFiles(native, self._repo, self._outcome, self._files, sparse=self._sparse)
+            return PureFiles(self._repo, self._outcome, plan, sparse=self._sparse)
+        return NativeFiles(native, self._repo, self._outcome, plan, sparse=self._sparse)
 
-    def _plan(self) -> dict[bytes, Piece]:
-        pieces: dict[bytes, Piece] = {}
-        for file in self._files:
-            try:
-                self._place(file, pieces)
-            except Damaged as error:
-                self._outcome.fail(file, error)
-        return pieces
-
-    def _place(self, file: FileTarget, pieces: dict[bytes, Piece]) -> None:
-        index, whole = self._repo.index, file.whole
-        for ident in file.ids:
-            at = index.find(ident)
-            if at is None or at.kind != "data":
-                raise Damaged(f"blob {ident.hex()[:12]} is in no index; run `restic check`")
-            length = at.plain_length
-            if not 0 <= length <= MAX_BLOB_BYTES or at.length > MAX_BLOB_BYTES + OVERHEAD:
-                raise Damaged(f"blob {ident.hex()[:12]} claims to hold {length} bytes: its index entry is damaged")
-            if not (self._sparse and ident == ZERO_ID):
-                piece = pieces.get(ident)
-                if piece is None:
-                    piece = pieces[ident] = Piece(ident, at, [])
-                piece.places.append((file, file.size, whole))
-            file.lengths.append(length)
-            file.size += length
-        if file.size != file.node.size:
-            raise Damaged(f"its blobs hold {file.size} bytes, its entry says {file.node.size}")
-
-    def _fetch(self, read: PackRead, pieces: list[Piece]) -> None:
+    def _fetch(self, read: Read) -> None:
         self._check()
         try:
             data = memoryview(self._repo.store.get(path_of("data", read.pack.hex()), read.start, read.length))
         except RepositoryError as error:
-            for file in {id(file): file for piece in pieces for file, _, _ in piece.places}.values():
-                self._outcome.fail(file, error)
+            self._lose(read, error)
             return
-        small = self._pure and read.length < len(pieces) * _SMALL_PIECE
+        small = self._pure and read.length < (read.last - read.first) * _SMALL_PIECE
         with self._gate if small else contextlib.nullcontext():
-            self._work.fill(data, read.start, pieces)
+            self._work.fill(data, read)
             if self._verify:
-                places = (place for piece in pieces for place in piece.places)
-                self._work.verify([file for file, _, whole in places if whole and not file.failed])
+                self._work.verify(self._plan.whole_of(read))
 
-    def _read_back(self, files: list[FileTarget]) -> None:
+    def _lose(self, read: Read, error: RepositoryError) -> None:
+        rows: list[int] = np.unique(self._plan.places_of(read)["file"]).tolist()
+        for row in rows:
+            self._outcome.fail(self._files[row], error)
+
+    def _read_back(self, rows: Rows) -> None:
         self._check()
-        self._work.verify([file for file in files if not file.failed])
-
-
-def _portions(files: list[FileTarget]) -> Iterator[list[FileTarget]]:
-    """Lists of files that are read back by one task each."""
-    part: list[FileTarget] = []
-    size = 0
-    for file in files:
-        part.append(file)
-        size += file.size
-        if size >= _VERIFY_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+        self._work.verify(rows)

@@ -11,64 +11,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-import msgspec
 import numpy as np
 
-from holdfast.repo.chunker import ZERO_ID
 from holdfast.repo.errors import Damaged, RepositoryError
-from holdfast.repo.index import Location
 from holdfast.repo.metadata import apply
+from holdfast.repo.plan import FileTarget, Plan, Read, Rows
 from holdfast.repo.repository import Repository
-from holdfast.repo.target import Folder
-from holdfast.repo.tree import Node
 
 _BLOCK = 4096
 _WINDOW = 1 << 20
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _AGAIN = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-
-
-class FileTarget(msgspec.Struct):
-    """A regular file to restore: `lengths` are those of its blobs, in bytes, `identity` is its device and inode once it is
-    made.
-
-    `size` is their sum, `row` its place in its batch. `failed` is set once anything of it went wrong; nothing more is done to
-    it then.
-    """
-
-    folder: Folder
-    name: str
-    node: Node
-    ids: list[bytes]
-    row: int
-    lengths: list[int] = msgspec.field(default_factory=list[int])
-    size: int = 0
-    identity: tuple[int, int] = (0, 0)
-    failed: bool = False
-
-    @property
-    def path(self) -> str:
-        """The path in the file system, for people."""
-        return os.path.join(self.folder.path, self.name)
-
-    @property
-    def whole(self) -> bool:
-        """Whether one blob fills all of it, so that one write does."""
-        return len(self.ids) == 1 and self.ids[0] != ZERO_ID
-
-    @property
-    def finished_early(self) -> bool:
-        """Whether `make` or `fill` finish it: it needs one step only and has nothing but owner, mode and times."""
-        return (self.whole or not self.size) and not self.node.extended_attributes
-
-
-class Piece(msgspec.Struct, frozen=True):
-    """A blob of a pack and its places: file, offset in it, and whether it is all of the file."""
-
-    ident: bytes
-    at: Location
-    places: list[tuple[FileTarget, int, bool]]
 
 
 class Outcome(Protocol):
@@ -92,21 +46,24 @@ class Outcome(Protocol):
 
 
 class Files(Protocol):
-    """The work on the files of one batch. Rows of different calls may be worked on at once; nothing raises for single files."""
+    """The work on the files of one plan. Rows of different calls may be worked on at once; nothing raises for single files.
 
-    def make(self, files: Sequence[FileTarget]) -> None:
-        """Make files of full size, all hole. One that is empty is finished too, where it has no attributes."""
+    What failed is passed over, and files are finished as soon as one step fills them, unless they have extended attributes.
+    """
+
+    def make(self, rows: Rows) -> None:
+        """Make files of full size, all hole. One that is empty is finished too."""
         ...
 
-    def fill(self, data: memoryview, start: int, pieces: Sequence[Piece]) -> None:
-        """Open the blobs of a range of a pack that begins at `start` and write them to their places."""
+    def fill(self, data: memoryview, read: Read) -> None:
+        """Open the blobs of a read and write them to their places."""
         ...
 
-    def finish(self, files: Sequence[FileTarget]) -> None:
+    def finish(self, rows: Rows) -> None:
         """Set the metadata of files that `fill` or `make` did not finish."""
         ...
 
-    def verify(self, files: Sequence[FileTarget]) -> None:
+    def verify(self, rows: Rows) -> None:
         """Read files back and compare the hash of each blob."""
         ...
 
@@ -114,70 +71,81 @@ class Files(Protocol):
 class PureFiles:
     """The work in Python."""
 
-    def __init__(self, repo: Repository, outcome: Outcome, *, sparse: bool) -> None:
-        self._repo, self._outcome, self._sparse = repo, outcome, sparse
+    def __init__(self, repo: Repository, outcome: Outcome, plan: Plan, *, sparse: bool) -> None:
+        self._repo, self._outcome, self._plan, self._sparse = repo, outcome, plan, sparse
+        self.identity: dict[int, tuple[int, int]] = {}
+        """Device and inode of files that were made and are opened again."""
 
-    def _each(self, files: Iterable[FileTarget], action: Callable[[FileTarget], None]) -> None:
-        for file in files:
+    def _each(self, rows: Iterable[int], action: Callable[[int, FileTarget], None]) -> None:
+        for row in rows:
+            file = self._plan.files[row]
             if not file.failed:
                 try:
-                    action(file)
+                    action(row, file)
                 except (OSError, RepositoryError) as error:
                     self._outcome.fail(file, error)
 
-    def make(self, files: Sequence[FileTarget]) -> None:
+    def make(self, rows: Rows) -> None:
         """See Files."""
-        self._each(files, self._make)
+        self._each(rows.tolist(), self._make)
 
-    def fill(self, data: memoryview, start: int, pieces: Sequence[Piece]) -> None:
+    def fill(self, data: memoryview, read: Read) -> None:
         """See Files."""
-        for piece in pieces:
-            begin = piece.at.offset - start
+        for number in range(read.first, read.last):
+            ident, at = self._plan.location(number, read.pack)
+            first, count = int(self._plan.pieces["place"][number]), int(self._plan.pieces["places"][number])
+            places: list[tuple[int, int, int]] = self._plan.places[first : first + count].tolist()
+            begin = at.offset - read.start
             try:
-                plain = self._repo.open_blob(piece.ident, piece.at, data[begin : begin + piece.at.length])
-                if len(plain) != piece.at.plain_length:
-                    raise Damaged(f"blob {piece.ident.hex()[:12]} is not as long as its index entry says")
+                plain = self._repo.open_blob(ident, at, data[begin : begin + at.length])
+                if len(plain) != at.plain_length:
+                    raise Damaged(f"blob {ident.hex()[:12]} is not as long as its index entry says")
             except RepositoryError as error:
-                for file, _, _ in piece.places:
-                    self._outcome.fail(file, error)
+                for row, _, _ in places:
+                    self._outcome.fail(self._plan.files[row], error)
                 continue
-            for file, offset, whole in piece.places:
-                action = self._whole if whole else self._piece
-                self._each([file], lambda file, action=action, offset=offset, plain=plain: action(file, plain, offset))
+            self._put(plain, places)
 
-    def finish(self, files: Sequence[FileTarget]) -> None:
+    def finish(self, rows: Rows) -> None:
         """See Files."""
-        self._each(files, self._finish)
+        self._each(rows.tolist(), self._finish)
 
-    def verify(self, files: Sequence[FileTarget]) -> None:
+    def verify(self, rows: Rows) -> None:
         """See Files."""
-        self._each(files, self._verify)
+        self._each(rows.tolist(), self._verify)
 
-    def _make(self, file: FileTarget) -> None:
+    def _put(self, plain: bytes, places: list[tuple[int, int, int]]) -> None:
+        for row, whole, offset in places:
+            if whole:
+                self._each([row], lambda row, file: self._whole(row, file, plain))
+            else:
+                self._each([row], lambda row, file, offset=offset: self._piece(row, file, plain, offset))
+
+    def _make(self, row: int, file: FileTarget) -> None:
         handle = create_file(file.name, file.folder.handle)
         try:
-            _remember(file, handle)
-            os.ftruncate(handle, file.size)
-            if file.size == 0 and not file.node.extended_attributes:
-                self._complete(file, handle)
+            self._remember(row, handle)
+            size = int(self._plan.sizes[row])
+            os.ftruncate(handle, size)
+            if not size:
+                self._finish_early(file, handle)
         finally:
             os.close(handle)
 
-    def _whole(self, file: FileTarget, plain: bytes, _offset: int) -> None:
+    def _whole(self, row: int, file: FileTarget, plain: bytes) -> None:
         handle = create_file(file.name, file.folder.handle)
         try:
             self._write(handle, plain, 0)
             if self._sparse:
                 os.ftruncate(handle, len(plain))
-            _remember(file, handle)
+            self._remember(row, handle)
             self._outcome.done(0, len(plain))
-            if not file.node.extended_attributes:
-                self._complete(file, handle)
+            self._finish_early(file, handle)
         finally:
             os.close(handle)
 
-    def _piece(self, file: FileTarget, plain: bytes, offset: int) -> None:
-        handle = reopen(file)
+    def _piece(self, row: int, file: FileTarget, plain: bytes, offset: int) -> None:
+        handle = self._reopen(row, file)
         try:
             self._write(handle, plain, offset)
         finally:
@@ -188,26 +156,41 @@ class PureFiles:
         for begin, end in data_runs(plain) if self._sparse else [(0, len(plain))]:
             _pwrite(handle, memoryview(plain)[begin:end], offset + begin)
 
-    def _finish(self, file: FileTarget) -> None:
-        handle = reopen(file)
+    def _finish(self, row: int, file: FileTarget) -> None:
+        handle = self._reopen(row, file)
         try:
             self._complete(file, handle)
         finally:
             os.close(handle)
+
+    def _finish_early(self, file: FileTarget, handle: int) -> None:
+        if not file.node.extended_attributes:
+            self._complete(file, handle)
 
     def _complete(self, file: FileTarget, handle: int) -> None:
         if not apply(file.node, handle):
             self._outcome.unowned(1)
         self._outcome.done(1, 0)
 
-    def _verify(self, file: FileTarget) -> None:
-        verify_file(file)
-        self._outcome.verified(1, file.size)
+    def _verify(self, row: int, file: FileTarget) -> None:
+        span = self._plan.spans[row]
+        first = int(span["part"])
+        parts = self._plan.parts[first : first + int(span["parts"])].tolist()
+        verify_file(file, parts)
+        self._outcome.verified(1, int(self._plan.sizes[row]))
 
+    def _remember(self, row: int, handle: int) -> None:
+        found = os.fstat(handle)
+        self.identity[row] = found.st_dev, found.st_ino
 
-def _remember(file: FileTarget, handle: int) -> None:
-    found = os.fstat(handle)
-    file.identity = found.st_dev, found.st_ino
+    def _reopen(self, row: int, file: FileTarget) -> int:
+        """Open a file that was made, and no other that has its name by now. Raises OSError."""
+        handle = os.open(file.name, _AGAIN, dir_fd=file.folder.handle)
+        found = os.fstat(handle)
+        if (found.st_dev, found.st_ino) != self.identity.get(row):
+            os.close(handle)
+            raise OSError(errno.ESTALE, "something else has taken its name", file.name)
+        return handle
 
 
 def create_file(name: str, folder: int) -> int:
@@ -232,22 +215,12 @@ def clear_way(name: str, folder: int) -> None:
             raise OSError(error.errno, f"a folder is in the way: {error.strerror}", name) from None
 
 
-def reopen(file: FileTarget) -> int:
-    """Open a file that was made, and no other that has its name by now. Raises OSError."""
-    handle = os.open(file.name, _AGAIN, dir_fd=file.folder.handle)
-    found = os.fstat(handle)
-    if (found.st_dev, found.st_ino) != file.identity:
-        os.close(handle)
-        raise OSError(errno.ESTALE, "something else has taken its name", file.name)
-    return handle
-
-
-def verify_file(file: FileTarget) -> None:
-    """Read a file from its beginning and compare the hash of each blob with the snapshot. Raises Damaged or OSError."""
+def verify_file(file: FileTarget, parts: Sequence[tuple[int, bytes]]) -> None:
+    """Read a file from its beginning and compare each blob (length and id) with the snapshot. Raises Damaged or OSError."""
     handle = _open_to_read(file.name, file.folder.handle)
     try:
         at = 0
-        for ident, length in zip(file.ids, file.lengths, strict=True):
+        for length, ident in parts:
             if _hash(handle, length) != ident:
                 raise Damaged(f"verification failed: bytes {at} to {at + length} are not what the snapshot holds")
             at += length

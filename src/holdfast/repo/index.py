@@ -16,6 +16,9 @@ from holdfast.repo.crypto import OVERHEAD
 from holdfast.repo.errors import Damaged
 from holdfast.repo.pack import PackEntry
 
+TREE_BIT = 1 << 31
+"""Set in the length of a tree where lengths are kept as 32-bit integers."""
+
 
 class Location(NamedTuple):
     """Where a sealed blob lies: `raw_length` is 0 when it is not compressed."""
@@ -82,6 +85,18 @@ class BlobIndex(Protocol):
 
     def find(self, ident: bytes) -> Location | None:
         """Where a blob lies, or None."""
+        ...
+
+    def find_many(self, ids: bytes) -> bytes:
+        """Where many blobs lie, of which `ids` holds 32 bytes each.
+
+        For each four 32-bit integers in the machine's order: the number of its pack, its offset, its length (0 where there is
+        no such blob, TREE_BIT set for trees), and its raw length.
+        """
+        ...
+
+    def pack(self, number: int) -> bytes:
+        """The id of the pack of this number. Raises IndexError."""
         ...
 
     def add_pack(self, pack: bytes, entries: Sequence[PackEntry]) -> None:

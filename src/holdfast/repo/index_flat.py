@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from holdfast.repo.blob import BlobKind
 from holdfast.repo.errors import Damaged
-from holdfast.repo.index import Location, decode_index
+from holdfast.repo.index import TREE_BIT, Location, decode_index
 from holdfast.repo.pack import PackEntry
 
 FOLD_AFTER = 20_000
 """New blobs held in the dict before they are folded into a segment."""
 
-_TREE_BIT = 1 << 31
 _U32 = NDArray[np.uint32]
 
 
@@ -81,9 +80,25 @@ class FlatIndex:
             row = segment.find(ident)
             if row >= 0:
                 pack, offset, length, raw_length = (int(value) for value in segment.columns[:, row])
-                kind: BlobKind = "tree" if length & _TREE_BIT else "data"
-                return Location(kind, self._packs[pack], offset, length & ~_TREE_BIT, raw_length)
+                kind: BlobKind = "tree" if length & TREE_BIT else "data"
+                return Location(kind, self._packs[pack], offset, length & ~TREE_BIT, raw_length)
         return None
+
+    def find_many(self, ids: bytes) -> bytes:
+        """See BlobIndex."""
+        rows: list[tuple[int, int, int, int]] = []
+        for at in range(0, len(ids), 32):
+            found = self.find(ids[at : at + 32])
+            if found is None:
+                rows.append((0, 0, 0, 0))
+            else:
+                length = found.length | (TREE_BIT if found.kind == "tree" else 0)
+                rows.append((self._pack_numbers[found.pack], found.offset, length, found.raw_length))
+        return np.array(rows, np.uint32).tobytes()
+
+    def pack(self, number: int) -> bytes:
+        """The id of the pack of this number."""
+        return self._packs[number]
 
     def add_pack(self, pack: bytes, entries: Sequence[PackEntry]) -> None:
         """Record the blobs of a pack that is stored."""
@@ -104,7 +119,7 @@ class FlatIndex:
                 number = self._number(_id(pack.id))
                 for blob in pack.blobs:
                     hexes.append(blob.id)
-                    length = blob.length | (_TREE_BIT if blob.type == "tree" else 0)
+                    length = blob.length | (TREE_BIT if blob.type == "tree" else 0)
                     rows.append((number, blob.offset, length, blob.uncompressed_length))
             if rows:
                 ids.append(b"".join(map(_id, hexes)))
@@ -118,7 +133,7 @@ class FlatIndex:
             return
         new = self._new
         rows = [
-            (self._number(at.pack), at.offset, at.length | (_TREE_BIT if at.kind == "tree" else 0), at.raw_length)
+            (self._number(at.pack), at.offset, at.length | (TREE_BIT if at.kind == "tree" else 0), at.raw_length)
             for at in new.values()
         ]
         self._append(_Segment(b"".join(new), np.array(rows, np.uint32).T))
@@ -148,9 +163,9 @@ class FlatIndex:
         held: dict[int, list[PackEntry]] = {}
         for segment in self._segments:
             for row, (pack, offset, length, raw_length) in enumerate(segment.columns.T.tolist()):
-                kind: BlobKind = "tree" if length & _TREE_BIT else "data"
+                kind: BlobKind = "tree" if length & TREE_BIT else "data"
                 ident = segment.ids[row * 32 : row * 32 + 32]
-                held.setdefault(pack, []).append(PackEntry(kind, ident, offset, length & ~_TREE_BIT, raw_length))
+                held.setdefault(pack, []).append(PackEntry(kind, ident, offset, length & ~TREE_BIT, raw_length))
         for pack, entries in held.items():
             yield self._packs[pack], sorted(entries, key=lambda entry: entry.offset)
 

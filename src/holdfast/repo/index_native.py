@@ -33,6 +33,14 @@ class NativeIndex:
         found = self.native.find(ident)
         return _location(*found) if found else None
 
+    def find_many(self, ids: bytes) -> bytes:
+        """See BlobIndex."""
+        return self.native.find_many(ids)
+
+    def pack(self, number: int) -> bytes:
+        """The id of the pack of this number."""
+        return self.native.pack(number)
+
     def add_pack(self, pack: bytes, entries: Sequence[PackEntry]) -> None:
         """Record the blobs of a pack that is stored."""
         for entry in entries:

@@ -218,7 +218,12 @@ class Repository:
                 raise Damaged("it holds other bytes than its id says")
             return plain
         except (Damaged, ValueError) as error:
-            raise Damaged(f"{self.store.location}: blob {ident.hex()[:12]} in pack {at.pack.hex()[:12]}: {error}") from error
+            raise Damaged(blob_fault(self, ident, at, str(error))) from error
+
+
+def blob_fault(repo: Repository, ident: bytes, at: "Location", why: str) -> str:
+    """What is wrong with a blob, in words that name it and its place."""
+    return f"{repo.store.location}: blob {ident.hex()[:12]} in pack {at.pack.hex()[:12]}: {why}"
 
 
 def _exists(store: Store) -> bool:

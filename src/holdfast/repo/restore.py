@@ -21,10 +21,10 @@ import msgspec
 from holdfast.repo.cleaning import Cleaner
 from holdfast.repo.content import Content
 from holdfast.repo.errors import BadRequest, NoSnapshot, RepositoryError, Stopped
-from holdfast.repo.files import FileTarget
 from holdfast.repo.gate import Gate
 from holdfast.repo.metadata import apply, apply_at
 from holdfast.repo.overwrite import RULES, Action, Overwrite, decide
+from holdfast.repo.plan import FileTarget
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import Faults, Meter, ProgressHook, RestoreResult
 from holdfast.repo.selection import Selection, Selector, parts_of
@@ -167,6 +167,7 @@ class _Restore:
     ) -> None:
         self._repo, self._options, self._meter, self._stop = repo, options, meter, stop
         self._on_action = on_action
+        self._watched = options.dry_run or on_action is not None
         self._selector = Selector(options.selection)
         self._trees = TreeReader(repo)
         self._faults, self._counts = Faults(), _Counts()
@@ -288,8 +289,11 @@ class _Restore:
                     child = Folder(name, node, folder, wanted=wanted)
                     if not wanted or self._make(child):
                         below.append(child)
-            elif wanted and self._make(folder):
-                self._guard(folder, name, lambda name=name, node=node: self._entry(folder, name, node))
+            elif wanted and (folder.made or self._make(folder)):
+                try:
+                    self._entry(folder, name, node)
+                except (OSError, RepositoryError, ValueError) as error:
+                    self._faults.add(os.path.join(folder.path, name), error)
         return folder, iter(below), frozenset(named) if self._options.delete else frozenset()
 
     def _named(self, folder: Folder, nodes: list[Node]) -> dict[str, Node]:
@@ -358,6 +362,9 @@ class _Restore:
     def _entry(self, folder: Folder, name: str, node: Node) -> None:
         """Decide what becomes of an entry, and do it or leave it to the batch. Raises OSError and RepositoryError."""
         regular = node.type == "file"
+        if regular and folder.fresh and not self._watched:
+            self._file(folder, name, node)
+            return
         if not regular and node.type not in KINDS:
             return
         there = None
@@ -379,11 +386,6 @@ class _Restore:
         else:
             self._file(folder, name, node)
 
-    @property
-    def _watched(self) -> bool:
-        """Whether somebody wants to know what is new and what is replaced."""
-        return self._options.dry_run or self._on_action is not None
-
     def _pass(self, action: Action, size: int) -> None:
         """Count a file that is not written."""
         self._meter.add(1, size)
@@ -399,14 +401,14 @@ class _Restore:
             if first is not None:
                 batch.links.append((first, folder, name))
                 return
-        file = FileTarget(folder, name, node, [bytes.fromhex(ident) for ident in node.content or ()], len(batch.files))
+        file = FileTarget(folder, name, node)
         if node.links > 1 and node.inode:
             self._first[node.device_id, node.inode] = file
         if folder not in batch.pinned:
             self._target.pin(folder)
             batch.pinned[folder] = None
         batch.files.append(file)
-        batch.blobs += len(file.ids)
+        batch.blobs += len(node.content or ())
         if len(batch.files) >= _BATCH_FILES or batch.blobs >= _BATCH_BLOBS or len(batch.pinned) >= self._most_folders:
             self._flush()
 

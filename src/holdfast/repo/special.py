@@ -4,8 +4,9 @@ import os
 import stat as st
 
 from holdfast.repo.errors import Damaged
-from holdfast.repo.files import FileTarget, clear_way
+from holdfast.repo.files import clear_way
 from holdfast.repo.metadata import apply_at
+from holdfast.repo.plan import FileTarget
 from holdfast.repo.tree import Node
 
 KINDS = ("symlink", "fifo", "dev", "chardev")

@@ -1,6 +1,6 @@
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,10 @@ from holdfast.repo import gate, native
 from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
 from holdfast.repo.errors import NoSnapshot, Stopped
-from holdfast.repo.files import Files, FileTarget, PureFiles, data_runs
+from holdfast.repo.files import Files, PureFiles, data_runs
 from holdfast.repo.native_files import NativeFiles
 from holdfast.repo.overwrite import Overwrite
+from holdfast.repo.plan import Plan, Rows
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.result import Progress
@@ -173,11 +174,12 @@ def test_verification_reads_the_target_and_finds_one_wrong_byte(
     for kind in (PureFiles, NativeFiles):
         really = kind.verify
 
-        def corrupt(self: Files, files: Sequence[FileTarget], really: Callable[..., None] = really) -> None:
-            for file in files:
+        def corrupt(self: Files, rows: Rows, really: Callable[..., None] = really) -> None:
+            plan: Plan = self._plan
+            for file in (plan.files[row] for row in rows):
                 if file.path.endswith("t/file3"):
                     flip(Path(file.path), 7)
-            really(self, files)
+            really(self, rows)
 
         monkeypatch.setattr(kind, "verify", corrupt)
     done = restore(repo, "latest", str(tmp_path / "t"), subfolder=str(source))

@@ -460,6 +460,44 @@ static PyObject *index_find_method(PyObject *object, PyObject *argument)
     return result;
 }
 
+/* For each id pack, offset, length with the bit of trees, and raw length; length 0 says that there is no such blob. */
+static PyObject *index_find_many(PyObject *object, PyObject *argument)
+{
+    struct index *index = index_of(object);
+    struct row row;
+    Py_buffer ids;
+    if (PyObject_GetBuffer(argument, &ids, PyBUF_SIMPLE) < 0)
+        return NULL;
+    size_t count = (size_t)ids.len / ID_BYTES;
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * 4 * sizeof(uint32_t)));
+    if (result != NULL) {
+        char *to = PyBytes_AsString(result);
+        Py_BEGIN_ALLOW_THREADS
+        for (size_t i = 0; i < count; i++) {
+            uint32_t place[4] = {0};
+            if (index_find(index, (const uint8_t *)ids.buf + i * ID_BYTES, &row))
+                memcpy(place, &row.pack, sizeof place);
+            memcpy(to + i * sizeof place, place, sizeof place);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&ids);
+    return result;
+}
+
+static PyObject *index_pack(PyObject *object, PyObject *argument)
+{
+    struct index *index = index_of(object);
+    unsigned long number = PyLong_AsUnsignedLong(argument);
+    if (PyErr_Occurred() != NULL)
+        return NULL;
+    if (number >= index->pack_count) {
+        PyErr_SetString(PyExc_IndexError, "there is no pack of this number");
+        return NULL;
+    }
+    return PyBytes_FromStringAndSize((const char *)index->packs[number], ID_BYTES);
+}
+
 static PyObject *index_contains(PyObject *object, PyObject *argument)
 {
     const uint8_t *id = id_of(argument);
@@ -596,6 +634,9 @@ static PyObject *index_nbytes(PyObject *object, PyObject *unused)
 static PyMethodDef index_methods[] = {
     {"load", index_load, METH_O, "load(json): add an index object. Raises ValueError; the index is of no use after that."},
     {"find", index_find_method, METH_O, "find(id) -> (tree, pack, offset, length, raw_length), or None."},
+    {"find_many", index_find_many, METH_O,
+     "find_many(ids) -> bytes: pack, offset, length and raw length of each as 32-bit integers; see `BlobIndex.find_many`."},
+    {"pack", index_pack, METH_O, "pack(number) -> id of a pack. Raises IndexError."},
     {"contains", index_contains, METH_O, "contains(id) -> bool: whether the blob is in a stored pack."},
     {"holds", index_holds_method, METH_O, "holds(id) -> bool: whether the blob is stored or on its way."},
     {"claim", index_claim_method, METH_O, "claim(id) -> bool: whether the caller has to store the blob now."},
