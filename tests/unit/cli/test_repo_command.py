@@ -263,3 +263,9 @@ def test_dump_to_a_file_leaves_nothing_half_made(run: Run, url: str, backup: Cal
     assert run("dump", one, f"{tmp_path}/source/file", "-t", str(out / "file"), **env).code == 1
     assert (out / "file").read_text() == "content"
     assert os.listdir(out) == ["file"]
+
+
+@pytest.mark.parametrize("words", [("backup", "/etc/hostname"), ("forget", "--keep-last", "1"), ("prune",), ("keys", "change")])
+def test_what_changes_a_repository_works_under_a_lock(words: tuple[str, ...], run: Run, url: str) -> None:
+    done = run("-r", url, "--no-lock", *words, RESTIC_PASSWORD=PASSWORD)
+    assert (done.code, "--no-lock is for commands that only read" in done.err) == (1, True)

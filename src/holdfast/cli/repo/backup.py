@@ -59,6 +59,7 @@ def run(context: Context) -> int:
     from holdfast.repo.backup import AUTO, backup
     from holdfast.repo.memory import settle_allocator
 
+    context.insist_on_locks()
     settle_allocator()
     arguments = context.arguments
     context.stops_itself = True

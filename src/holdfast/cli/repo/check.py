@@ -41,6 +41,7 @@ def run(context: Context) -> int:
     """Check; anything that is found makes the exit code 1."""
     from holdfast.repo.check import check
 
+    context.insist_on_locks()
     output = context.output
     with context.open() as repo:
         result = check(

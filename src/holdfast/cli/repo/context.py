@@ -5,6 +5,7 @@ import contextlib
 import threading
 from collections.abc import Generator, Mapping, Sequence
 
+from holdfast.cli.errors import HoldfastError
 from holdfast.cli.repo import credentials
 from holdfast.cli.repo.options import common_options
 from holdfast.cli.repo.output import Output
@@ -73,6 +74,11 @@ class Context:
             return
         with repo.lock(exclusive=exclusive):
             yield
+
+    def insist_on_locks(self) -> None:
+        """Refuse --no-lock for a command that others could be harmed by. Raises HoldfastError."""
+        if self.options.no_lock:
+            raise HoldfastError("--no-lock is for commands that only read: this one works under a lock")
 
     @contextlib.contextmanager
     def reading(self) -> Generator[Repository]:

@@ -70,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> int:
     """Decide, tell, remove."""
+    context.insist_on_locks()
     arguments = context.arguments
     keep = _keep(arguments)
     if arguments.snapshot:

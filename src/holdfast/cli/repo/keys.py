@@ -58,6 +58,8 @@ def run(context: Context) -> int:
     action = context.arguments.action
     if (action == "remove") != bool(context.arguments.id):
         raise HoldfastError("remove needs the id of a key, the other actions take none; see `keys list`")
+    if action != "list":
+        context.insist_on_locks()
     with context.open() as repo:
         if action == "list":
             return _list(context, repo)

@@ -54,6 +54,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> int:
     """Prune."""
+    context.insist_on_locks()
     context.stops_itself = True
     with context.open() as repo:
         result = prune_as_asked(context, repo, dry_run=context.arguments.dry_run)
