@@ -9,12 +9,19 @@ from typing import Any
 
 import pytest
 
+from holdfast.repo import keys
 from holdfast.repo.backup import backup
 from holdfast.repo.chunking import is_shared
+from holdfast.repo.copy import copy
 from holdfast.repo.repository import Repository
 from holdfast.repo.stores import open_store
 from tests import tools
 from tests.repo_trees import PASSWORD, sparse
+
+
+@pytest.fixture(autouse=True)
+def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "SCRYPT_N", 256)
 
 
 @pytest.fixture
@@ -33,10 +40,10 @@ def large(tmp_path: Path) -> Path:
 class Shared:
     """One repository, used by both."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, like: Repository | None = None) -> None:
         self.folder = folder
         self.env = {**os.environ, "RESTIC_PASSWORD": PASSWORD, "RESTIC_CACHE_DIR": str(folder.parent / "cache"), "TZ": "UTC"}
-        Repository.init(open_store(str(folder), {}), PASSWORD)
+        Repository.init(open_store(str(folder), {}), PASSWORD, chunker_like=like)
 
     def stock(self, *words: str) -> str:
         command = [tools.restic(), "-r", str(self.folder), *words]
@@ -86,3 +93,13 @@ def test_a_repository_of_ours_alone_is_cut_where_nobody_without_its_key_can_tell
     backup(shared.open(), [str(large)])
 
     assert shared.stock_backup(large)["data_blobs"] > 10
+
+
+def test_a_copy_and_a_stock_backup_share_blobs_where_the_polynomial_was_taken_over(tmp_path: Path, large: Path) -> None:
+    first = Shared(tmp_path / "first")
+    second = Shared(tmp_path / "second", like=first.open())
+    first.stock_backup(large)
+    copy(first.open(), second.open())
+
+    assert second.stock_backup(large)["data_blobs"] == 0
+    assert backup(second.open(), [str(large)], parent="").added_raw < 100_000

@@ -89,7 +89,7 @@ def copy(
     lock_source: bool = True,
     self_check: bool = True,
     workers: int = 0,
-    retry_lock: float = 0.0,
+    retry_lock: float | None = None,
     progress: CopyHook | None = None,
     stop: threading.Event | None = None,
 ) -> CopyResult:
@@ -97,9 +97,9 @@ def copy(
 
     `dry_run` writes nothing and counts what would go. `lock_source=False` is for sources that may only be read: the caller
     answers for nobody pruning it meanwhile. `workers` threads fetch, open and seal (0: four, or one for each processor).
-    `retry_lock` is how many seconds to wait for a lock. At the end the root trees of all copies are read back from the
-    target. Raises NoSnapshot for an id that is not there, Stopped when `stop` is set, RepositoryLocked, LockLost,
-    SelfCheckFailed, and the StoreError of a store that failed.
+    `retry_lock` is how many seconds to wait for a lock (None: as each repository was told). At the end the root trees of all
+    copies are read back from the target. Raises NoSnapshot for an id that is not there, Stopped when `stop` is set,
+    RepositoryLocked, LockLost, SelfCheckFailed, and the StoreError of a store that failed.
     """
     with contextlib.ExitStack() as held:
         locks = [held.enter_context(source.lock(wait_seconds=retry_lock, stop=stop))] if lock_source else []

@@ -71,3 +71,19 @@ def test_orphan_packs_are_counted_and_no_problem(repo: Repository, store: LocalS
 
     assert check(repo).ok
     assert check(repo).orphans == 1
+
+
+def test_indexes_of_an_interrupted_run_and_those_that_replace_others_are_read(
+    repo: Repository, store: LocalStore, source: Path
+) -> None:
+    backup(repo, [str(source)])
+    blobs = len(repo.load_index())
+    (entry,) = store.list("index")
+    old = repo.load_json(path_of("index", entry.name))
+    repo.put_json("index", b'{"supersedes":["' + entry.name.encode() + b'"],' + old[1:])
+    assert check(repo, read_data=True).ok
+    store.delete(path_of("index", entry.name))
+
+    assert check(repo, read_data=True).ok
+    assert len(repo.load_index()) == blobs
+    assert backup(repo, [str(source)], parent="").added_raw == 0
