@@ -4,22 +4,12 @@ import asyncio
 import logging
 
 from holdfast.embedded.apiserver.authorizer import CLUSTER_ROLES
-from holdfast.embedded.apiserver.objects import Object, part, parts, texts
-from holdfast.embedded.apiserver.selectors import parse_labels
+from holdfast.embedded.apiserver.objects import Object, part, parts
+from holdfast.embedded.apiserver.selectors import label_test
 from holdfast.embedded.apiserver.store import Change, Key, Store, Transaction
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
-
-
-def selector_text(selector: Object) -> str:
-    """A LabelSelector document as the text form of a label selector."""
-    terms = [f"{key}={value}" for key, value in part(selector, "matchLabels").items()]
-    for item in parts(selector, "matchExpressions"):
-        key, values = item.get("key", ""), ",".join(texts(item, "values"))
-        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key, "DoesNotExist": f"!{key}"}
-        terms.append(forms[item["operator"]])
-    return ",".join(terms)
 
 
 def fill(transaction: Transaction) -> None:
@@ -42,11 +32,11 @@ def _sum(role: Object, roles: dict[Key, Object]) -> list[Object]:
     selectors = parts(role, "aggregationRule", "clusterRoleSelectors")
     if not selectors:
         return parts(role, "rules")
-    tests = [parse_labels(selector_text(item)) for item in selectors]
+    tests = [label_test(item) for item in selectors]
     rules: list[Object] = []
     for other in roles.values():
         labels = part(other, "metadata", "labels")
-        if other is not role and any(test is None or test(labels) for test in tests):
+        if other is not role and any(test(labels) for test in tests):
             rules += [rule for rule in parts(other, "rules") if rule not in rules]
     return rules
 

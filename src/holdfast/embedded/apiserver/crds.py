@@ -3,6 +3,7 @@
 from functools import cache, partial
 from typing import Any, cast
 
+from holdfast.embedded.apiserver import schematypes
 from holdfast.embedded.apiserver.ages import now, stamp
 from holdfast.embedded.apiserver.jsonpath import compile_path
 from holdfast.embedded.apiserver.kinds import Column, Kind
@@ -100,6 +101,8 @@ def _version_problems(version: Object, field: str) -> list[Cause]:
     if not isinstance(schema, dict):
         return [(f"{field}.schema.openAPIV3Schema", f"{field}.schema.openAPIV3Schema: Required value: schemas are required")]
     found: list[Cause] = [] if version.get("name") else [(f"{field}.name", f"{field}.name: Required value")]
+    if wrong := schematypes.problems(schema, f"{field}.schema.openAPIV3Schema"):
+        return [*found, *wrong]
     try:
         Schema.compile(cast(Object, schema))
     except SchemaError as error:

@@ -34,7 +34,7 @@ class _Malformed(ValueError):
     """The bytes are not what the table demands."""
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
     """How one number of a message is read; `form` is empty, `[]` or `{}`. `counts`: an empty value is kept."""
 
     name: str
@@ -49,12 +49,13 @@ def _table() -> dict[str, dict[str, str]]:
 
 
 @cache
-def _fields(message: str) -> dict[int, _Field]:
-    found: dict[int, _Field] = {}
+def fields_of(message: str) -> dict[int, Field]:
+    """The fields of a message by number. KeyError for one that is not in the table."""
+    found: dict[int, Field] = {}
     for number, text in _table()[message].items():
         name, _, spelling = text.partition(" ")
         form = spelling[:2] if spelling[:2] in ("[]", "{}") else ""
-        found[int(number)] = _Field(name.rstrip("?"), name.endswith("?"), form, spelling.removeprefix(form))
+        found[int(number)] = Field(name.rstrip("?"), name.endswith("?"), form, spelling.removeprefix(form))
     return found
 
 
@@ -177,7 +178,7 @@ def _numbers(data: bytes) -> Iterator[int]:
         yield value
 
 
-def _into(found: Object, field: _Field, wire: int, value: Any, depth: int) -> None:
+def _into(found: Object, field: Field, wire: int, value: Any, depth: int) -> None:
     """Read one field into the object being made."""
     if field.form == "[]":
         items = found.setdefault(field.name, [])
@@ -206,7 +207,7 @@ def _nothing(type_: str) -> Any:
 def _message(name: str, data: bytes, depth: int) -> Any:
     if depth > _DEEPEST:
         raise _Malformed(f"messages are nested more than {_DEEPEST} deep")
-    known, found = _fields(name), Object()
+    known, found = fields_of(name), Object()
     for number, wire, value in _entries(data):
         field = known.get(number)
         if field is not None:

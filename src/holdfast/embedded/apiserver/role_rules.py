@@ -1,8 +1,10 @@
 """What makes a role or binding valid, and the parts of it that are filled in (Kubernetes' RBAC validation)."""
 
+from holdfast.embedded.apiserver.errors import StatusError
 from holdfast.embedded.apiserver.metadata import Cause
 from holdfast.embedded.apiserver.objects import Object, part, parts, texts
 from holdfast.embedded.apiserver.rbac import GROUP
+from holdfast.embedded.apiserver.selectors import label_test
 
 _SUBJECT_GROUPS = {"User": GROUP, "Group": GROUP, "ServiceAccount": ""}
 
@@ -23,6 +25,12 @@ def role(new: Object, old: Object | None) -> list[Cause]:
     found: list[Cause] = []
     for index, rule in enumerate(parts(new, "rules")):
         found += _rule_problems(rule, f"rules[{index}]", in_namespace=new["kind"] == "Role")
+    for index, selector in enumerate(parts(new, "aggregationRule", "clusterRoleSelectors")):
+        field = f"aggregationRule.clusterRoleSelectors[{index}]"
+        try:
+            label_test(selector)
+        except StatusError as error:
+            found.append((field, f"{field}: Invalid value: {error.message}"))
     return found
 
 

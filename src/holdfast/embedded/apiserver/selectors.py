@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 from holdfast.embedded.apiserver.errors import bad_request
-from holdfast.embedded.apiserver.objects import Object
+from holdfast.embedded.apiserver.objects import Object, part, parts, texts
 from holdfast.embedded.apiserver.store import Record
 
 Labels = Mapping[str, str]
@@ -23,8 +23,7 @@ _LABEL_KEY = re.compile(r"^([a-z0-9A-Z.-]+/)?[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0
 
 def _requirements(text: str) -> list[str]:
     """Split at commas outside of parentheses."""
-    parts = re.split(r",(?![^()]*\))", text)
-    return [part.strip() for part in parts if part.strip()]
+    return [term.strip() for term in re.split(r",(?![^()]*\))", text) if term.strip()]
 
 
 def _label_test(text: str) -> LabelTest:
@@ -46,14 +45,27 @@ def _label_test(text: str) -> LabelTest:
 
 def parse_labels(text: str) -> LabelTest | None:
     """The predicate of a label selector; None when it selects everything."""
-    tests = [_label_test(part) for part in _requirements(text)]
-    for part in _requirements(text):
-        key = re.split(r"[\s!=]+", part.lstrip("! "), maxsplit=1)[0]
+    tests = [_label_test(term) for term in _requirements(text)]
+    for term in _requirements(text):
+        key = re.split(r"[\s!=]+", term.lstrip("! "), maxsplit=1)[0]
         if not _LABEL_KEY.match(key):
             raise bad_request(f'unable to parse label selector "{text}": "{key}" is not a label key')
     if not tests:
         return None
     return lambda labels: all(test(labels) for test in tests)
+
+
+def label_test(selector: Object) -> LabelTest:
+    """The predicate of a LabelSelector document; one that is empty selects everything. 400 for an unknown operator."""
+    terms = [f"{key}={value}" for key, value in part(selector, "matchLabels").items()]
+    for item in parts(selector, "matchExpressions"):
+        key, values = str(item.get("key", "")), ",".join(texts(item, "values"))
+        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key, "DoesNotExist": f"!{key}"}
+        term = forms.get(str(item.get("operator")))
+        if term is None:
+            raise bad_request(f"label selector: operator {item.get('operator')!r} is none of {', '.join(forms)}")
+        terms.append(term)
+    return parse_labels(",".join(terms)) or (lambda labels: True)
 
 
 class FieldTerm(NamedTuple):
@@ -87,10 +99,10 @@ _FIELD = re.compile(r"^(?P<path>[\w.\-/\[\]]+?)\s*(?P<op>==|!=|=)(?P<value>.*)$"
 def parse_fields(text: str) -> list[FieldTerm]:
     """The terms of a field selector, all of which must hold."""
     terms: list[FieldTerm] = []
-    for part in filter(None, re.split(r"(?<!\\),", text)):
-        found = _FIELD.match(part)
+    for term in filter(None, re.split(r"(?<!\\),", text)):
+        found = _FIELD.match(term)
         if found is None:
-            raise bad_request(f'invalid field selector "{part}": write path=value or path!=value')
+            raise bad_request(f'invalid field selector "{term}": write path=value or path!=value')
         value = re.sub(r"\\([\\,=])", r"\1", found["value"])
         terms.append(FieldTerm(found["path"], value, found["op"] != "!="))
     return terms
