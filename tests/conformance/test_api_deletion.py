@@ -156,3 +156,9 @@ async def test_a_namespace_waits_for_finalizers_of_its_contents_and_takes_nothin
     assert await until(is_going)
     await http.patch(f"{inside}/a", {"metadata": {"finalizers": None}})
     assert await until(lambda: _is_gone(http, f"{spaces}/demo"))
+
+
+async def test_the_namespaces_of_the_system_stay(http: Http):  # noqa: F811
+    for name in ("default", "kube-system", "kube-public"):
+        reply = await http.call("DELETE", f"/api/v1/namespaces/{name}")
+        assert (reply.code, "may not be deleted" in reply.body["message"]) == (403, True)

@@ -1,12 +1,15 @@
 """Watches: nothing missed, nothing twice, selectors that objects enter and leave, history that has gone."""
 
 import asyncio
+import contextlib
 import json
+import ssl
 
 import pytest
-from tests.api_samples import config_map
+from tests.api_samples import WIDGET_CRD, config_map
 from tests.embedded_fixture import Http, api_server, http  # noqa: F401
 
+from holdfast.embedded.apiserver import front
 from holdfast.embedded.apiserver.server import ApiServer
 
 pytestmark = pytest.mark.api
@@ -107,6 +110,62 @@ async def test_a_watch_of_tables_renders_each_event(http: Http):  # noqa: F811
         event = json.loads(await response.content.readline())
     assert event["object"]["kind"] == "Table"
     assert event["object"]["rows"][0]["cells"][:2] == ["kube-root-ca.crt", 1]
+
+
+async def test_a_watch_ends_when_its_definition_is_removed(http: Http):  # noqa: F811
+    crds, widgets = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "/apis/example.dev/v1/widgets"
+    await http.ok("POST", crds, WIDGET_CRD)
+    await http.ok("POST", "/apis/example.dev/v1/namespaces/default/widgets", {"metadata": {"name": "w"}, "spec": {"size": 1}})
+    async with http.watch(widgets) as events:
+        assert await events.named(1) == [("ADDED", "w")]
+        await http.ok("DELETE", f"{crds}/widgets.example.dev")
+        assert await events.named(1) == [("DELETED", "w")]
+        assert await events.ended()
+
+
+async def test_a_watcher_that_does_not_read_is_cut_off_and_costs_others_nothing(
+    api_server: ApiServer,  # noqa: F811
+    http: Http,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(front, "_WRITE_SECONDS", 0.5)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    token = (api_server.data_dir / "pki" / "admin.token").read_text().strip()
+    reader, writer = await asyncio.open_connection("127.0.0.1", api_server.port, ssl=context, limit=1024)
+    writer.transport.pause_reading()
+    head = f"Host: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    writer.write(f"GET {MAPS}?watch=1&resourceVersion={await _revision(http)} HTTP/1.1\r\n{head}".encode())
+    async with http.watch(MAPS, resourceVersion=await _revision(http)) as events:
+        following = asyncio.create_task(events.named(100))
+        for at in range(100):
+            await http.ok("POST", MAPS, config_map(f"big{at}", text="x" * 250_000))
+        assert len(await following) == 100
+    writer.transport.resume_reading()
+    got = 0
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionError):
+            while chunk := await reader.read(1 << 20):
+                got += len(chunk)
+    assert got < 20 << 20
+    writer.close()
+
+
+async def test_a_revision_from_the_future_is_told_apart(http: Http):  # noqa: F811
+    late = int(await _revision(http)) + 1000
+    for path in (f"{MAPS}?resourceVersion={late}", f"{MAPS}?watch=1&resourceVersion={late}"):
+        reply = await http.call("GET", path)
+        assert (reply.code, reply.body["details"]["causes"][0]["reason"]) == (504, "ResourceVersionTooLarge")
+
+
+async def test_an_exact_revision_is_served_while_nothing_changed(http: Http):  # noqa: F811
+    await http.ok("POST", MAPS, config_map("a"))
+    exact = f"{MAPS}?resourceVersion={await _revision(http)}&resourceVersionMatch=Exact"
+    assert (await http.call("GET", exact)).code == 200
+    await http.ok("POST", MAPS, config_map("b"))
+    assert (await http.call("GET", exact)).code == 410
+    assert (await http.call("GET", exact.replace("Exact", "NotOlderThan"))).code == 200
+    assert (await http.call("GET", exact.replace("Exact", "Odd"))).code == 400
 
 
 async def test_stopping_the_server_ends_its_watches(api_server: ApiServer, http: Http):  # noqa: F811

@@ -10,6 +10,7 @@ from holdfast.embedded.apiserver.kinds import Column, Kind
 from holdfast.embedded.apiserver.metadata import Cause
 from holdfast.embedded.apiserver.objects import Object, part, parts, texts
 from holdfast.embedded.apiserver.registry import Registry
+from holdfast.embedded.apiserver.ring import Rings
 from holdfast.embedded.apiserver.store import Change, Record, Store
 from holdfast.schema.structural import Schema, SchemaError
 
@@ -171,10 +172,11 @@ def kinds_of(crd: Object) -> list[Kind]:
 
 
 class Definitions:
-    """Keeps the registry equal to the stored definitions."""
+    """Keeps the registry equal to the stored definitions, and lets watches see that what they follow is gone."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(self, store: Store, registry: Registry, rings: Rings) -> None:
         self._registry = registry
+        self._rings = rings
         for record in store.page(CRDS).records:
             self._install(record)
         store.listeners.append(self._notice)
@@ -186,7 +188,10 @@ class Definitions:
         for change in changes:
             if change.new.key.res != CRDS:
                 continue
+            name = change.new.key.name
             if change.type == "DELETED":
-                self._registry.remove(change.new.key.name)
+                self._registry.remove(name)
             else:
                 self._install(change.new)
+            plural, _, group = name.partition(".")
+            self._rings.of(f"{group}/{plural}").notify()

@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.embedded.apiserver.ages import now, stamp
 from holdfast.embedded.apiserver.api import Answer, Api, Call, list_document
-from holdfast.embedded.apiserver.errors import bad_request, conflict
+from holdfast.embedded.apiserver.errors import bad_request, conflict, forbidden
 from holdfast.embedded.apiserver.objects import Object, part, texts
 from holdfast.embedded.apiserver.reads import select
 from holdfast.embedded.apiserver.selectors import Selector
@@ -21,6 +21,8 @@ from holdfast.embedded.apiserver.writes import as_served
 
 FOREGROUND = "foregroundDeletion"
 _POLICIES = ("Background", "Foreground", "Orphan")
+_IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
+"""Namespaces that Kubernetes' own admission never lets go."""
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -65,6 +67,8 @@ async def delete(api: Api, call: Call) -> Answer:
         if record is None:
             raise call.missing()
         _preconditions(call, record, options)
+        if record.key.res == "/namespaces" and record.key.name in _IMMORTAL:
+            raise forbidden("namespaces", "", record.key.name, "this namespace may not be deleted")
         return remove(transaction, record, options)
 
     record, is_gone = await api.store.write(run, dry_run=options.dry_run)

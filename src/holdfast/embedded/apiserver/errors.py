@@ -126,6 +126,15 @@ def unsupported_media(message: str) -> StatusError:
     return StatusError(415, "UnsupportedMediaType", message)
 
 
+def too_new(asked: int, present: int) -> StatusError:
+    """The caller has seen a revision that this server has not reached (504): its state was put back, or it is another."""
+    details: Object = {
+        "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+        "retryAfterSeconds": 1,
+    }
+    return StatusError(504, "Timeout", f"Timeout: Too large resource version: {asked}, current: {present}", details)
+
+
 def too_large(limit: int) -> StatusError:
     """The body is over the limit in bytes (413)."""
     return StatusError(413, "RequestEntityTooLarge", f"the request body is larger than {limit} bytes")

@@ -6,7 +6,7 @@ from typing import Any
 
 from holdfast.embedded.apiserver.ages import now
 from holdfast.embedded.apiserver.api import Api, Call, list_document
-from holdfast.embedded.apiserver.errors import bad_request, gone
+from holdfast.embedded.apiserver.errors import bad_request, gone, too_new
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.selectors import Selector
@@ -14,6 +14,8 @@ from holdfast.embedded.apiserver.store import Key, Page, Record
 from holdfast.embedded.apiserver.tables import partial, table
 from holdfast.embedded.apiserver.wire import with_version
 from holdfast.kube.codec import CodecError, decode, encode
+
+_MATCHES = ("Exact", "NotOlderThan")
 
 
 def served(kind: Kind, record: Record) -> bytes:
@@ -61,10 +63,25 @@ def _start(kind: Kind, token: str, floor: int) -> tuple[Key, int]:
     return key, rv
 
 
+def _check_revision(api: Api, call: Call, *, is_first: bool) -> None:
+    """A list at a revision: the present state is never older than what was asked, and an exact past is not kept."""
+    asked, match = call.query.number("resourceVersion", 0), call.query.text("resourceVersionMatch")
+    if match and (match not in _MATCHES or not call.query.text("resourceVersion") or not is_first):
+        raise bad_request(
+            f'resourceVersionMatch: "{match}" must be one of {", ".join(_MATCHES)}, with a resourceVersion and without continue'
+        )
+    if asked > api.store.rv:
+        raise too_new(asked, api.store.rv)
+    ring = api.rings.of(call.kind.resource)
+    if match == "Exact" and ring.cursor(asked) != ring.end:
+        raise gone(f"The resourceVersion for the provided list is too old: {asked} ({api.store.rv}): list without one")
+
+
 def select(api: Api, call: Call, selector: Selector) -> tuple[list[Record], Object]:
     """One page of the selected objects and the list's metadata. The first page's revision holds for all pages."""
     limit, token = call.query.number("limit", 0), call.query.text("continue")
     after, first_rv = _start(call.kind, token, api.rings.of(call.kind.resource).floor) if token else (None, 0)
+    _check_revision(api, call, is_first=not token)
     records: list[Record] = []
     while True:
         page = api.store.page(call.kind.resource, call.route.ns, limit and limit - len(records), after)

@@ -85,10 +85,17 @@ class Ring:
             return None
         return self._base + bisect_right(self._events, rv, key=lambda event: event.rv)
 
-    def since(self, cursor: int, most: int = 512) -> list[Event] | None:
-        """Events from `cursor` on; None when some of them are gone."""
+    def since(self, cursor: int, most: int = 512, most_bytes: int = 1 << 20) -> list[Event] | None:
+        """Events from `cursor` on, at most so many and (after the first) so many bytes; None when some of them are gone."""
         start = cursor - self._base
-        return None if start < 0 else self._events[start : start + most]
+        if start < 0:
+            return None
+        found, size = self._events[start : start + most], 0
+        for count, event in enumerate(found):
+            size += event.size
+            if size > most_bytes and count:
+                return found[:count]
+        return found
 
     async def more(self, seconds: float) -> None:
         """Wait for the next event, at most that long."""

@@ -96,7 +96,7 @@ class ApiServer:
         ca, certificate, key = ensure_server_certificate(pki, (self.host,))
         self._store = Store(self.data_dir / "state.db")
         api = self._api = Api(self._store, Auth(pki, self._store), self._admission, ca.read_text())
-        Definitions(self._store, api.registry)
+        Definitions(self._store, api.registry, api.rings)
         aggregation = Aggregation(self._store)
         await self._store.write(lambda transaction: namespaces.ensure_first(transaction, api.ca))
         await self._store.write(lambda transaction: default_roles.ensure(transaction, self._roles))

@@ -12,7 +12,7 @@ from typing import Final
 
 from holdfast.embedded.apiserver.ages import now
 from holdfast.embedded.apiserver.api import Api, Call
-from holdfast.embedded.apiserver.errors import bad_request, gone
+from holdfast.embedded.apiserver.errors import bad_request, gone, too_new
 from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.reads import served
 from holdfast.embedded.apiserver.ring import Event, watch_line
@@ -41,6 +41,8 @@ class Watch:
         if self._initial and call.query.text("resourceVersionMatch") != "NotOlderThan":
             raise bad_request("sendInitialEvents needs resourceVersionMatch=NotOlderThan")
         start = call.query.number("resourceVersion", 0)
+        if start > api.store.rv:
+            raise too_new(start, api.store.rv)
         self._from_state = self._initial or start == 0
         self._seen = start
         self._seconds = call.query.number("timeoutSeconds", 0) or random.randint(1800, 3600)
@@ -53,7 +55,7 @@ class Watch:
                 yield chunk
         cursor = self._ring.cursor(self._seen)
         bookmark_at = time.monotonic() + _BOOKMARK_SECONDS
-        while not self._api.stopping:
+        while not self._api.stopping and self._is_served():
             events = None if cursor is None else self._ring.since(cursor)
             if cursor is None or events is None:
                 yield self._too_old()
@@ -72,6 +74,11 @@ class Watch:
             if at >= bookmark_at:
                 bookmark_at = at + _BOOKMARK_SECONDS
             await self._ring.more(min(deadline, bookmark_at) - at)
+
+    def _is_served(self) -> bool:
+        """Whether the kind is still there: the watch of a definition that went ends."""
+        kind = self._call.kind
+        return not kind.custom or self._api.registry.find(kind.group, kind.version, kind.plural) is not None
 
     def _state(self) -> list[bytes]:
         """ADDED for all that is there, then the bookmark that ends it; sets the revision to go on from."""
