@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from holdfast.repo.blob import blob_id
 from holdfast.repo.chunker import MAX_BYTES, MIN_BYTES, ZERO_ID, ZEROS
@@ -23,6 +23,7 @@ from holdfast.repo.tree import encode_file, read_xattrs
 from holdfast.repo.writer import BlobWriter
 
 _AHEAD = 2 << 20
+_READ_BYTES = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -32,6 +33,14 @@ def open_source(path: str) -> int:
         return os.open(path, _FLAGS | os.O_NOATIME)
     except PermissionError:
         return os.open(path, _FLAGS)
+
+
+class Readable(Protocol):
+    """What a stream is read by: some bytes, at most as many as asked for, none at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Waits until there is something."""
+        ...
 
 
 class Loaded(NamedTuple):
@@ -84,6 +93,16 @@ class FileReader:
         finally:
             os.close(handle)
 
+    def stream(self, source: "Readable") -> tuple[str, int]:
+        """Store all that a stream holds, chunk by chunk; returns the JSON list of its blob ids, and its length."""
+
+        def fill(room: memoryview, _: int) -> int:
+            data = source.read(min(len(room), _READ_BYTES))
+            room[: len(data)] = data
+            return len(data)
+
+        return self._cut(_Window(fill), self._submit, lambda _: 0)
+
     def load(self, name: str, path: str) -> Loaded:
         """Read a small file, which may be done in many threads at once. Raises OSError."""
         handle, stat = open_regular(path)
@@ -121,27 +140,31 @@ class FileReader:
         return future
 
     def _large(self, handle: int, stat: os.stat_result, submit: "_Submit") -> tuple[str, int]:
+        sparse = stat.st_blocks * 512 < stat.st_size
+        window = _Window(lambda room, position: os.preadv(handle, [room], position))
+        return self._cut(window, submit, lambda position: _hole(handle, position, stat.st_size) if sparse else 0)
+
+    def _cut(self, window: "_Window", submit: "_Submit", hole: Callable[[int], int]) -> tuple[str, int]:
+        """Cut and store; `hole` tells how many chunks of nothing lie at a position."""
         ids: list[str] = []
         flying: deque[Future[bytes]] = deque()
-        sparse = stat.st_blocks * 512 < stat.st_size
-        stream = _Stream(handle)
         while True:
             self._check()
-            if sparse and (zeros := _hole(handle, stream.position, stat.st_size)):
+            if zeros := hole(window.position):
                 self._drain(flying, ids, 0)
                 ids += [self._zero_chunk()] * zeros
-                stream.skip(zeros * MIN_BYTES)
+                window.skip(zeros * MIN_BYTES)
                 self._advance(zeros * MIN_BYTES)
-            chunk = self._next_chunk(stream)
+            chunk = self._next_chunk(window)
             if not chunk:
                 break
             flying.append(submit(chunk))
             self._advance(len(chunk))
             self._drain(flying, ids, self._most)
         self._drain(flying, ids, 0)
-        return "[" + ",".join(ids) + "]", stream.position
+        return "[" + ",".join(ids) + "]", window.position
 
-    def _next_chunk(self, stream: "_Stream") -> bytes:
+    def _next_chunk(self, stream: "_Window") -> bytes:
         """The next chunk, looking only as far ahead as its boundary needs."""
         wanted = _AHEAD
         while True:
@@ -192,11 +215,11 @@ def _read_on(handle: int, data: bytes) -> bytes:
     return data
 
 
-class _Stream:
-    """A file read through a window that slides forward."""
+class _Window:
+    """A stream seen through a window that slides forward: `fill(room, position)` reads some bytes, none at the end."""
 
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
+    def __init__(self, fill: Callable[[memoryview, int], int]) -> None:
+        self._fill = fill
         self._view = memoryview(bytearray(MAX_BYTES + _AHEAD))
         self._at = self._held = 0
         self.position = 0
@@ -208,7 +231,7 @@ class _Stream:
             self._at = 0
         while self._held < wanted:
             free = self._view[self._at + self._held : self._at + wanted]
-            got = os.preadv(self._handle, [free], self.position + self._held)
+            got = self._fill(free, self.position + self._held)
             if not got:
                 break
             self._held += got

@@ -1,17 +1,44 @@
-"""Looking at folders: what is in them, sorted out by kind, and how much there is in total.
+"""Looking at folders: what is in them, what of it belongs to the backup, and how much there is in total.
 
-Only metadata is read here. A name that vanishes between listing and looking is no longer part of the source and is counted,
-not reported. Sockets are left out, as the format's other writers do: they mean nothing without their process.
+Only metadata is read here, and the first bytes of files that mark a folder. A name that vanishes between listing and looking is
+no longer part of the source and is counted, not reported. Sockets are left out, as the format's other writers do: they mean
+nothing without their process.
 """
 
 import os
 import stat as st
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 import msgspec
 
+from holdfast.repo import native
 from holdfast.repo.patterns import Patterns
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """A file whose presence leaves out what else is in its folder; with `header` only when it begins with these bytes."""
+
+    name: str
+    header: bytes = b""
+
+    def marks(self, folder: str) -> bool:
+        """Whether the file in this folder is such a marker."""
+        if not self.header:
+            return True
+        try:
+            handle = os.open(os.path.join(folder, self.name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                return os.read(handle, len(self.header)) == self.header
+            finally:
+                os.close(handle)
+        except OSError:
+            return False
+
+
+CACHE_MARKER = Marker("CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55")
+"""What the Cache Directory Tagging Specification asks of a cache."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -32,28 +59,37 @@ class Listing(msgspec.Struct):
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What a scan leaves out: patterns, other devices, files larger than `max_file_bytes` (0: none)."""
+    """What a scan leaves out: patterns, other devices, files larger than `max_file_bytes` (0: none), marked folders."""
 
     excludes: Patterns
     devices: frozenset[int] = frozenset()
     max_file_bytes: int = 0
+    markers: tuple[Marker, ...] = ()
 
-    def admits(self, found: Found) -> bool:
-        """Whether the entry belongs to the backup."""
-        mode = found.stat.st_mode
-        if st.S_ISSOCK(mode):
+    @property
+    def admit_all(self) -> bool:
+        """Whether nothing is left out, so that nobody has to ask."""
+        return self.excludes.empty and not (self.devices or self.max_file_bytes or self.markers)
+
+    def admits(self, path: str, mode: int, size: int, device: int) -> bool:
+        """Whether an entry belongs to the backup."""
+        if self.max_file_bytes and st.S_ISREG(mode) and size > self.max_file_bytes:
             return False
-        if self.max_file_bytes and st.S_ISREG(mode) and found.stat.st_size > self.max_file_bytes:
+        if self.devices and st.S_ISDIR(mode) and device not in self.devices:
             return False
-        if self.devices and st.S_ISDIR(mode) and found.stat.st_dev not in self.devices:
-            return False
-        return self.excludes.empty or not self.excludes.match(found.path)
+        return self.excludes.empty or not self.excludes.match(path)
+
+    def marker(self, folder: str, names: Collection[str]) -> str:
+        """The name of the file that marks the folder, which is then all that is kept of it, or nothing."""
+        found = (marker.name for marker in self.markers if marker.name in names and marker.marks(folder))
+        return next(found, "")
 
 
 def list_folder(path: str, rules: Rules) -> Listing:
     """List one folder. Raises OSError when the folder can't be read; entries that can't be looked at raise too."""
     listing = Listing([], [], [])
     base = path if path.endswith("/") else path + "/"
+    every: list[Found] = []
     with os.scandir(path) as entries:
         for entry in entries:
             try:
@@ -61,22 +97,47 @@ def list_folder(path: str, rules: Rules) -> Listing:
             except FileNotFoundError:
                 listing.vanished += 1
                 continue
-            found = Found(entry.name, base + entry.name, stat)
-            if not rules.admits(found):
-                continue
-            if st.S_ISREG(stat.st_mode):
-                listing.files.append(found)
-            elif st.S_ISDIR(stat.st_mode):
-                listing.folders.append(found)
-            else:
-                listing.others.append(found)
+            if not st.S_ISSOCK(stat.st_mode):
+                every.append(Found(entry.name, base + entry.name, stat))
+    only = rules.marker(path, {found.name for found in every}) if rules.markers else ""
+    for found in every:
+        stat = found.stat
+        if (only and found.name != only) or not rules.admits(found.path, stat.st_mode, stat.st_size, stat.st_dev):
+            continue
+        sort_out(found, listing)
     listing.folders.sort(key=sort_key)
     return listing
+
+
+def sort_out(found: Found, listing: Listing) -> None:
+    """Put an entry where it belongs."""
+    if st.S_ISREG(found.stat.st_mode):
+        listing.files.append(found)
+    elif st.S_ISDIR(found.stat.st_mode):
+        listing.folders.append(found)
+    else:
+        listing.others.append(found)
 
 
 def sort_key(found: Found) -> bytes:
     """Entries of a tree are in the order of the bytes of their names."""
     return os.fsencode(found.name)
+
+
+def scan_native(path: str, rules: Rules, *, utc: bool) -> tuple[Any, int]:
+    """The native folder of a path with what belongs to the backup, and how many entries vanished. Raises OSError."""
+    module: Any = native.module()
+    folder = module.Folder(os.fsencode(path), utc)
+    vanished: int = folder.scan()
+    if rules.admit_all:
+        return folder, vanished
+    base = path if path.endswith("/") else path + "/"
+    entries = [(number, os.fsdecode(name), *rest) for number, name, *rest in folder.entries()]
+    only = rules.marker(path, {entry[1] for entry in entries}) if rules.markers else ""
+    for number, name, mode, size, device in entries:
+        if (only and name != only) or not rules.admits(base + name, mode, size, device):
+            folder.drop(number)
+    return folder, vanished
 
 
 class Totals:
@@ -104,9 +165,10 @@ class Totals:
         todo: list[str] = []
         for path in self._paths:
             _quietly(lambda path=path: self._start_at(path, todo))
+        count = self._count if native.module() is None else self._count_native
         while todo and not self._stop.is_set():
             folder = todo.pop()
-            _quietly(lambda folder=folder: self._count(folder, todo))
+            _quietly(lambda folder=folder: count(folder, todo))
         self.done = not todo
 
     def _start_at(self, path: str, todo: list[str]) -> None:
@@ -122,6 +184,13 @@ class Totals:
         self.files += len(listing.files)
         self.bytes += sum(found.stat.st_size for found in listing.files)
         todo.extend(found.path for found in listing.folders)
+
+    def _count_native(self, path: str, todo: list[str]) -> None:
+        folder, _ = scan_native(path, self._rules, utc=True)
+        files, size, names = folder.totals()
+        self.files += files
+        self.bytes += size
+        todo.extend(os.path.join(path, os.fsdecode(name)) for name in names)
 
 
 def _quietly(action: Callable[[], None]) -> None:

@@ -35,6 +35,24 @@ _TYPES: dict[int, tuple[str, int]] = {
 _NO_XATTRS = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODATA, errno.ENOENT})
 """The file system has none, or what was there has gone meanwhile: no fault."""
 
+
+class MadeStat(msgspec.Struct, frozen=True):
+    """The metadata of what exists only in a snapshot: it is owned by this process and was changed when it was modified."""
+
+    st_mode: int
+    st_mtime_ns: int
+    st_uid: int = msgspec.field(default_factory=os.getuid)
+    st_gid: int = msgspec.field(default_factory=os.getgid)
+    st_ino: int = 0
+    st_dev: int = 0
+    st_nlink: int = 1
+
+    @property
+    def st_ctime_ns(self) -> int:
+        """The same as the time of modification."""
+        return self.st_mtime_ns
+
+
 EMPTY_TREE = b'{"nodes":[]}\n'
 
 
@@ -181,13 +199,13 @@ def read_xattrs(path: str | int, fault: Callable[[OSError], None]) -> str:
     return f',"extended_attributes":[{",".join(parts)}]' if parts else ""
 
 
-def encode_file(name: str, stat: os.stat_result, xattrs: str, size: int, content: str) -> str:
+def encode_file(name: str, stat: os.stat_result | MadeStat, xattrs: str, size: int, content: str) -> str:
     """The node of a regular file; `content` is the JSON list of its blob ids, `size` what was read of it."""
     sized = f'"size":{size},' if size else ""
     return f'{_head(name, stat)},{sized}"links":{stat.st_nlink}{xattrs},"content":{content}}}'
 
 
-def encode_dir(name: str, stat: os.stat_result, xattrs: str, subtree: str) -> str:
+def encode_dir(name: str, stat: os.stat_result | MadeStat, xattrs: str, subtree: str) -> str:
     """The node of a directory."""
     return f'{_head(name, stat)}{xattrs},"content":null,"subtree":"{subtree}"}}'
 
@@ -216,12 +234,13 @@ def _link_fields(target: str) -> str:
     return field
 
 
-def _head(name: str, stat: os.stat_result) -> str:
+def _head(name: str, stat: os.stat_result | MadeStat) -> str:
     kind, bits = go_type(stat.st_mode)
     mtime = format_ns(stat.st_mtime_ns)
     mode = f',"mode":{bits}' if bits else ""
     return (
         f'{{"name":"{json_name(name)}","type":"{kind}"{mode},"mtime":"{mtime}","atime":"{mtime}",'
-        f'"ctime":"{format_ns(stat.st_ctime_ns)}",{owner_fields(stat.st_uid, stat.st_gid)},'
-        f'"inode":{stat.st_ino},"device_id":{stat.st_dev}'
+        f'"ctime":"{format_ns(stat.st_ctime_ns)}",{owner_fields(stat.st_uid, stat.st_gid)}'
+        + (f',"inode":{stat.st_ino}' if stat.st_ino else "")
+        + (f',"device_id":{stat.st_dev}' if stat.st_dev else "")
     )

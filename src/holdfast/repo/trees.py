@@ -5,6 +5,7 @@ look-up fetches a whole window of the pack, and the last few windows are kept: o
 thousand folders, not for each. Memory: WINDOWS times WINDOW_BYTES, and the tree that is open.
 """
 
+import threading
 from collections import OrderedDict
 
 from holdfast.repo.blob import MAX_BLOB_BYTES
@@ -20,12 +21,13 @@ WINDOWS = 16
 
 
 class TreeReader:
-    """Reads trees by id. For one thread."""
+    """Reads trees by id. Safe for threads: one fetches a window at a time, any may open what is in it."""
 
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
         self._windows: OrderedDict[tuple[bytes, int], memoryview] = OrderedDict()
         self._ends: dict[bytes, int] = {}
+        self._fetching = threading.Lock()
 
     def load(self, tree: str | None) -> list[Node]:
         """The entries of the tree with this id in hexadecimal. Raises Damaged, or the StoreError of a store that failed."""
@@ -52,7 +54,8 @@ class TreeReader:
         first = at.offset // WINDOW_BYTES
         if (at.offset + at.length - 1) // WINDOW_BYTES != first:
             return self._repo.store.get(path_of("data", at.pack.hex()), at.offset, at.length)
-        window = self._window(at.pack, first)
+        with self._fetching:
+            window = self._window(at.pack, first)
         begin = at.offset - first * WINDOW_BYTES
         if begin + at.length > len(window):
             raise Damaged(f"pack {at.pack.hex()[:12]} ends before byte {at.offset + at.length}: it was cut short")

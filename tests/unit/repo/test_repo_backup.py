@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.repo_trees import PASSWORD, build_corpus, differences
+from tests.rights import without_override
 
-from holdfast.repo import reading, scan, writer
+from holdfast.repo import native, writer
 from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
 from holdfast.repo.chunker import MIN_BYTES
@@ -24,11 +25,23 @@ from holdfast.repo.errors import (
     WrongPassword,
 )
 from holdfast.repo.maintain import forget, read_root, snapshots, stats
+from holdfast.repo.patterns import Patterns
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.result import Progress
 from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.stores.retry import FaultyStore
+from holdfast.repo.tree import decode_tree
+
+pytestmark = pytest.mark.usefixtures("data_path")
+
+
+def find_path(repo: Repository, tree: str, path: str) -> str:
+    """The id of the tree of a folder inside a snapshot."""
+    for part in path.strip("/").split("/"):
+        nodes = {node.file_name: node for node in decode_tree(repo.load_blob(bytes.fromhex(tree)))}
+        tree = nodes[part].subtree or ""
+    return tree
 
 
 def test_everything_that_a_file_system_holds_comes_back(repo: Repository, tmp_path: Path) -> None:
@@ -43,17 +56,37 @@ def test_everything_that_a_file_system_holds_comes_back(repo: Repository, tmp_pa
     assert (tmp_path / "target" / "sparse").stat().st_blocks * 512 < 1 << 20
 
 
-def test_a_second_backup_reads_nothing_and_adds_nothing(
-    repo: Repository, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def foreign(*paths: Path) -> None:
+    """Make files or folders such that only another user may read them."""
+    for path in paths:
+        os.chown(path, 1234, 1234)
+        os.chmod(path, 0)
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Arrange for something to happen once, after the source's folder was looked at and before its files are opened."""
+
+    def arrange(action: Callable[[], None]) -> None:
+        left = [action]
+
+        def match(_: object, path: str) -> bool:
+            if left and path.count("/source/"):
+                left.pop()()
+            return False
+
+        monkeypatch.setattr(Patterns, "match", match)
+
+    return arrange
+
+
+def test_a_second_backup_reads_nothing_and_adds_nothing(repo: Repository, source: Path) -> None:
+    foreign(*source.glob("file*"))
     first = backup(repo, [str(source)])
+    with without_override():
+        second = backup(repo, [str(source)])
 
-    def no_reading(path: str) -> int:
-        raise AssertionError(f"{path} was read")
-
-    monkeypatch.setattr(reading, "open_source", no_reading)
-    second = backup(repo, [str(source)])
-
+    assert not second.partial
     assert (second.files_new, second.files_changed, second.files_unmodified) == (0, 0, 10)
     assert second.parent == first.snapshot_id
     assert second.bytes_processed == first.bytes_processed
@@ -119,18 +152,10 @@ def test_several_paths_and_single_files_are_one_snapshot(repo: Repository, sourc
     assert len(os.listdir(tmp_path / "target" / "below")) == 5
 
 
-def test_a_file_that_cannot_be_read_makes_the_result_partial_and_is_named(
-    repo: Repository, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    really = reading.open_source
-
-    def broken(path: str) -> int:
-        if path.endswith("file2"):
-            raise PermissionError(13, "Permission denied", path)
-        return really(path)
-
-    monkeypatch.setattr(reading, "open_source", broken)
-    made = backup(repo, [str(source)])
+def test_a_file_that_cannot_be_read_makes_the_result_partial_and_is_named(repo: Repository, source: Path) -> None:
+    foreign(source / "file2", source / "below" / "file2")
+    with without_override():
+        made = backup(repo, [str(source)])
 
     assert made.partial
     assert made.error_count == 2
@@ -139,56 +164,55 @@ def test_a_file_that_cannot_be_read_makes_the_result_partial_and_is_named(
     assert made.files == 8
 
 
-def test_a_folder_that_cannot_be_listed_is_named(repo: Repository, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    really = scan.os.scandir
+def test_a_folder_that_cannot_be_listed_is_named(repo: Repository, source: Path) -> None:
+    foreign(source / "below")
+    with without_override():
+        made = backup(repo, [str(source)])
 
-    def broken(path: str) -> object:
-        if str(path).endswith("below"):
-            raise PermissionError(13, "Permission denied", path)
-        return really(path)
-
-    monkeypatch.setattr(scan.os, "scandir", broken)
-    made = backup(repo, [str(source)])
-
-    assert [error.path for error in made.errors] == [str(source / "below")]
+    assert [(error.path, error.message) for error in made.errors] == [(str(source / "below"), "Permission denied")]
+    assert made.files == 5
 
 
-def test_a_file_that_vanished_is_counted_and_no_error(repo: Repository, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    really = reading.open_source
-
-    def vanish(path: str) -> int:
-        if path.endswith("/file4"):
-            raise FileNotFoundError(2, "No such file or directory", path)
-        return really(path)
-
-    monkeypatch.setattr(reading, "open_source", vanish)
-    made = backup(repo, [str(source)])
+def test_a_file_that_vanished_is_counted_and_no_error(
+    repo: Repository, source: Path, between: Callable[[Callable[[], None]], None]
+) -> None:
+    between(lambda: (source / "file4").unlink())
+    made = backup(repo, [str(source)], excludes=["nothing"])
 
     assert not made.partial
-    assert made.vanished == 2
+    assert (made.vanished, made.files) == (1, 9)
+
+
+def test_a_file_that_became_a_link_or_a_fifo_is_not_followed(
+    repo: Repository, source: Path, between: Callable[[Callable[[], None]], None]
+) -> None:
+    def swap() -> None:
+        (source / "file3").unlink()
+        os.symlink("/etc/passwd", source / "file3")
+        (source / "file4").unlink()
+        os.mkfifo(source / "file4")
+
+    between(swap)
+    made = backup(repo, [str(source)], excludes=["nothing"])
+
+    assert {(error.path, error.message) for error in made.errors} == {
+        (str(source / "file3"), "Too many levels of symbolic links"),
+        (str(source / "file4"), "is no regular file any more"),
+    }
 
 
 @pytest.mark.parametrize("size", [0, 100, MIN_BYTES - 1, MIN_BYTES + 5, 3 * MIN_BYTES])
-def test_a_file_that_grew_or_shrank_after_it_was_opened_is_stored_as_read(
-    repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+def test_a_file_that_grew_or_shrank_before_it_was_opened_is_stored_as_read(
+    repo: Repository, source: Path, tmp_path: Path, between: Callable[[Callable[[], None]], None], size: int
 ) -> None:
-    (tmp_path / "s").mkdir()
-    target = tmp_path / "s" / "log"
-    target.write_bytes(b"x" * 1000)
-    really = reading.os.fstat
     content = os.urandom(size)
+    between(lambda: (source / "file1").write_bytes(content) and None)
+    made = backup(repo, [str(source)], excludes=["nothing"])
+    restore(repo, made.snapshot_id, str(tmp_path / "t"), subfolder=str(source))
 
-    def race(handle: int) -> os.stat_result:
-        stat = really(handle)
-        if stat.st_size == 1000:
-            target.write_bytes(content)
-        return stat
-
-    monkeypatch.setattr(reading.os, "fstat", race)
-    made = backup(repo, [str(tmp_path / "s")], workers=1)
-    restore(repo, made.snapshot_id, str(tmp_path / "t"), subfolder=str(tmp_path / "s"))
-
-    assert (tmp_path / "t" / "log").read_bytes() == content
+    assert not made.partial
+    assert made.files == 10
+    assert (tmp_path / "t" / "file1").read_bytes() == content
 
 
 def test_a_missing_path_is_an_error_before_anything_is_written(repo: Repository, store: LocalStore, tmp_path: Path) -> None:
@@ -334,29 +358,102 @@ def test_snapshots_are_found_by_the_beginning_of_their_id_and_forgotten_by_all_o
         read_root(repo, one)
 
 
-@pytest.mark.parametrize("call", ["listxattr", "getxattr"])
 def test_an_extended_attribute_that_cannot_be_read_makes_the_backup_partial_and_keeps_the_file(
-    call: str, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repo: Repository, source: Path, tmp_path: Path
 ) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("good", "bad"):
-        (source / name).write_text(name)
+    for name in ("file0", "file1"):
         os.setxattr(source / name, "user.note", b"kept")
-    inode, real = (source / "bad").stat().st_ino, getattr(os, call)
-
-    def failing(path: int | str, *arguments: str, **options: bool) -> object:
-        if os.stat(path).st_ino == inode:
-            raise OSError(errno.EIO, "Input/output error")
-        return real(path, *arguments, **options)
-
-    monkeypatch.setattr(os, call, failing)
-    made = backup(repo, [str(source)])
-    monkeypatch.undo()
+    foreign(source / "file1")
+    backup(repo, [str(source)])
+    with without_override():
+        made = backup(repo, [str(source)])
     restore(repo, made.snapshot_id, str(tmp_path / "target"), subfolder=str(source))
 
     assert made.partial
-    assert [error.path for error in made.errors] == [str(source / "bad")]
-    assert "extended attribute" in made.errors[0].message
-    assert (tmp_path / "target" / "bad").read_text() == "bad"
-    assert os.getxattr(tmp_path / "target" / "good", "user.note") == b"kept"
+    assert made.files_unmodified == 10
+    assert [(error.path, error.message) for error in made.errors] == [
+        (str(source / "file1"), "its extended attribute user.note can't be read: Permission denied")
+    ]
+    assert (tmp_path / "target" / "file1").read_text() == (source / "file1").read_text()
+    assert os.getxattr(tmp_path / "target" / "file0", "user.note") == b"kept"
+
+
+def test_extended_attributes_that_cannot_be_listed_are_named_too(
+    repo: Repository, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(native.PURE_VARIABLE, "1")
+    native.forget()
+    inode, real = (source / "file1").stat().st_ino, os.listxattr
+
+    def failing(path: int | str, **options: bool) -> list[str]:
+        if os.stat(path).st_ino == inode:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "listxattr", failing)
+    made = backup(Repository.open(repo.store, PASSWORD), [str(source)])
+
+    assert [error.path for error in made.errors] == [str(source / "file1")]
+    assert "extended attributes can't be listed" in made.errors[0].message
+
+
+def test_files_that_mark_a_folder_leave_out_what_else_is_in_it(repo: Repository, source: Path, tmp_path: Path) -> None:
+    tag = b"Signature: 8a477f597d28d172789f06886806bc55\n"
+    for name, mark, text in (("a", "CACHEDIR.TAG", tag), ("b", "CACHEDIR.TAG", b"no"), ("c", ".skip", b""), ("d", "x", b"yes")):
+        (source / name / "deep").mkdir(parents=True)
+        (source / name / mark).write_bytes(text)
+        (source / name / "deep" / "file").write_text("content")
+    backup(repo, [str(source)], exclude_caches=True, exclude_if_present=[".skip", "x:yes", "file0:other"])
+    restore(repo, "latest", str(tmp_path / "t"), subfolder=str(source))
+
+    assert {name: sorted(os.listdir(tmp_path / "t" / name)) for name in "abcd"} == {
+        "a": ["CACHEDIR.TAG"],
+        "b": ["CACHEDIR.TAG", "deep"],
+        "c": [".skip"],
+        "d": ["x"],
+    }
+    assert (tmp_path / "t" / "file0").exists()
+    with pytest.raises(SourceError, match="without a path"):
+        backup(repo, [str(source)], exclude_if_present=["a/b"])
+
+
+def test_ctime_and_inode_can_be_passed_over(repo: Repository, source: Path) -> None:
+    backup(repo, [str(source)])
+    stat = (source / "file1").stat()
+    os.chmod(source / "file0", 0o600)
+    (source / "file1").rename(source / "old")
+    (source / "file1").write_text("content 1\n" * 50)
+    os.utime(source / "file1", ns=(stat.st_mtime_ns, stat.st_mtime_ns))
+    (source / "old").unlink()
+
+    assert backup(repo, [str(source)], dry_run=True).files_changed == 2
+    assert backup(repo, [str(source)], dry_run=True, ignore_ctime=True).files_changed == 1
+    assert backup(repo, [str(source)], dry_run=True, ignore_inode=True).files_changed == 0
+
+
+def test_a_dry_run_writes_nothing_and_tells_what_a_backup_adds(repo: Repository, store: LocalStore, source: Path) -> None:
+    (source / "large").write_bytes(os.urandom(3 * MIN_BYTES))
+    before = sorted(store.root.rglob("*"))
+    told = backup(repo, [str(source)], dry_run=True)
+
+    assert sorted(store.root.rglob("*")) == before
+    made = backup(repo, [str(source)])
+    assert told.snapshot_id == ""
+    assert (told.files_new, told.dirs_new, told.added_raw) == (made.files_new, made.dirs_new, made.added_raw)
+    assert abs(told.added_stored - made.added_stored) < 4000
+    assert backup(repo, [str(source)], dry_run=True).files_unmodified == 11
+
+
+def test_both_paths_make_the_same_trees(repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_corpus(tmp_path / "source")
+    trees: list[str] = []
+    for pure in ("0", "1", "0", "1"):
+        monkeypatch.setenv(native.PURE_VARIABLE, pure)
+        native.forget()
+        opened = Repository.open(repo.store, PASSWORD)
+        made = backup(opened, [str(tmp_path / "source")], parent="" if len(trees) < 2 else "auto")
+        folder = find_path(opened, made.tree, str(tmp_path / "source"))
+        trees.append(folder)
+        assert made.files_unmodified == (0 if len(trees) <= 2 else made.files)
+
+    assert len(set(trees)) == 1

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define NOT_REGULAR (-1) /* in place of an errno: what was opened is no regular file */
 #define OPEN_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
 
 enum state {
@@ -655,7 +656,7 @@ static int store_small(struct folder *folder, uint32_t number, int handle, struc
     if (fstat(handle, &stat) != 0)
         return errno;
     if (!S_ISREG(stat.st_mode))
-        return EINVAL;
+        return NOT_REGULAR;
     int error = stat.st_size < CHUNK_LEAST ? read_small(handle, codec, (size_t)stat.st_size, &size) : 0;
     if (error != 0)
         return error;
@@ -701,7 +702,7 @@ static void read_files(struct folder *folder, uint32_t first, uint32_t last, str
         if (error == ENOENT)
             report->vanished++;
         else
-            add_fault(report, number, error, NULL);
+            add_fault(report, number, error == NOT_REGULAR ? 0 : error, NULL);
     }
     fix_nodes(folder, report, first, last);
 }
@@ -822,6 +823,29 @@ static struct entry *entry_at(struct folder *folder, unsigned long number)
         return &folder->entries[number];
     PyErr_SetString(PyExc_IndexError, "the folder has no such entry");
     return NULL;
+}
+
+static PyObject *folder_totals(PyObject *object, PyObject *unused)
+{
+    struct folder *folder = folder_of(object);
+    unsigned long files = 0;
+    unsigned long long bytes = 0;
+    (void)unused;
+    PyObject *names = PyList_New(0);
+    for (uint32_t number = 0; names != NULL && number < folder->count; number++) {
+        const struct entry *entry = &folder->entries[number];
+        if (entry->state != OUT && S_ISREG(entry->stat.st_mode)) {
+            files++;
+            bytes += (unsigned long long)entry->stat.st_size;
+        }
+        if (entry->state != FOLDER)
+            continue;
+        PyObject *name = PyBytes_FromStringAndSize(entry->name, entry->name_size);
+        if (name == NULL || PyList_Append(names, name) < 0)
+            Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    return names == NULL ? NULL : Py_BuildValue("(kKN)", files, bytes, names);
 }
 
 static PyObject *folder_drop(PyObject *object, PyObject *argument)
@@ -1069,10 +1093,12 @@ static PyMethodDef folder_methods[] = {
     {"scan", folder_scan, METH_NOARGS, "scan() -> how many entries vanished meanwhile. Raises OSError."},
     {"look", folder_look, METH_O, "look(name): add one entry instead of listing; by bytes order. Raises OSError."},
     {"entries", folder_entries, METH_NOARGS, "entries() -> list of (number, name, mode, size, device)."},
+    {"totals", folder_totals, METH_NOARGS, "totals() -> (regular files, their bytes, names of folders)."},
     {"drop", folder_drop, METH_O, "drop(number): leave an entry out."},
     {"match", folder_match, METH_VARARGS,
      "match(index, old, ignore_ctime, ignore_inode) -> (files, bytes, 0, 0, faults): compare with the parent's tree\n"
-     "(bytes or None). A fault is (name, errno, attribute): no attribute for the entry itself, '' for the list of them."},
+     "(bytes or None). A fault is (name, errno, attribute): no attribute for the entry itself, '' for the list of them; an errno of 0\n"
+     "for what is no regular file any more."},
     {"batches", folder_batches, METH_VARARGS, "batches(files, bytes) -> list of (first, last): ranges of files to read."},
     {"read", folder_read, METH_VARARGS,
      "read(writer, first, last) -> (files, bytes, changed, vanished, faults). Raises ValueError when the writer failed."},

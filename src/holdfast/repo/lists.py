@@ -1,0 +1,48 @@
+"""Lists that people keep in files: patterns to leave out, paths to take.
+
+Patterns stand one a line; empty lines and lines that begin with `#` say nothing, and space around a pattern is not part of it.
+Paths stand one a line too, or, where names may hold line breaks, with a NUL byte after each.
+"""
+
+import glob
+import os
+
+from holdfast.repo.errors import SourceError
+
+
+def read_patterns(path: str) -> list[str]:
+    """The patterns of a file, with `$NAME` and `${NAME}` replaced from the environment. Raises SourceError."""
+    lines = (line.strip() for line in os.fsdecode(_read(path)).splitlines())
+    return [os.path.expandvars(line) for line in lines if line and not line.startswith("#")]
+
+
+def read_paths(path: str, *, verbatim: bool = False, raw: bool = False) -> list[str]:
+    """The paths of a file, in its order.
+
+    Usually lines are read like patterns, and `*`, `?` and `[...]` in them stand for the paths that exist. `verbatim` takes each
+    line as it is; `raw` takes what stands between NUL bytes as it is. Raises SourceError, also for a line that stands for
+    nothing.
+    """
+    data = _read(path)
+    if raw:
+        return [os.fsdecode(name) for name in data.split(b"\0") if name]
+    if verbatim:
+        return [os.fsdecode(line) for line in data.split(b"\n") if line]
+    found: list[str] = []
+    for line in os.fsdecode(data).split("\n"):
+        wanted = line.strip()
+        if not wanted or wanted.startswith("#"):
+            continue
+        matches = sorted(glob.glob(wanted, include_hidden=True))
+        if not matches:
+            raise SourceError(f"{path}: {wanted!r} stands for no path that exists")
+        found += matches
+    return found
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise SourceError(f"{path}: the list can't be read: {error.strerror}") from error
