@@ -70,7 +70,7 @@ class Archiver:
         except BaseException as error:
             self._job.writer.abandon(error)
             self._stop_pools(cancel=True)
-            self._writer.check()  # the first failure is the cause; what this thread met may be its echo
+            self._job.writer.check()  # the first failure is the cause; what this thread met may be its echo
             raise
 
     def check(self) -> None:
