@@ -16,6 +16,14 @@ from holdfast.repo.store import path_of
 from holdfast.repo.times import parse_ns
 
 
+def parse_id(text: str) -> bytes:
+    """An id from its 64 hexadecimal digits. Raises ValueError for anything else."""
+    ident = bytes.fromhex(text)
+    if len(ident) != 32:
+        raise ValueError(f"{text[:64]!r} is no id")
+    return ident
+
+
 class Record(msgspec.Struct, frozen=True):
     """A snapshot for copying: `id` in its repository, `document` its raw JSON, the rest is decoded from it."""
 
@@ -38,7 +46,7 @@ class Record(msgspec.Struct, frozen=True):
     def tree(self) -> bytes:
         """The id of the root tree. Raises Damaged."""
         try:
-            return bytes.fromhex(self.fields.tree)
+            return parse_id(self.fields.tree)
         except ValueError as error:
             raise Damaged(f"snapshot {self.short_id}: {self.fields.tree!r} is no tree id") from error
 

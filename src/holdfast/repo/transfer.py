@@ -18,7 +18,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import msgspec
 
-from holdfast.repo.blob import BlobKind
+from holdfast.repo.blob import MAX_BLOB_BYTES, BlobKind
+from holdfast.repo.copies import parse_id
+from holdfast.repo.crypto import OVERHEAD
 from holdfast.repo.errors import Damaged, ObjectNotFound
 from holdfast.repo.gate import Gate
 from holdfast.repo.index import Location
@@ -131,7 +133,10 @@ class Transfer:
     def _locate(self, ident: bytes) -> Location:
         at = self._source.index.find(ident)
         if at is None:
-            raise Damaged(f"{self._source.store.location}: blob {ident.hex()[:12]} is in no index; run `restic check`")
+            raise Damaged(f"{self._source.store.location}: blob {ident.hex()[:12]} is in no index; check the repository")
+        if at.length > MAX_BLOB_BYTES + OVERHEAD or at.raw_length > MAX_BLOB_BYTES:
+            claim = f"blob {ident.hex()[:12]} claims {max(at.length, at.raw_length)} bytes"
+            raise Damaged(f"{self._source.store.location}: {claim}: its index entry is damaged; check the repository")
         return at
 
     def _follow(self, plain: bytes, stack: list[bytes]) -> None:
@@ -141,12 +146,12 @@ class Transfer:
             nodes = _decoder.decode(plain).nodes or []
             for node in nodes:
                 if node.subtree:
-                    child = bytes.fromhex(node.subtree)
+                    child = parse_id(node.subtree)
                     if child not in self._seen:
                         self._seen.add(child)
                         stack.append(child)
                 for text in node.content or ():
-                    self._want(bytes.fromhex(text))
+                    self._want(parse_id(text))
         except (msgspec.DecodeError, ValueError) as error:
             raise Damaged(f"{self._source.store.location}: a tree is not readable: {error}") from error
 
@@ -211,7 +216,7 @@ class Transfer:
         try:
             return memoryview(self._source.store.get(path_of("data", pack), read.start, read.length))
         except ObjectNotFound as error:
-            raise Damaged(f"{self._source.store.location}: pack {pack[:12]} is missing; run `restic check`") from error
+            raise Damaged(f"{self._source.store.location}: pack {pack[:12]} is missing; check the repository") from error
 
     def _carry(self, kind: BlobKind, read: PackRead, data: memoryview, blobs: list[tuple[bytes, Location]]) -> None:
         """Seal the blobs of a read for the target, and hand each to the writer unless somebody was faster."""

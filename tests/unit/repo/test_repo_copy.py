@@ -1,6 +1,7 @@
 """Copying: which snapshots go, what is left alone, and what happens when either side is not as it should be."""
 
 import random
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from holdfast.repo.restore import restore
 from holdfast.repo.store import path_of
 from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.stores.retry import FaultyStore
+from holdfast.repo.writer import BlobWriter
 
 
 @pytest.fixture
@@ -248,3 +250,53 @@ def test_reads_are_grouped_by_pack_and_bounded() -> None:
     reads = [(read.pack, read.start, read.length, len(read.blobs)) for read in plan_reads(wanted, 500)]
 
     assert reads == [(b"B", 100, 300, 2), (b"B", 400, 1000, 1), (b"A", 100, 200, 2), (b"A", 400 + GAP_BYTES, 100, 1)]
+
+
+def shot(repo: Repository, tree: str) -> str:
+    """A snapshot of a tree, as somebody else might have written it."""
+    document = f'{{"time":"2026-01-01T00:00:00Z","tree":"{tree}","paths":["/"],"hostname":"elsewhere"}}'
+    return repo.put_json("snapshots", document.encode())
+
+
+def stored(repo: Repository, tree: bytes) -> str:
+    with repo.lock() as lock, BlobWriter(repo, lock) as writer:
+        ident = writer.save("tree", tree)
+        writer.finish()
+    return ident.hex()
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        (b"no tree at all", "not readable"),
+        (b'{"nodes":[{"name":"f","type":"file","content":["abcd"]}]}', "not readable"),
+        (b'{"nodes":[{"name":"f","type":"file","content":["' + b"ab" * 32 + b'"]}]}', "is in no index"),
+        (b'{"nodes":[{"name":"d","type":"dir","subtree":"xyz"}]}', "not readable"),
+        (b'{"nodes":[{"name":"d","type":"dir","subtree":"' + b"cd" * 32 + b'"}]}', "is in no index"),
+    ],
+)
+def test_a_tree_that_is_none_fails_its_snapshot_only(
+    repo: Repository, target: Repository, source: Path, tree: bytes, said: str
+) -> None:
+    good = backup(repo, [str(source)]).snapshot_id
+    bad = [shot(repo, stored(repo, tree)), shot(repo, ""), shot(repo, "ab" * 32)]
+
+    done = copy(repo, target)
+
+    assert {failure.source for failure in done.failures} == set(bad)
+    assert any(said in failure.message for failure in done.failures)
+    assert [each.source for each in done.snapshots] == [good]
+    assert check(target, read_data=True).ok
+
+
+def test_an_index_that_claims_too_much_is_not_believed(repo: Repository, target: Repository) -> None:
+    tree = stored(repo, b'{"nodes":[]}')
+    (entry,) = repo.store.list("index")
+    index = repo.load_json(path_of("index", entry.name))
+    repo.store.delete(path_of("index", entry.name))
+    repo.put_json("index", re.sub(rb'"length":\d+', b'"length":1900000000', index))
+    shot(repo, tree)
+
+    (failure,) = copy(repo, target).failures
+
+    assert "claims 1900000000 bytes" in failure.message
