@@ -5,6 +5,7 @@ COMPLETIONS). The NAME column is added by `tables`; AGE is rendered there from `
 """
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any, Final
 
 from holdfast.embedded.apiserver.ages import duration, parse_time, since
@@ -51,6 +52,19 @@ def pod_status(pod: Object, now: dt.datetime) -> str:
     if pod["metadata"].get("deletionTimestamp"):
         return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
     return str(shown)
+
+
+def _or_none(*path: str) -> Callable[[Object, dt.datetime], object]:
+    """A cell that says so when there is nothing."""
+    return lambda obj, now: lookup(obj, *path) or _NONE
+
+
+def _readiness_gates(pod: Object, now: dt.datetime) -> str:
+    """How many of the pod's own conditions are met."""
+    del now
+    gates = [gate.get("conditionType") for gate in parts(pod["spec"], "readinessGates")]
+    met = {item.get("type") for item in parts(pod, "status", "conditions") if item.get("status") == "True"}
+    return f"{sum(gate in met for gate in gates)}/{len(gates)}" if gates else _NONE
 
 
 def _pod_ready(pod: Object, now: dt.datetime) -> str:
@@ -185,8 +199,10 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("Status", "", cell=pod_status),
         Column("Restarts", "", cell=_pod_restarts),
         AGE,
-        Column("IP", ".status.podIP", priority=1),
-        Column("Node", ".spec.nodeName", priority=1),
+        Column("IP", "", priority=1, cell=_or_none("status", "podIP")),
+        Column("Node", "", priority=1, cell=_or_none("spec", "nodeName")),
+        Column("Nominated Node", "", priority=1, cell=_or_none("status", "nominatedNodeName")),
+        Column("Readiness Gates", "", priority=1, cell=_readiness_gates),
     ),
     "Namespace": (Column("Status", ".status.phase"), AGE),
     "Node": (
