@@ -5,7 +5,7 @@ from the bytes that were read to walk it. Data blobs that the target lacks are g
 blob is opened and compared with its id on the way. Whether the target has a blob is asked of its index only: a tree that is
 there says nothing about what is below it, since a copy may have been killed between the two.
 
-Memory: for each worker a range of RANGE_BYTES and the same again sealed; the places of BATCH_BLOBS blobs; the ids of the trees
+Memory: for each worker a range of 4 MiB and the same again sealed; the places of BATCH_BLOBS blobs; the ids of the trees
 that were seen (about 120 bytes for each folder of all snapshots); and the packs that the target's writer holds.
 """
 
@@ -36,6 +36,9 @@ BATCH_BLOBS = 32_768
 _BATCH_TREES = 1024
 _BATCH_TREE_BYTES = 16 << 20
 _TREE_READ_BYTES = 1 << 20
+_DATA_READ_BYTES = 4 << 20
+"""Less than a restore reads at once: a copy holds each range twice."""
+
 _SMALL_BLOB = 64 << 10
 """Blobs below this size on average go through the gate: they are work for the interpreter."""
 
@@ -172,7 +175,7 @@ class Transfer:
 
     def _carry_wanted(self) -> None:
         if self._writer is not None:
-            with contextlib.closing(self._run(plan_reads(self._wanted.items()), self._fetch_data)) as done:
+            with contextlib.closing(self._run(plan_reads(self._wanted.items(), _DATA_READ_BYTES), self._fetch_data)) as done:
                 for _ in done:
                     pass
         self._wanted.clear()
