@@ -159,11 +159,12 @@ def test_neither_password_nor_keys_are_arguments_or_environment(filled: Filled, 
     told.mkdir()
     keys = {"AWS_ACCESS_KEY_ID": "id-of-key", "AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_DEFAULT_REGION": "mars"}
 
-    prune(filled.repo, Access("s3:http://host/bucket", keys, PASSWORD), program=program)
+    prune(filled.repo, Access("s3:http://host/bucket", keys, PASSWORD, upload_rate=2 * MIB, download_rate=10), program=program)
 
     seen, files = (told / "open").read_text(), (told / "files").read_text()
     assert "prune" in seen
     assert "mars" in seen
+    assert "--limit-upload 2048 --limit-download 1 " in seen
     assert not any(secret in seen for secret in (PASSWORD, "id-of-key", "very-secret"))
     assert files.startswith(PASSWORD)
     assert "aws_secret_access_key = very-secret" in files

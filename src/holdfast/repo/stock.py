@@ -40,11 +40,16 @@ _AWS = {
 
 
 class Access(msgspec.Struct, frozen=True):
-    """How another program reaches a repository: the URL and the settings that `open_store` takes, and the password."""
+    """How another program reaches a repository: the URL and the settings that `open_store` takes, and the password.
+
+    `upload_rate` and `download_rate` are the most bytes a second, 0 for no limit; restic keeps them to whole KiB.
+    """
 
     url: str
     env: Mapping[str, str]
     password: str
+    upload_rate: int = 0
+    download_rate: int = 0
 
     def __repr__(self) -> str:
         return f"Access({self.url!r}, ...)"
@@ -123,6 +128,8 @@ def _options(access: Access) -> list[str]:
         found.append("--insecure-tls")
     if access.env.get("AWS_S3_ADDRESSING_STYLE") and access.url.startswith("s3:"):
         found += ["-o", f"s3.bucket-lookup={'dns' if access.env['AWS_S3_ADDRESSING_STYLE'] == 'virtual' else 'path'}"]
+    for name, rate in (("--limit-upload", access.upload_rate), ("--limit-download", access.download_rate)):
+        found += [name, str(max(rate // 1024, 1))] if rate else []
     if access.url.startswith("rclone:"):
         found += ["-o", f"rclone.program={find_rclone(access.env)}"]
     return found
