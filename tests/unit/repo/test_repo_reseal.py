@@ -16,13 +16,9 @@ SOURCE, TARGET = Key.generate(), Key.generate()
 TEXT = b"the same words again and again\n" * 5000
 
 
-@pytest.fixture(params=["native", "pure"], autouse=True)
-def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "pure":
-        monkeypatch.setattr(reseal, "module", lambda: None)
-    elif native.module() is None:
-        pytest.fail(f"the native module is missing: {native.status()}")
-    return request.param
+@pytest.fixture(autouse=True)
+def path(data_path: str) -> str:
+    return data_path
 
 
 def laid_out(blobs: list[Sealed], gap: int = 0) -> tuple[memoryview, list[tuple[bytes, Location]]]:
