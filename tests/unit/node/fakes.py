@@ -2,12 +2,13 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from holdfast.core.objects import Object
 from holdfast.embedded.node import machine
+from holdfast.embedded.node.forks import ForkServer
 from holdfast.embedded.node.images import ImageTable, default_images
 from holdfast.embedded.node.memory import find_limiter
 from holdfast.embedded.node.network.pods import PodNetwork
@@ -65,7 +66,13 @@ class Silent:
         self.said.append((reason, message))
 
 
-def host(client: FakeClient, path: Path, settings: Settings = QUICK, images: ImageTable | None = None) -> Host:
+def host(
+    client: FakeClient,
+    path: Path,
+    settings: Settings = QUICK,
+    images: ImageTable | None = None,
+    forks: Mapping[tuple[str, ...], ForkServer] | None = None,
+) -> Host:
     found = machine.inspect()
     assert not found.problem, found.problem
     return Host(
@@ -82,6 +89,7 @@ def host(client: FakeClient, path: Path, settings: Settings = QUICK, images: Ima
         capacity={"cpu": "2", "memory": "1048576Ki"},
         address="127.0.0.1",
         network=PodNetwork(None, "a test", ("127.0.0.1", 6443), "127.0.0.1"),
+        forks=forks or {},
         starting=asyncio.Semaphore(8),
     )
 
@@ -110,9 +118,10 @@ class Run:
         client: FakeClient | None = None,
         settings: Settings = QUICK,
         images: ImageTable | None = None,
+        forks: Mapping[tuple[str, ...], ForkServer] | None = None,
     ) -> None:
         self.client = client or FakeClient()
-        self.host = host(self.client, tmp_path, settings, images)
+        self.host = host(self.client, tmp_path, settings, images, forks)
         self.runner = PodRunner(self.host, obj)
         self.task = asyncio.create_task(self.runner.run())
 

@@ -6,6 +6,7 @@ pod's runner does, with the exit that `run` returns.
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -13,20 +14,24 @@ from pathlib import Path
 
 from holdfast.core.objects import Object
 from holdfast.core.quantity import parse_quantity
-from holdfast.embedded.node import build, execution, logs, probes
+from holdfast.embedded.node import build, execution, forks, logs, probes
 from holdfast.embedded.node.attachment import Audience
 from holdfast.embedded.node.environment import environment
 from holdfast.embedded.node.failure import NotReady
+from holdfast.embedded.node.images import Image
 from holdfast.embedded.node.logs import LogFile
 from holdfast.embedded.node.memory import ANNOTATION
 from holdfast.embedded.node.network.hub import Lease
 from holdfast.embedded.node.process import Exit, Process, start
+from holdfast.embedded.node.sandbox import Sandbox
 from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.sources import Sources
 from holdfast.embedded.node.state import MAX_MESSAGE, Container, Running, Terminated, Waiting, last_words, reason_of
 from holdfast.embedded.node.volumes import Volume
 from holdfast.embedded.read import items, mapping
 from holdfast.kube.errors import ApiError
+
+log = logging.getLogger(__name__)
 
 
 class ContainerRunner:
@@ -162,10 +167,24 @@ class ContainerRunner:
         self.state.id = f"bwrap://{uuid.uuid4().hex}"
         self.log = LogFile(self.log_path(), max_bytes=host.settings.log_bytes)
         try:
-            return await start(job, host.tools, self._written, wrapper=self.limit(), network=self._lease.namespace)
+            return await self._begin(job, image)
         except BaseException:
             self.log.close()
             raise
+
+    async def _begin(self, job: Sandbox, image: Image | None) -> Process:
+        """Start the container's program: from a fork server where there is one for it, else by executing it."""
+        tools, network = self._host.tools, self._lease.namespace
+        server = self._host.forks.get(image.server) if image else None
+        if image is not None and server is not None and forks.suits(job, image.served) and server.warm():
+            wrapper, members = self.limit(), self._host.limiter.members(self._group())
+            try:
+                return await forks.start(
+                    server, job, tools, self._written, wrapper=wrapper, groups_file=members, network=network
+                )
+            except OSError as problem:
+                log.warning("container %s is executed instead of forked: %s", self.state.name, problem)
+        return await start(job, tools, self._written, wrapper=self.limit(), network=network)
 
     def _written(self, stream: str, data: bytes) -> None:
         """Take in what the container wrote."""

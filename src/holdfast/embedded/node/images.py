@@ -34,6 +34,7 @@ class Image(msgspec.Struct, frozen=True):
 
     `shares_network`: a pod of such containers only is in the machine's own network. So are Holdfast's own steps: a store that
     a user names as 127.0.0.1 must be the same for them as for the user (docs/adr/0013).
+    `server` is the command line of a fork server which can be the command `served` (see `forks`).
     """
 
     paths: tuple[str, ...] = ()
@@ -41,6 +42,8 @@ class Image(msgspec.Struct, frozen=True):
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
     shares_network: bool = False
+    server: tuple[str, ...] = ()
+    served: tuple[str, ...] = ()
 
 
 class ImageTable(msgspec.Struct, frozen=True):
@@ -64,6 +67,8 @@ def own_image() -> Image:
         command=(str(Path(sys.prefix) / "bin" / "holdfast"),),
         environment={"PYTHONDONTWRITEBYTECODE": "1"},
         shares_network=True,
+        server=(str(Path(sys.prefix) / "bin" / "python"), "-m", "holdfast.movers.forkserver"),
+        served=("holdfast-mover", "run"),
     )
 
 

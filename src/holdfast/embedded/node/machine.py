@@ -8,18 +8,11 @@ from pathlib import Path
 import msgspec
 
 from holdfast.embedded.node import layout, process, sandbox
+from holdfast.embedded.node.capabilities import NUMBERS
 from holdfast.embedded.node.identity import ALL_CAPABILITIES
 from holdfast.embedded.node.images import root_mounts
 from holdfast.embedded.node.process import Tools
 from holdfast.embedded.node.sandbox import Identity, Sandbox
-
-_BITS = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE"
-    " NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN"
-    " SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE"
-    " MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-)
-"""Capabilities in the order of their numbers (capability.h of Linux)."""
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -72,7 +65,7 @@ def _effective() -> frozenset[str]:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             mask = int(line.split()[1], 16)
-            return frozenset(name for bit, name in enumerate(_BITS.split()) if mask >> bit & 1)
+            return frozenset(name for name, bit in NUMBERS.items() if mask >> bit & 1)
     return frozenset()
 
 

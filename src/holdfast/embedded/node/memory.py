@@ -52,6 +52,11 @@ class MemoryLimiter(msgspec.Struct):
             return []
         return ["/bin/sh", "-c", 'echo 0 > "$0" && exec "$@"', str(group / "cgroup.procs")]
 
+    def members(self, name: str) -> str:
+        """Return the file by which a process joins a container's group; empty when there is no group."""
+        path = self.root / name / "cgroup.procs" if self.root is not None else None
+        return str(path) if path is not None and path.exists() else ""
+
     def killed(self, name: str) -> bool:
         """Whether the kernel killed something in the container's group for want of memory."""
         if self.root is None:

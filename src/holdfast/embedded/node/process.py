@@ -64,6 +64,9 @@ class Process:
         self._popen = popen
         self._tools = tools
         self._reaper = 0
+        self._joined = 0
+        self._verdict: Exit | None = None
+        self._following: asyncio.Task[None] | None = None
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._open_pipes = 0
         self._drained = asyncio.Event()
@@ -93,7 +96,7 @@ class Process:
 
     def signal(self, number: int) -> None:
         """Signal the container's command. Nothing happens when it is gone."""
-        if not self._exit.done() and (pid := self.pid):
+        if not self._exit.done() and (pid := self._joined or self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -176,6 +179,16 @@ class Process:
         """Note the pid of the reaper."""
         self._reaper = reaper
 
+    def joined(self, pid: int, following: "asyncio.Task[None]") -> None:
+        """Note that the container's program is a process which has joined the sandbox, and the task that waits for its end."""
+        self._joined, self._following = pid, following
+
+    def conclude(self, ended: Exit) -> None:
+        """Note how a program that has joined the sandbox ended; the sandbox goes with it."""
+        self._joined = 0
+        self._verdict = ended
+        self.kill()
+
     def _readable(self, stream: str, pipe: int, output: Output) -> None:
         try:
             data = os.read(pipe, 65536)
@@ -198,7 +211,8 @@ class Process:
         asyncio.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
         self.end_input()
-        self._exit.set_result(exit_of(self._popen.wait()))
+        code = self._popen.wait()
+        self._exit.set_result(self._verdict or exit_of(code))
 
 
 def exit_of(code: int) -> Exit:
@@ -259,6 +273,9 @@ class _Ends:
             self.outputs = [("stdout", out), ("stderr", err)]
         for each in self.ours:
             os.set_blocking(each, False)
+        for each in set(self.theirs[1:]):  # so that the container may open its /dev/stdout by name
+            with contextlib.suppress(OSError):
+                os.fchown(each, job.identity.uid, -1)
 
     @property
     def ours(self) -> set[int]:

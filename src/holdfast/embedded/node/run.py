@@ -8,6 +8,7 @@ from pathlib import Path
 from holdfast.embedded.node import machine, register
 from holdfast.embedded.node.agent import Agent
 from holdfast.embedded.node.files import make_directory, remove_tree
+from holdfast.embedded.node.forks import ForkServer
 from holdfast.embedded.node.images import ImageTable, default_images
 from holdfast.embedded.node.memory import find_limiter
 from holdfast.embedded.node.network.pods import open_network
@@ -57,11 +58,15 @@ async def run_node(
                 group.create_task(pods.run())
             if ready is not None:
                 ready.set()
+            for warming in host.forks.values():
+                warming.warm()
     finally:
         await server.stop()
         await host.events.close()
         remove_tree(host.memory)
         host.limiter.close()
+        for server in host.forks.values():
+            await server.close()
         host.network.close()
 
 
@@ -93,6 +98,11 @@ def _host(
         ca=config.ca_data.encode(),
         capacity=register.capacity(machine.memory_bytes()),
         address=ADDRESS,
+        forks={
+            image.server: ForkServer(image.server, usable=found.tools.privileged)
+            for image in images.images.values()
+            if image.server
+        },
         network=open_network(key, config.server, ADDRESS),
         starting=asyncio.Semaphore(settings.starts_at_once),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.embedded.node.forks import ForkServer
 from holdfast.embedded.node.images import ImageTable
 from holdfast.embedded.node.memory import MemoryLimiter
 from holdfast.embedded.node.network.pods import PodNetwork
@@ -46,4 +47,5 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     capacity: Mapping[str, str]
     address: str
     network: PodNetwork
+    forks: Mapping[tuple[str, ...], ForkServer] = {}
     starting: asyncio.Semaphore
