@@ -6,7 +6,6 @@ says that it serves by one line on a pipe whose number it is given; nobody has t
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -15,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from holdfast.cli.errors import HoldfastError
+from holdfast.embedded.node.lifeline import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 HEALTHY_AFTER = 60.0
 """Seconds after which a child counts as well, and its next death as its first."""
@@ -83,7 +82,7 @@ class Child:
                     stderr=log,
                     pass_fds=(writing,),
                     start_new_session=True,
-                    preexec_fn=_die_with_parent(os.getpid()),
+                    preexec_fn=die_with_parent(),
                 )
         finally:
             os.close(writing)
@@ -116,17 +115,6 @@ def rotate(log: Path) -> None:
     """Keep the log of the last life beside the one that begins."""
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
-
-
-def _die_with_parent(parent: int) -> Callable[[], None]:
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare
 
 
 async def _reader(descriptor: int) -> asyncio.StreamReader:

@@ -71,7 +71,9 @@ def _serve(connection: socket.socket, program: Program) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         request = msgspec.json.decode(_everything(connection), type=ForkRequest)
-        outputs = [os.open(f"/proc/{request.target}/fd/{number}", os.O_WRONLY) for number in (1, 2)]
+        opened = [os.open(f"/proc/{request.target}/fd/{number}", os.O_WRONLY) for number in (1, 2)]
+        if request.groups_file:
+            opened.append(os.open(request.groups_file, os.O_WRONLY))
         _enter(request)
         child = os.fork()
     except (OSError, msgspec.DecodeError) as problem:
@@ -79,8 +81,8 @@ def _serve(connection: socket.socket, program: Program) -> int:
         os._exit(1)
     if child == 0:
         connection.close()
-        return _become(request, outputs, program)
-    for descriptor in outputs:
+        return _become(request, opened, program)
+    for descriptor in opened:
         os.close(descriptor)
     _say(connection, Forked(pid=child))
     _, status = os.waitpid(child, 0)
@@ -90,22 +92,22 @@ def _serve(connection: socket.socket, program: Program) -> int:
 
 def _enter(request: ForkRequest) -> None:
     """Go where the sandbox is. The pid namespace counts from the next fork on."""
-    if request.groups_file:
-        Path(request.groups_file).write_text("0")
     namespaces = [os.open(f"/proc/{request.target}/ns/{name}", os.O_RDONLY) for name in _NAMESPACES]
     for namespace in namespaces:
         _check(_libc.setns(namespace, 0))
         os.close(namespace)
 
 
-def _become(request: ForkRequest, outputs: list[int], program: Program) -> int:
-    """Turn this process into the container's own, and run its program."""
+def _become(request: ForkRequest, opened: list[int], program: Program) -> int:
+    """Turn this process into the container's own, and run its program. `opened`: both outputs, and maybe the group's file."""
     try:
+        for group in opened[2:]:
+            os.write(group, b"0")
         os.setsid()
         os.chdir(request.directory)
         os.umask(0o022)
         null = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null, 0), (outputs[0], 1), (outputs[1], 2)):
+        for source, target in ((null, 0), (opened[0], 1), (opened[1], 2)):
             os.dup2(source, target)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         os.environ.clear()

@@ -20,6 +20,7 @@ import msgspec
 from holdfast.embedded.node import descriptors
 from holdfast.embedded.node import sandbox as sandboxes
 from holdfast.embedded.node import terminal as terminals
+from holdfast.embedded.node.lifeline import die_with_parent
 from holdfast.embedded.node.network import namespace
 from holdfast.embedded.node.sandbox import Sandbox
 
@@ -243,6 +244,7 @@ async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence
                 stderr=ends.theirs[2],
                 pass_fds=(arguments, info_write),
                 start_new_session=True,
+                preexec_fn=die_with_parent(),  # bubblewrap asks for the same, but later
             )
     except OSError:
         descriptors.close(info_read, *ends.ours)
