@@ -29,8 +29,8 @@ from holdfast.repo.patterns import Patterns
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.result import Progress
+from holdfast.repo.stores.faults import FaultyStore
 from holdfast.repo.stores.local import LocalStore
-from holdfast.repo.stores.retry import FaultyStore
 from holdfast.repo.tree import decode_tree
 
 pytestmark = pytest.mark.usefixtures("data_path")

@@ -25,8 +25,9 @@ from holdfast.repo.errors import (
 )
 from holdfast.repo.store import Entry, Kind, Store, is_id, path_of
 from holdfast.repo.stores import local, open_store
+from holdfast.repo.stores.faults import FaultyStore
 from holdfast.repo.stores.local import LocalStore
-from holdfast.repo.stores.retry import FaultyStore, RetryingStore
+from holdfast.repo.stores.retry import RetryingStore
 from holdfast.repo.stores.s3 import open_s3, parse_s3
 
 ENV = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}

@@ -146,6 +146,7 @@ def _needs(url: str, env: Mapping[str, str], *names: str) -> None:
 
 
 def _azure(url: str, env: Mapping[str, str]) -> Remote:
+    container, _ = _container(url)
     _needs(url, env, "AZURE_ACCOUNT_NAME")
     account = env["AZURE_ACCOUNT_NAME"]
     suffix = env.get("AZURE_ENDPOINT_SUFFIX") or "core.windows.net"
@@ -154,7 +155,6 @@ def _azure(url: str, env: Mapping[str, str]) -> Remote:
     if key := env.get("AZURE_ACCOUNT_KEY"):
         plain["key"] = key
     elif token := env.get("AZURE_ACCOUNT_SAS"):
-        container, _ = _container(url)
         plain = {"sas_url": f"{endpoint}/{container}?{token.lstrip('?')}"}
     else:
         plain["env_auth"] = "true"

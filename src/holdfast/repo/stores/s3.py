@@ -92,7 +92,7 @@ def _without_user(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//...@", url)
 
 
-def open_s3(url: str, env: Mapping[str, str]) -> "S3Bucket":
+def open_s3(url: str, env: Mapping[str, str], options: StoreOptions = StoreOptions()) -> "S3Bucket":
     """The store of an S3 URL. Raises BadLocation, BadCredentials.
 
     `env` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and where needed AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, AWS_CA_BUNDLE

@@ -15,35 +15,55 @@ from pathlib import Path
 
 from holdfast.repo.errors import BadLocation
 from holdfast.repo.store import Store
+from holdfast.repo.stores.limits import ConcurrencyLimitedStore, Rate, RateLimitedStore
 from holdfast.repo.stores.local import LocalStore
+from holdfast.repo.stores.metrics import MeasuredStore
+from holdfast.repo.stores.options import StoreOptions
 from holdfast.repo.stores.remotes import REMOTE_SCHEMES
 from holdfast.repo.stores.retry import RetryingStore
 
 SCHEMES = ("local", "s3", "rest", *REMOTE_SCHEMES)
 
 
-def open_store(url: str, env: Mapping[str, str]) -> Store:
-    """The store that a URL names. Nothing is read, written or started yet. Raises BadLocation, BadCredentials."""
+def open_store(url: str, env: Mapping[str, str], options: StoreOptions = StoreOptions()) -> Store:
+    """The store that a URL names. Nothing is read, written or started yet. Raises BadLocation, BadCredentials.
+
+    Remote stores try again what failed for a passing reason, and count what they do; see `StoreOptions` for limits.
+    """
     scheme, colon, _ = url.partition(":")
     if not colon or url.startswith(("/", "./", "../")):
-        return _directory(url)
+        return _limited(_directory(url), options)
     if scheme == "local":
-        return _directory(url.removeprefix("local:"))
+        return _limited(_directory(url.removeprefix("local:")), options)
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}:" for name in SCHEMES)
+        raise BadLocation(
+            f"{_without_user(url)!r} is not a repository of a kind that is supported: use a path or one of {known}"
+        )
+    return RetryingStore(_limited(MeasuredStore(_remote(scheme, url, env, options)), options))
+
+
+def _remote(scheme: str, url: str, env: Mapping[str, str], options: StoreOptions) -> Store:
     if scheme == "s3":
         from holdfast.repo.stores.s3 import open_s3
 
-        return RetryingStore(open_s3(url, env))
+        return open_s3(url, env, options)
     if scheme == "rest":
         from holdfast.repo.stores.rest import open_rest
 
-        return RetryingStore(open_rest(url, env))
-    if scheme in REMOTE_SCHEMES:
-        from holdfast.repo.stores.rclone import RcloneStore
-        from holdfast.repo.stores.remotes import find_remote
+        return open_rest(url, env)
+    from holdfast.repo.stores.rclone import RcloneStore
+    from holdfast.repo.stores.remotes import find_remote
 
-        return RetryingStore(RcloneStore(find_remote(url, env), env))
-    known = ", ".join(f"{name}:" for name in SCHEMES)
-    raise BadLocation(f"{_without_user(url)!r} is not a repository of a kind that is supported: use a path or one of {known}")
+    return RcloneStore(find_remote(url, env), env)
+
+
+def _limited(store: Store, options: StoreOptions) -> Store:
+    if options.upload_rate or options.download_rate:
+        upload = Rate(options.upload_rate) if options.upload_rate else None
+        download = Rate(options.download_rate) if options.download_rate else None
+        store = RateLimitedStore(store, upload=upload, download=download)
+    return ConcurrencyLimitedStore(store, options.connections) if options.connections else store
 
 
 def _directory(path: str) -> Store:

@@ -1,0 +1,72 @@
+"""What all stores around stores share: every operation passes through one method, `_around`.
+
+The order in which `open_store` puts them: retries outermost, so that a pause holds no slot; then the limits; then the
+measure, which so counts each attempt.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeVar
+
+import msgspec
+
+from holdfast.repo.store import Buffer, Entry, Kind, Store
+
+Operation = Literal["create", "put", "get", "list", "size", "delete"]
+T = TypeVar("T")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One operation: on which object or folder, and how many bytes it sends."""
+
+    operation: Operation
+    path: str = ""
+    sends: int = 0
+
+    @property
+    def is_lock(self) -> bool:
+        """Whether it is about a lock of the repository: those are small, and late ones are lost ones."""
+        return self.path.startswith("locks")
+
+
+class WrappedStore:
+    """A store that does what the inner one does; subclasses override `_around`."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+
+    def _around(self, request: Request, action: Callable[[], T]) -> T:
+        """Carry out one operation. `action` may be called more than once, or not at all."""
+        return action()
+
+    @property
+    def location(self) -> str:
+        """The inner store's."""
+        return self._inner.location
+
+    def create(self) -> None:
+        """See Store."""
+        self._around(Request("create"), self._inner.create)
+
+    def put(self, path: str, data: Buffer) -> None:
+        """See Store."""
+        self._around(Request("put", path, memoryview(data).nbytes), lambda: self._inner.put(path, data))
+
+    def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """See Store."""
+        return self._around(Request("get", path), lambda: self._inner.get(path, offset, length))
+
+    def list(self, kind: Kind) -> Iterator[Entry]:
+        """See Store. The listing is taken whole, so that a repeat gives no entry twice."""
+        return iter(self._around(Request("list", kind), lambda: list(self._inner.list(kind))))
+
+    def size(self, path: str) -> int:
+        """See Store."""
+        return self._around(Request("size", path), lambda: self._inner.size(path))
+
+    def delete(self, path: str) -> None:
+        """See Store."""
+        self._around(Request("delete", path), lambda: self._inner.delete(path))
+
+    def close(self) -> None:
+        """See Store."""
+        self._inner.close()
