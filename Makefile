@@ -26,7 +26,11 @@ $(VENV)/.native: $(VENV)/.installed $(wildcard src/holdfast/repo/native/*.[ch]) 
 demo: setup ## back up and restore real data of this machine, and prove it
 	@$(BIN)/holdfast demo
 
-test: setup ## run every test
+.tools/azurite/.fetched: scripts/fetch-azurite.sh $(VENV)/.installed
+	@scripts/fetch-azurite.sh .tools/azurite $(VENV)
+	@touch $@
+
+test: setup .tools/azurite/.fetched ## run every test
 	@$(BIN)/python -m pytest
 
 soak: setup ## run the long crash, fault and model series of the repository: make soak SEED=1 N=3

@@ -14,6 +14,8 @@ need bubblewrap command -v bwrap
 need nftables test -x /usr/sbin/nft
 need attr command -v getfattr
 need strace command -v strace
+need openssh-client command -v ssh-keygen
+need openssh-server test -x /usr/sbin/sshd
 need gcc command -v "${CC:-cc}"
 need libc6-dev test -e /usr/include/stdlib.h
 case $("$python" -c 'import sys; print(sys.prefix)' 2>/dev/null) in

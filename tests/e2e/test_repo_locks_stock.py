@@ -27,7 +27,7 @@ import sys
 from holdfast.repo.backup import backup
 from holdfast.repo.repository import Repository
 from holdfast.repo.stores import open_store
-from holdfast.repo.stores.retry import FaultyStore
+from holdfast.repo.stores.faults import FaultyStore
 
 def fault(operation, path):
     if operation == "put" and path.startswith("index/"):

@@ -24,6 +24,7 @@ _REASONS: Sequence[tuple[type[errors.RepositoryError], str]] = (
     (errors.NoBucket, "NoBucket"),
     (errors.StoreFull, "StoreFull"),
     (errors.BadLocation, "BadLocation"),
+    (errors.ObjectRetained, "ObjectRetained"),
     (errors.StoreUnavailable, "StoreUnavailable"),
     (errors.StoreError, "StoreFailed"),
 )

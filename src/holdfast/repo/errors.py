@@ -81,6 +81,10 @@ class AccessDenied(StoreError):
     """The store knows us, and refuses."""
 
 
+class ObjectRetained(StoreError):
+    """An object lock of the bucket keeps the object until a date; nobody's mistake, and nothing to try again before."""
+
+
 class BadCredentials(StoreError):
     """The store does not accept the access key or the signature made with the secret key."""
 

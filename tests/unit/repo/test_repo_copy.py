@@ -19,8 +19,8 @@ from holdfast.repo.packreads import GAP_BYTES, plan_reads
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.store import path_of
+from holdfast.repo.stores.faults import FaultyStore
 from holdfast.repo.stores.local import LocalStore
-from holdfast.repo.stores.retry import FaultyStore
 from holdfast.repo.writer import BlobWriter
 
 

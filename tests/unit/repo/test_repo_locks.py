@@ -16,8 +16,8 @@ from holdfast.repo.backup import backup
 from holdfast.repo.errors import LockLost, RepositoryLocked, StoreUnavailable
 from holdfast.repo.locks import LockJson, is_stale
 from holdfast.repo.repository import Repository
+from holdfast.repo.stores.faults import FaultyStore
 from holdfast.repo.stores.local import LocalStore
-from holdfast.repo.stores.retry import FaultyStore
 from holdfast.repo.times import format_time
 from holdfast.repo.unlock import list_locks, unlock
 

@@ -139,12 +139,20 @@ class Connections:
         body: Buffer | None,
         headers: Mapping[str, str],
     ) -> Answer:
+        """A server that refuses a body before it has read it may close its end while we still send: its answer counts."""
         if connection.sock is None:
             connection.connect()
         if connection.sock is not None:
             connection.sock.settimeout(ANSWER_SECONDS)
-        connection.request(method, target, body=None if body is None else memoryview(body), headers=dict(headers))
-        response = connection.getresponse()
+        refused: OSError | None = None
+        try:
+            connection.request(method, target, body=None if body is None else memoryview(body), headers=dict(headers))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            refused = error
+        try:
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise refused or error from None
         data = response.read()
         found = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, response.reason, found, data)

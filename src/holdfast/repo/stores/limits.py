@@ -1,9 +1,9 @@
 """Limits on what a store may take: bytes a second each way, and operations side by side.
 
-A rate is kept on average, shared by all threads of the store: each transfer gets the next free span of time, as long as its bytes
-need at that rate, and returns no sooner than the end of its span. Within one request the bytes travel as fast as they can, so
-over moments shorter than a pack the line may be busier. Locks of the repository are counted but never made to wait: one
-that is refreshed too late would be lost.
+A rate is kept on average, shared by all threads of the store: each transfer gets the next free span of time, as long as its
+bytes need at that rate, and returns no sooner than the end of its span. Within one request the bytes travel as fast as they
+can, so over moments shorter than a pack the line may be busier. Locks of the repository are counted but never made to wait:
+one that is refreshed too late would be lost.
 """
 
 import contextlib

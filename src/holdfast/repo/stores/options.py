@@ -23,8 +23,8 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """All are optional.
 
     `connections`: operations side by side, 0 for as many as the caller has threads. `upload_rate`, `download_rate`: bytes a
-    second, 0 for no limit. The others are S3's: `storage_class` of packs (such as STANDARD_IA; never an archive that must be thawed),
-    `encryption` at the server (`AES256`, `aws:kms`, `aws:kms:dsse`) and its `kms_key_id`, `object_lock`.
+    second, 0 for no limit. The others are S3's: `storage_class` of packs (such as STANDARD_IA; never an archive that
+    must be thawed), `encryption` at the server (`AES256`, `aws:kms`, `aws:kms:dsse`) and its `kms_key_id`, `object_lock`.
     """
 
     connections: int = 0

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from holdfast.repo.errors import StoreError, StoreUnavailable
+from holdfast.repo.errors import ObjectNotFound, StoreError, StoreUnavailable
 from holdfast.repo.stores.http import Connections, dial, tls_context
 
 
@@ -22,12 +22,14 @@ class RangeReader:
         self._connections: Connections | None = None
 
     def read(self, name: str, offset: int, length: int) -> bytes:
-        """The bytes of a range. Raises StoreUnavailable for what may pass, StoreError for any other refusal."""
+        """The bytes of a range. Raises ObjectNotFound, StoreUnavailable for what may pass, StoreError for any other refusal."""
         parts = urlsplit(self._sign(name))
         connections = self._open(parts.scheme, parts.netloc)
         headers = {"Range": f"bytes={offset}-{offset + length - 1}"}
         answer = connections.request("GET", f"{parts.path}?{parts.query}", headers=headers)
         if answer.status not in (200, 206):
+            if answer.status == 404:
+                raise ObjectNotFound("no such object")
             said = f"{parts.netloc} answered {answer.status} {answer.reason}"
             if answer.status >= 500 or answer.status == 429:
                 raise StoreUnavailable(said, retry_after=answer.retry_after)

@@ -1,6 +1,6 @@
 """Repository URLs of places that rclone reaches, and the settings with which it does.
 
-Written as restic writes them: `sftp:user@host:/path`, `sftp://user@host:22//path`, `azure:container:/path`, `gs:bucket:/path`,
+Written as restic writes them: `sftp:user@host:/path`, `sftp://user@host:22//path`, `gs:bucket:/path`,
 `b2:bucket:path`, `swift:container:/path`, and `rclone:remote:path` for a remote of the user's own rclone config. Settings
 are handed over as environment variables of the rclone process only. An SSH server is never trusted unseen: without known
 hosts there is no connection.
@@ -145,22 +145,6 @@ def _needs(url: str, env: Mapping[str, str], *names: str) -> None:
             raise BadCredentials(f"{url}: {name} is not set: check the storage secret")
 
 
-def _azure(url: str, env: Mapping[str, str]) -> Remote:
-    container, _ = _container(url)
-    _needs(url, env, "AZURE_ACCOUNT_NAME")
-    account = env["AZURE_ACCOUNT_NAME"]
-    suffix = env.get("AZURE_ENDPOINT_SUFFIX") or "core.windows.net"
-    endpoint = env.get("AZURE_ENDPOINT") or f"https://{account}.blob.{suffix}"
-    plain = {"account": account, "endpoint": endpoint}
-    if key := env.get("AZURE_ACCOUNT_KEY"):
-        plain["key"] = key
-    elif token := env.get("AZURE_ACCOUNT_SAS"):
-        plain = {"sas_url": f"{endpoint}/{container}?{token.lstrip('?')}"}
-    else:
-        plain["env_auth"] = "true"
-    return _bucket_remote(url, "azureblob", plain)
-
-
 def _google(url: str, env: Mapping[str, str]) -> Remote:
     plain = {"bucket_policy_only": "true"}
     if token := env.get("GOOGLE_ACCESS_TOKEN"):
@@ -184,6 +168,6 @@ def _swift(url: str, env: Mapping[str, str]) -> Remote:
     return _bucket_remote(url, "swift", {"env_auth": "true"})
 
 
-_REMOTES = {"rclone": _rclone, "sftp": _sftp, "azure": _azure, "gs": _google, "b2": _backblaze, "swift": _swift}
+_REMOTES = {"rclone": _rclone, "sftp": _sftp, "gs": _google, "b2": _backblaze, "swift": _swift}
 REMOTE_SCHEMES = tuple(_REMOTES)
 """The schemes of URLs that lead through rclone."""

@@ -5,7 +5,8 @@
 | `/path`, `local:/path` | a directory |
 | `s3:https://host:port/bucket/prefix`, `s3:host/bucket/prefix` | a bucket |
 | `rest:https://host:port/path/`, `rest:http+unix:///socket:/path/` | a REST server |
-| `sftp:` `azure:` `gs:` `b2:` `swift:` `rclone:` | whatever rclone reaches, see `remotes` |
+| `azure:container:/path` | a container |
+| `sftp:` `gs:` `b2:` `swift:` `rclone:` | whatever rclone reaches, see `remotes` |
 
 Credentials come from the environment mapping that the caller hands in, never from the URL. Clients are loaded at need.
 """
@@ -22,25 +23,26 @@ from holdfast.repo.stores.options import StoreOptions
 from holdfast.repo.stores.remotes import REMOTE_SCHEMES
 from holdfast.repo.stores.retry import RetryingStore
 
-SCHEMES = ("local", "s3", "rest", *REMOTE_SCHEMES)
+SCHEMES = ("local", "s3", "azure", "rest", *REMOTE_SCHEMES)
 
 
-def open_store(url: str, env: Mapping[str, str], options: StoreOptions = StoreOptions()) -> Store:
+def open_store(url: str, env: Mapping[str, str], options: StoreOptions | None = None) -> Store:
     """The store that a URL names. Nothing is read, written or started yet. Raises BadLocation, BadCredentials.
 
     Remote stores try again what failed for a passing reason, and count what they do; see `StoreOptions` for limits.
     """
     scheme, colon, _ = url.partition(":")
+    wanted = options or StoreOptions()
     if not colon or url.startswith(("/", "./", "../")):
-        return _limited(_directory(url), options)
+        return _limited(_directory(url), wanted)
     if scheme == "local":
-        return _limited(_directory(url.removeprefix("local:")), options)
+        return _limited(_directory(url.removeprefix("local:")), wanted)
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}:" for name in SCHEMES)
         raise BadLocation(
             f"{_without_user(url)!r} is not a repository of a kind that is supported: use a path or one of {known}"
         )
-    return RetryingStore(_limited(MeasuredStore(_remote(scheme, url, env, options)), options))
+    return RetryingStore(_limited(MeasuredStore(_remote(scheme, url, env, wanted)), wanted))
 
 
 def _remote(scheme: str, url: str, env: Mapping[str, str], options: StoreOptions) -> Store:
@@ -48,6 +50,10 @@ def _remote(scheme: str, url: str, env: Mapping[str, str], options: StoreOptions
         from holdfast.repo.stores.s3 import open_s3
 
         return open_s3(url, env, options)
+    if scheme == "azure":
+        from holdfast.repo.stores.azure import open_azure
+
+        return open_azure(url, env)
     if scheme == "rest":
         from holdfast.repo.stores.rest import open_rest
 

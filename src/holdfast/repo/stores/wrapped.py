@@ -34,6 +34,11 @@ class WrappedStore:
     def __init__(self, inner: Store) -> None:
         self._inner = inner
 
+    @property
+    def inner(self) -> Store:
+        """The store inside."""
+        return self._inner
+
     def _around(self, request: Request, action: Callable[[], T]) -> T:
         """Carry out one operation. `action` may be called more than once, or not at all."""
         return action()
@@ -70,3 +75,15 @@ class WrappedStore:
     def close(self) -> None:
         """See Store."""
         self._inner.close()
+
+
+S = TypeVar("S")
+
+
+def find_inner(store: Store, kind: type[S]) -> S | None:
+    """The store of a class inside of a store, or that store itself; None when there is none."""
+    while not isinstance(store, kind):
+        if not isinstance(store, WrappedStore):
+            return None
+        store = store.inner
+    return store
