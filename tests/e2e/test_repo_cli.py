@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests import tools
 from tests.movers_builders import s3_server
 from tests.repo_program import Program, init_cheap, ours, stock
 from tests.repo_trees import PASSWORD, build_corpus, differences
@@ -215,3 +216,88 @@ def test_keys_of_one_program_open_with_the_other(tmp_path: Path) -> None:
     judge.fails(12, "snapshots", RESTIC_PASSWORD="third")
     assert len(program.json("keys", "list")) == 2
     assert judge("list", "locks") == ""
+
+
+EXCLUDING = (
+    ("--exclude", "*.txt", "--exclude", "/**/sub/*"),
+    ("--iexclude", "PLAIN*", "--exclude-larger-than", "1M"),
+    ("--exclude-if-present", "marker:yes", "--exclude-caches"),
+    ("--exclude-file", "patterns"),
+)
+
+
+@pytest.mark.parametrize("words", EXCLUDING, ids=lambda words: words[0])
+def test_both_programs_leave_out_the_same(words: tuple[str, ...], tmp_path: Path) -> None:
+    source = tmp_path / "tree"
+    build_corpus(source, large=False)
+    (source / "sub" / "marker").write_text("yes, leave this out")
+    (source / "level0" / "marker").write_text("no")
+    (source / "empty folder" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    (source / "empty folder" / "cached").write_text("x")
+    (tmp_path / "patterns").write_text("# what nobody needs\n\nlevel1*\n*.txt\n")
+    words = tuple(str(tmp_path / word) if word == "patterns" else word for word in words)
+    init_cheap(str(tmp_path / "r"))
+    program, judge = ours(str(tmp_path / "r"), tmp_path), stock(str(tmp_path / "r"), tmp_path)
+    theirs = judge.documents("backup", str(source), *words)[-1]["snapshot_id"]
+    dry = program.documents("backup", str(source), *words, "--dry-run")[-1]
+    assert (dry["snapshot_id"], dry["data_added"], dry["dry_run"]) == ("", 0, True)
+    mine = program.documents("backup", str(source), *words)[-1]
+    assert (mine["files_new"], mine["files_changed"]) == (0, 0)
+    found = nodes(program.documents("ls", f"{mine['snapshot_id']}:{source}"))
+    assert found == nodes(program.documents("ls", f"{theirs}:{source}"))
+    assert 5 < len(found) < 90
+
+
+def test_a_stream_and_a_command_become_one_file(tmp_path: Path) -> None:
+    init_cheap(str(tmp_path / "r"))
+    program, judge = ours(str(tmp_path / "r"), tmp_path), stock(str(tmp_path / "r"), tmp_path)
+    content = os.urandom(3 << 20)
+    assert program.run("backup", "--stdin", "--stdin-filename", "db/dump.sql", stdin=content).returncode == 0
+    assert judge.bytes("dump", "latest", "/db/dump.sql") == content
+
+    program("backup", "--stdin-filename", "env", "--stdin-from-command", "--", "env")
+    assert "RESTIC_PASSWORD" not in judge("dump", "latest", "/env")
+    before = judge.json("snapshots")
+    said = program.fails(1, "backup", "--stdin-from-command", "--", "sh", "-c", "echo half; exit 3")
+    assert "'sh' ended with status 3" in said
+    assert judge.json("snapshots") == before
+
+
+def test_a_copy_is_complete_for_the_stock_program_and_done_once(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(os.urandom(2 << 20))
+    init_cheap(str(tmp_path / "from"))
+    source = ours(str(tmp_path / "from"), tmp_path)
+    source("backup", str(tmp_path / "source"), "--tag", "kept")
+    source("backup", str(tmp_path / "source"))
+    init_cheap(str(tmp_path / "to"))
+    target, judge = ours(str(tmp_path / "to"), tmp_path), stock(str(tmp_path / "to"), tmp_path)
+    given = ("copy", "--from-repo", str(tmp_path / "from"))
+    secret = {"RESTIC_FROM_PASSWORD": PASSWORD}
+
+    assert target.documents(*given, "--dry-run", **secret)[-1]["copied"] == 2
+    assert target.documents(*given, "--tag", "kept", **secret)[-1]["copied"] == 1
+    last = target.documents(*given, **secret)[-1]
+    assert (last["copied"], last["skipped"], last["failed"]) == (1, 1, 0)
+    judge("check", "--read-data")
+    assert [found["original"] for found in judge.json("snapshots")] == [found["id"] for found in source.json("snapshots")]
+    assert "which" not in target.fails(1, *given)
+
+
+def test_prune_after_forget_gives_space_back(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(os.urandom(3 << 20))
+    init_cheap(str(tmp_path / "r"))
+    program = ours(str(tmp_path / "r"), tmp_path)
+    program.env["PATH"] = f"{Path(tools.restic()).parent}:{program.env['PATH']}"
+    program("backup", str(source))
+    (source / "file").write_text("small")
+    program("backup", str(source))
+    program("forget", "--keep-last", "1")
+    dry = program.json("prune", "--dry-run")
+    assert (dry["dry_run"], dry["bytes_after"], dry["removed_bytes"] > 3 << 20) == (True, dry["bytes_before"], True)
+    done = program.json("prune")
+    assert done["verified"]
+    assert done["bytes_before"] - done["bytes_after"] > 3 << 20
+    assert program.fails(1, "prune", PATH=os.path.dirname(program.command[0])).startswith("holdfast repo prune: restic is not")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.repo_program import HOLDFAST, environment, init_cheap, ours
+from tests.repo_program import HOLDFAST, environment, init_cheap, ours, stock
 
 SECONDS = 30
 
@@ -32,11 +32,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def started(home: Path, words: Sequence[str], url: str = "") -> Generator[subprocess.Popen[bytes]]:
+def started(
+    home: Path, words: Sequence[str], url: str = "", stdin: int = subprocess.DEVNULL
+) -> Generator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [HOLDFAST, "repo", *words],
         env=environment(url or str(home / "r"), home),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -49,6 +51,8 @@ def started(home: Path, words: Sequence[str], url: str = "") -> Generator[subpro
         process.wait()
         process.stdout.close()
         process.stderr.close()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def first_output(process: subprocess.Popen[bytes]) -> bytes:
@@ -69,7 +73,7 @@ def await_lock(home: Path) -> None:
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("words", [("ls", "latest", "--json"), ("dump", "latest", "/")])
 def test_a_signal_ends_a_reader_in_order(words: tuple[str, ...], number: signal.Signals, home: Path) -> None:
     with started(home, words) as process:
@@ -145,3 +149,28 @@ def test_a_full_disk_leaves_no_half_of_a_dump(home: Path, tmp_path: Path) -> Non
     finally:
         subprocess.run(["umount", str(disk)], check=True)
     assert locks(home) == []
+
+
+def test_the_question_of_the_stock_program_whether_we_live_does_not_end_us(home: Path) -> None:
+    with started(home, ("ls", "latest", "--json")) as process:
+        first_output(process)
+        judge = stock(str(home / "r"), home)
+        judge("unlock")
+        assert len(locks(home)) == 1
+        process.send_signal(signal.SIGHUP)
+        said, _ = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0
+        assert said.count(b"\n") > 2000
+    assert locks(home) == []
+
+
+def test_an_interrupted_stream_makes_no_snapshot(home: Path) -> None:
+    program = ours(str(home / "r"), home)
+    before = program.json("snapshots")
+    for words in (("--stdin",), ("--stdin-from-command", "--", "sleep", "100")):
+        with started(home, ("backup", *words), stdin=subprocess.PIPE) as process:
+            await_lock(home)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(SECONDS) == 130, words
+    assert locks(home) == []
+    assert program.json("snapshots") == before

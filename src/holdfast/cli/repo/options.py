@@ -6,13 +6,11 @@ first is not overwritten by the default of the second parser: read them through 
 
 import argparse
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import msgspec
 
-from holdfast.cli.errors import HoldfastError
 from holdfast.repo.snapshot import Filter
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
@@ -116,15 +114,3 @@ def size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a size such as 500k, 10M or 2G")
     return int(match[1]) << 10 * " kmgt".index(match[2].lower() or " ")
-
-
-def pattern_lines(files: Iterable[str]) -> list[str]:
-    """The patterns in files: one a line, without empty lines and those that begin with `#`. Raises HoldfastError."""
-    found: list[str] = []
-    for file in files:
-        try:
-            text = Path(file).read_text("utf-8", "surrogateescape")
-        except OSError as error:
-            raise HoldfastError(f"the file of patterns {file} can't be read: {error.strerror}") from error
-        found += [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    return found

@@ -1,9 +1,9 @@
 """How a command ends: exit codes, the last message, and signals.
 
-Codes are the stock program's. An error is one message on standard error, or one JSON document there with --json. SIGINT,
-SIGTERM and SIGHUP end a command in order: one that can stop by itself is asked to, any other is interrupted where it is, and
-either way its locks are given back. The third signal ends the process at once; the lock that this leaves is recognised as
-dead.
+Codes are the stock program's. An error is one message on standard error, or one JSON document there with --json. SIGINT and
+SIGTERM end a command in order: one that can stop by itself is asked to, any other is interrupted where it is, and either way
+its locks are given back. The third signal ends the process at once; the lock that this leaves is recognised as dead. SIGHUP
+is left alone: with it stock restic asks whether the holder of a lock lives (see `repo.hangup`).
 """
 
 import argparse
@@ -64,8 +64,7 @@ def describe_exit_codes() -> str:
 def run_guarded(arguments: argparse.Namespace, command: Callable[[Context], int]) -> int:
     """Run a command with signals handled, and turn what it raises into a message and a code."""
     context = Context(arguments, os.environ)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    previous = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}  # under nohup
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     interrupts = _Interrupts(context)
     for number in previous:
         signal.signal(number, interrupts)

@@ -1,14 +1,16 @@
 """`holdfast repo restore`: bring files back."""
 
 import argparse
+from collections.abc import Sequence
 
 import msgspec
 
 from holdfast.cli.repo import faults
 from holdfast.cli.repo.context import Context
-from holdfast.cli.repo.options import add_filters, chosen, pattern_lines
+from holdfast.cli.repo.options import add_filters, chosen
 from holdfast.cli.repo.outcome import OK, PARTIAL
 from holdfast.cli.repo.output import clock, human_bytes, shown
+from holdfast.repo.lists import read_patterns
 from holdfast.repo.overwrite import RULES, Action
 from holdfast.repo.restore import ActionHook, restore
 from holdfast.repo.result import RestoreResult, printable
@@ -80,8 +82,8 @@ def run(context: Context) -> int:
             arguments.target,
             subfolder=subfolder,
             paths=arguments.only,
-            include=[*arguments.include, *pattern_lines(arguments.include_file)],
-            exclude=[*arguments.exclude, *pattern_lines(arguments.exclude_file)],
+            include=[*arguments.include, *_listed(arguments.include_file)],
+            exclude=[*arguments.exclude, *_listed(arguments.exclude_file)],
             iinclude=arguments.iinclude,
             iexclude=arguments.iexclude,
             overwrite=arguments.overwrite,
@@ -105,6 +107,11 @@ class _ActionJson(msgspec.Struct, frozen=True, tag_field="message_type", tag="ve
     action: str
     item: str
     size: int
+
+
+def _listed(files: Sequence[str]) -> list[str]:
+    """The patterns of all files. Raises SourceError."""
+    return [pattern for file in files for pattern in read_patterns(file)]
 
 
 def _teller(context: Context) -> ActionHook | None:
