@@ -240,7 +240,7 @@ def test_both_programs_leave_out_the_same(words: tuple[str, ...], tmp_path: Path
     program, judge = ours(str(tmp_path / "r"), tmp_path), stock(str(tmp_path / "r"), tmp_path)
     theirs = judge.documents("backup", str(source), *words)[-1]["snapshot_id"]
     dry = program.documents("backup", str(source), *words, "--dry-run")[-1]
-    assert (dry["snapshot_id"], dry["data_added"], dry["dry_run"]) == ("", 0, True)
+    assert (dry["snapshot_id"], dry["files_new"], dry["files_changed"], dry["dry_run"]) == ("", 0, 0, True)
     mine = program.documents("backup", str(source), *words)[-1]
     assert (mine["files_new"], mine["files_changed"]) == (0, 0)
     found = nodes(program.documents("ls", f"{mine['snapshot_id']}:{source}"))

@@ -148,11 +148,14 @@ class Lock:
         """Write the lock, then look for others. Raises RepositoryLocked and leaves nothing behind."""
         self._refuse_conflicts()
         ignore_hangups()
-        self._name = self._write()
+        self._name, content = self._sealed()
         try:
+            self._put(self._name, content)
             self._refuse_conflicts()
-        except BaseException:
-            self._remove()
+        except BaseException:  # a signal may come in the middle of the put
+            with contextlib.suppress(StoreError):
+                self._remove()
+            self._name = ""
             raise
         self._thread = threading.Thread(target=self._refresh_loop, name="repository-lock", daemon=True)
         self._thread.start()
@@ -162,8 +165,9 @@ class Lock:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        with contextlib.suppress(StoreError):
-            self._remove()
+        if self._name:
+            with contextlib.suppress(StoreError):
+                self._remove()
 
     def ensure(self) -> None:
         """Raise LockLost unless the lock still protects us. Called before every write."""
@@ -172,7 +176,7 @@ class Lock:
         if self._lost:
             raise LockLost(f"{self._store.location}: our lock {self._lost}; stopped before the next write; run again")
 
-    def _write(self) -> str:
+    def _sealed(self) -> tuple[str, bytes]:
         lock = LockJson(
             time=format_time(datetime.now(UTC)),
             exclusive=self._exclusive,
@@ -183,12 +187,13 @@ class Lock:
             gid=os.getgid(),
             holder=_namespace(),
         )
-        started = _clocks()
         content = self._seal(msgspec.json.encode(lock))
-        name = hashlib.sha256(content).hexdigest()
+        return hashlib.sha256(content).hexdigest(), content
+
+    def _put(self, name: str, content: bytes) -> None:
+        started = _clocks()
         self._store.put(path_of("locks", name), content)
         self._fresh = started
-        return name
 
     def _remove(self) -> None:
         with contextlib.suppress(ObjectNotFound):
@@ -226,7 +231,9 @@ class Lock:
             self._lost = f"{self._name[:8]} was removed by somebody else"
             self._stop.set()
             return
-        old, self._name = self._name, self._write()
+        name, content = self._sealed()
+        self._put(name, content)
+        old, self._name = self._name, name
         with contextlib.suppress(ObjectNotFound):
             self._store.delete(path_of("locks", old))
 
@@ -250,18 +257,18 @@ def hold(lock: Lock, wait_seconds: float = 0.0, stop: threading.Event | None = N
     """
     stopped = stop or threading.Event()
     deadline, pause = time.monotonic() + wait_seconds, FIRST_WAIT_SECONDS
-    while True:
-        try:
-            lock.acquire()
-            break
-        except RepositoryLocked:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise
-            if stopped.wait(min(random.uniform(pause / 2, pause), left)):
-                raise Stopped("stopped while waiting for a lock of the repository; nothing was done") from None
-            pause = min(2 * pause, LONGEST_WAIT_SECONDS)
     try:
+        while True:
+            try:
+                lock.acquire()
+                break
+            except RepositoryLocked:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                if stopped.wait(min(random.uniform(pause / 2, pause), left)):
+                    raise Stopped("stopped while waiting for a lock of the repository; nothing was done") from None
+                pause = min(2 * pause, LONGEST_WAIT_SECONDS)
         yield lock
     finally:
         lock.release()
