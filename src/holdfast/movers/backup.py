@@ -43,7 +43,7 @@ def _one(target: RepositoryTarget, call: VolumeBackup, context: Context) -> Repo
     result = RepositoryResult(target.name, target.component, started=format_time(datetime.now(UTC)))
     try:
         context.check()
-        with _open_or_init(target) as repo:
+        with _open_or_init(target, context) as repo:
             for path in call.paths:
                 result = _add(result, _path(repo, target, call, path, result, context))
             result = msgspec.structs.replace(result, **_read_back(repo, result))
@@ -57,15 +57,15 @@ def _one(target: RepositoryTarget, call: VolumeBackup, context: Context) -> Repo
     return result
 
 
-def _open_or_init(target: RepositoryTarget) -> Repository:
+def _open_or_init(target: RepositoryTarget, context: Context) -> Repository:
     try:
-        return open_repository(target)
+        return open_repository(target, context.stop)
     except NoRepository:
         log(f"repository {target.name} {target.component}: initialising {target.store.url}")
     try:
         return Repository.init(open_store(target.store), password(target))
     except RepositoryExists:
-        return open_repository(target)
+        return open_repository(target, context.stop)
 
 
 def _path(

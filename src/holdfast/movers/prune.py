@@ -6,13 +6,11 @@ alone.
 
 from holdfast.core.calls import RepositoryTarget
 from holdfast.movers.context import Context, log
-from holdfast.movers.stores import environment, password
+from holdfast.movers.stores import LOCK_PATIENCE_SECONDS, environment, password
 from holdfast.repo.errors import MissingProgram
 from holdfast.repo.prune import prune as prune_repository
 from holdfast.repo.repository import Repository
 from holdfast.repo.stock import Access
-
-LOCK_PATIENCE_SECONDS = 600.0
 
 
 def prune(target: RepositoryTarget, repo: Repository, context: Context) -> None:

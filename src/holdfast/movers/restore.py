@@ -27,7 +27,7 @@ def run(call: VolumeRestore, context: Context) -> Report:
     target = call.repository
     result = RepositoryResult(target.name, target.component)
     try:
-        with open_repository(target) as repo:
+        with open_repository(target, context.stop) as repo:
             for ident in call.snapshot_ids:
                 snapshot = repo.snapshot(ident)
                 result = msgspec.structs.replace(result, snapshot_ids=(*result.snapshot_ids, snapshot.id))

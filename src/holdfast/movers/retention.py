@@ -27,7 +27,7 @@ def _one(wanted: Forget, context: Context) -> RepositoryResult:
     result = RepositoryResult(target.name, target.component)
     try:
         context.check()
-        with open_repository(target) as repo:
+        with open_repository(target, context.stop) as repo:
             ids = [ident for snapshot in wanted.snapshots for ident in snapshot.snapshot_ids]
             gone = forget(repo, ids)
             result = msgspec.structs.replace(result, deleted=tuple(snapshot.name for snapshot in wanted.snapshots))

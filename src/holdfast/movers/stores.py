@@ -4,6 +4,7 @@ Credentials and passwords come from files that the pod mounts, go straight into 
 """
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from holdfast.repo.repository import Repository
 from holdfast.repo.result import Progress as RepositoryProgress
 from holdfast.repo.store import Store
 from holdfast.repo.stores import open_store as open_url
+
+LOCK_PATIENCE_SECONDS = 600.0
+"""How long a mover waits for whoever keeps it out: as a rule a prune, which is done sooner."""
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CA_CERT_DATA")
 _NEEDED = _KEYS[:2]
@@ -67,11 +71,15 @@ def password(target: RepositoryTarget) -> str:
     return text
 
 
-def open_repository(target: RepositoryTarget) -> Repository:
-    """Open the repository of a target, knowing which lock holders are dead. Raises errors of `repo`, or MoverError."""
+def open_repository(target: RepositoryTarget, stop: threading.Event) -> Repository:
+    """Open the repository of a target, knowing which lock holders are dead; others are waited for unless `stop` is set.
+
+    Raises errors of `repo`, or MoverError.
+    """
     secret = password(target)
     repo = Repository.open(open_store(target.store), secret)
     repo.dead_hosts = frozenset(filter(None, os.environ.get(DEAD_HOSTS, "").split(",")))
+    repo.be_patient(LOCK_PATIENCE_SECONDS, stop)
     return repo
 
 

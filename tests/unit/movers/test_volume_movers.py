@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tests.movers_builders import (
 )
 
 from holdfast.core.calls import Forget, Forgotten, Retention
+from holdfast.repo.repository import Repository
+from holdfast.repo.stores.local import LocalStore
 
 
 def state(root: Path) -> dict[str, tuple[object, ...]]:
@@ -197,3 +200,26 @@ def test_backup_and_restore_through_s3(tmp_path: Path) -> None:
     assert state(tmp_path / "into" / data.relative_to("/")) == state(data)
     assert refused.failure is not None
     assert refused.failure.reason == "BadCredentials"
+
+
+def test_a_backup_waits_for_a_prune_of_another_and_can_be_stopped_meanwhile(tmp_path: Path) -> None:
+    data, target = source(tmp_path), repository(tmp_path)
+    perform_call(volume_backup(target, paths=[data]))
+    call, stopped, patient = volume_backup(target, paths=[data]), Run(), Run()
+
+    with (
+        Repository.open(LocalStore(tmp_path / "store" / "repo"), "a password for tests") as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        with other.lock(exclusive=True):
+            running, ended = pool.submit(patient, call), pool.submit(stopped, call)
+            with pytest.raises(TimeoutError):
+                ended.result(0.5)
+            stopped.context.stop.set()
+            told_to_stop = ended.result(30)
+            assert not running.done()
+        report = running.result(30)
+
+    assert told_to_stop.failure is not None
+    assert told_to_stop.failure.reason == "Terminated"
+    assert report.failure is None
