@@ -5,6 +5,7 @@ the pure path. The time of each file is parsed natively too.
 """
 
 import os
+from collections.abc import Sequence
 from itertools import accumulate
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -14,7 +15,8 @@ import numpy as np
 from holdfast.repo.errors import Damaged
 from holdfast.repo.files import Outcome, PureFiles
 from holdfast.repo.native import native_key
-from holdfast.repo.plan import Plan, Read, Rows
+from holdfast.repo.pack import PackEntry
+from holdfast.repo.plan import PIECES, Plan, Read, Rows
 from holdfast.repo.repository import Repository, blob_fault
 from holdfast.repo.tree import permissions_of
 
@@ -101,3 +103,18 @@ class NativeFiles:
         faults, count, size, _ = self._module.files_verify(self._table, self._names, self._plan.spans[rows], self._plan.parts)
         self._take((faults, 0, 0, 0))
         self._outcome.verified(count, size)
+
+
+def blobs_fail(
+    module: ModuleType, key: Any, data: memoryview, start: int, entries: Sequence[PackEntry]
+) -> list[tuple[int, str]]:
+    """The blobs of a part of a pack that do not open to what their ids say: their places in `entries`, and why.
+
+    The part begins at `start`, and holds all of them.
+    """
+    pieces = np.zeros(len(entries), PIECES)
+    pieces["offset"] = [entry.offset - start for entry in entries]
+    pieces["length"] = [entry.length for entry in entries]
+    pieces["raw_length"] = [entry.raw_length for entry in entries]
+    pieces["id"] = np.frombuffer(b"".join(entry.id for entry in entries), "V32")
+    return [(row, why) for row, _, _, why in module.blobs_check(key, data, pieces)]

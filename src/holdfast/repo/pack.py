@@ -15,6 +15,7 @@ from holdfast.repo.errors import Damaged
 _PLAIN = struct.Struct("<BI32s")
 _COMPRESSED = struct.Struct("<BII32s")
 _LENGTH = struct.Struct("<I")
+LENGTH_BYTES = _LENGTH.size
 _TYPES: dict[BlobKind, int] = {"data": 0, "tree": 1}
 _KINDS: dict[int, BlobKind] = {0: "data", 1: "tree"}
 _COMPRESSED_BIT = 2
@@ -100,16 +101,20 @@ def decode_header(header: bytes) -> list[PackEntry]:
     return entries
 
 
-def read_header(pack: memoryview, key: Key) -> list[PackEntry]:
-    """The entries of a whole pack, checked against its size. Raises Damaged."""
-    if len(pack) < _LENGTH.size + OVERHEAD:
-        raise Damaged(f"it has only {len(pack)} bytes")
-    (length,) = _LENGTH.unpack(pack[-_LENGTH.size :])
-    end = len(pack) - _LENGTH.size
-    if not OVERHEAD <= length <= min(end, MAX_HEADER_BYTES):
+def header_start(end: memoryview, size: int) -> int:
+    """Where the sealed header of a pack of `size` bytes begins, by its last four bytes. Raises Damaged."""
+    if size < LENGTH_BYTES + OVERHEAD:
+        raise Damaged(f"it has only {size} bytes")
+    (length,) = _LENGTH.unpack(end)
+    if not OVERHEAD <= length <= min(size - LENGTH_BYTES, MAX_HEADER_BYTES):
         raise Damaged(f"its header claims {length} bytes")
-    entries = decode_header(key.open(pack[end - length : end]))
+    return size - LENGTH_BYTES - length
+
+
+def read_header(sealed: memoryview, start: int, key: Key) -> list[PackEntry]:
+    """The entries of a sealed header that begins at `start` of its pack. Raises Damaged."""
+    entries = decode_header(key.open(sealed))
     used = sum(entry.length for entry in entries)
-    if used != end - length:
-        raise Damaged(f"its header describes {used} bytes of blobs, there are {end - length}")
+    if used != start:
+        raise Damaged(f"its header describes {used} bytes of blobs, there are {start}")
     return entries

@@ -8,7 +8,7 @@ many threads for reading; each backup brings its own writer.
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -183,17 +183,18 @@ class Repository:
             self._index = self.load_index()
         return self._index
 
-    def load_index(self) -> BlobIndex:
-        """Read all index objects anew and keep them as `index`."""
+    def load_index(self, paths: Iterable[str] | None = None) -> BlobIndex:
+        """Read all index objects anew, or those of `paths`, and keep them as `index`. Raises Damaged."""
         index = new_index()
-        index.load(self._index_files())
+        index.load(self._index_files(paths))
         self._index = index
         return index
 
-    def _index_files(self) -> Iterator[bytes]:
-        for entry in self.store.list("index"):
+    def _index_files(self, paths: Iterable[str] | None) -> Iterator[bytes]:
+        every = (path_of("index", entry.name) for entry in self.store.list("index"))
+        for path in every if paths is None else paths:
             with contextlib.suppress(ObjectNotFound):
-                yield self.load_json(path_of("index", entry.name))
+                yield self.load_json(path)
 
     def load_blob(self, ident: bytes) -> bytes:
         """The plain bytes of a blob. Raises Damaged when it is missing or is not what its id says."""

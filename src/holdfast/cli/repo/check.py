@@ -1,12 +1,16 @@
 """`holdfast repo check`: prove that the repository is whole."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from holdfast.cli.repo.context import Context
 from holdfast.cli.repo.outcome import FAILED, OK
 from holdfast.cli.repo.output import human_bytes
+
+if TYPE_CHECKING:
+    from holdfast.repo.findings import CheckProgress
 
 HELP = """\
 Without options the structure is checked: every pack that is named is there and long enough,
@@ -16,6 +20,8 @@ with its hash.
 Examples:
   holdfast repo check
   holdfast repo check --read-data
+  holdfast repo check --read-data-subset 1/7
+  holdfast repo check --read-data-subset 5%
 """
 
 
@@ -35,11 +41,18 @@ class _Summary(msgspec.Struct, frozen=True, tag_field="message_type", tag="summa
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--read-data", action="store_true", help="read and compare all data")
+    parser.add_argument(
+        "--read-data-subset",
+        default="",
+        metavar="PART",
+        help="read a part: n/m for the n-th of m, a percentage, or a size (500M)",
+    )
 
 
 def run(context: Context) -> int:
     """Check; anything that is found makes the exit code 1."""
     from holdfast.repo.check import check
+    from holdfast.repo.subset import ALL, parse_subset
 
     context.insist_on_locks()
     output = context.output
@@ -47,12 +60,13 @@ def run(context: Context) -> int:
         result = check(
             repo,
             read_data=context.arguments.read_data,
-            progress=lambda done, total: output.bar(f"{done} of {total} snapshots"),
+            subset=parse_subset(context.arguments.read_data_subset) if context.arguments.read_data_subset else ALL,
+            progress=lambda done: output.bar(_bar(done)),
         )
     if output.json:
         output.document(
             _Summary(
-                num_errors=len(result.problems),
+                num_errors=result.finding_count,
                 problems=result.problems,
                 hurt_snapshots=result.hurt,
                 snapshots=result.snapshots,
@@ -74,5 +88,11 @@ def run(context: Context) -> int:
         output.line("no problems were found")
         return OK
     hurt = ", ".join(ident[:8] for ident in result.hurt) or "no snapshot"
-    output.warn(f"{len(result.problems)} problems were found; they hurt {hurt}")
+    output.warn(f"{result.finding_count} problems were found; they hurt {hurt}")
     return FAILED
+
+
+def _bar(done: "CheckProgress") -> str:
+    if done.phase == "trees":
+        return f"{done.done} trees"
+    return f"{human_bytes(done.bytes_done)} of {human_bytes(done.bytes_total)} read"
