@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -269,3 +270,12 @@ def test_dump_to_a_file_leaves_nothing_half_made(run: Run, url: str, backup: Cal
 def test_what_changes_a_repository_works_under_a_lock(words: tuple[str, ...], run: Run, url: str) -> None:
     done = run("-r", url, "--no-lock", *words, RESTIC_PASSWORD=PASSWORD)
     assert (done.code, "--no-lock is for commands that only read" in done.err) == (1, True)
+
+
+def test_a_limit_makes_a_backup_take_its_time(run: Run, url: str, tmp_path: Path) -> None:
+    (tmp_path / "source" / "random").write_bytes(os.urandom(300 << 10))
+    began = time.monotonic()
+    done = run("-r", url, "backup", str(tmp_path / "source"), "--limit-upload", "200", RESTIC_PASSWORD=PASSWORD)
+    assert done.code == 0
+    assert 1.4 < time.monotonic() - began < 10
+    assert run("-r", url, "snapshots", "--limit-download", "0", RESTIC_PASSWORD=PASSWORD).code == 2

@@ -13,6 +13,7 @@ from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import ANY, Filter, Snapshot, split_address
 from holdfast.repo.store import Store
 from holdfast.repo.stores import open_store
+from holdfast.repo.stores.options import StoreOptions
 
 
 class Context:
@@ -53,7 +54,8 @@ class Context:
 
     def store(self, source: credentials.Source | None = None) -> Store:
         """The store that the arguments or the environment name. Raises HoldfastError, BadLocation."""
-        return open_store(credentials.location(source or self.source, self.env), self.settings)
+        limits = StoreOptions(upload_rate=self.options.limit_upload, download_rate=self.options.limit_download)
+        return open_store(credentials.location(source or self.source, self.env), self.settings, limits)
 
     def open(self, source: credentials.Source | None = None) -> Repository:
         """The repository, to be closed by a `with`. Raises what `Repository.open` does."""

@@ -19,7 +19,7 @@ _SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
 class CommonOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The shared options as given; an empty text was not given."""
+    """The shared options as given; an empty text was not given. Limits are bytes a second, 0 for none."""
 
     repo: str = ""
     repository_file: str = ""
@@ -28,6 +28,8 @@ class CommonOptions(msgspec.Struct, frozen=True, kw_only=True):
     cacert: str = ""
     no_lock: bool = False
     retry_lock: timedelta = timedelta()
+    limit_upload: int = 0
+    limit_download: int = 0
     json: bool = False
     quiet: bool = False
     verbose: int = 0
@@ -51,6 +53,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--retry-lock", type=checked(duration), metavar="TIME", help="wait this long for locks of others: 90s, 5m, 2h"
     )
+    group.add_argument("--limit-upload", type=checked(_rate), metavar="KIB", help="send at most so many KiB a second")
+    group.add_argument("--limit-download", type=checked(_rate), metavar="KIB", help="fetch at most so many KiB a second")
     group.add_argument("--json", action="store_true", help="print JSON documents for programs")
     group.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     group.add_argument("-v", "--verbose", action="count", help="say which repository and key are used")
@@ -98,6 +102,12 @@ def checked(parse: Callable[[str], object]) -> Callable[[str], object]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parsed
+
+
+def _rate(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ValueError(f"{text!r} is not a rate: give a number of KiB a second, 1 or more")
+    return int(text) << 10
 
 
 def duration(text: str) -> timedelta:

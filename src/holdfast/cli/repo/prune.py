@@ -72,7 +72,7 @@ def prune_as_asked(context: Context, repo: Repository, *, dry_run: bool) -> Prun
     try:
         return prune(
             repo,
-            Access(url, context.settings, context.password),
+            Access(url, context.settings, context.password, context.options.limit_upload, context.options.limit_download),
             options=PruneOptions(arguments.max_unused, arguments.max_repack_size, repack_small=arguments.repack_small),
             dry_run=dry_run,
             wait_seconds=context.options.retry_lock.total_seconds(),
