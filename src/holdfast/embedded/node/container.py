@@ -14,10 +14,11 @@ from pathlib import Path
 
 from holdfast.core.objects import Object
 from holdfast.core.quantity import parse_quantity
-from holdfast.embedded.node import build, execution, forks, logs, probes
+from holdfast.embedded.node import build, forks, logs, probes
 from holdfast.embedded.node.attachment import Audience
 from holdfast.embedded.node.environment import environment
 from holdfast.embedded.node.failure import NotReady
+from holdfast.embedded.node.hooks import run_hook
 from holdfast.embedded.node.images import Image
 from holdfast.embedded.node.logs import LogFile
 from holdfast.embedded.node.memory import ANNOTATION
@@ -28,7 +29,7 @@ from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.sources import Sources
 from holdfast.embedded.node.state import MAX_MESSAGE, Container, Running, Terminated, Waiting, last_words, reason_of
 from holdfast.embedded.node.volumes import Volume
-from holdfast.embedded.read import items, mapping
+from holdfast.embedded.read import mapping
 from holdfast.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class ContainerRunner:
         self._directory = directory
         self._changed = changed
         self._process: Process | None = None
+        self._said_goodbye = False
         self._stopping = asyncio.Event()
 
     def place(self, lease: Lease, files: Mapping[str, str]) -> None:
@@ -96,11 +98,11 @@ class ContainerRunner:
         if process is None:
             return
         deadline = asyncio.get_running_loop().time() + grace
-        hook = mapping(self.state.spec, "lifecycle", "preStop")
-        if (action := hook.get("exec")) is not None and grace > 0:
-            with contextlib.suppress(TimeoutError, OSError):
+        if grace > 0 and not self._said_goodbye:
+            self._said_goodbye = True
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
-                    await execution.run(process, items(action, "command"), self.limit())
+                    await self._hook("preStop", process)
         await process.stop(deadline - asyncio.get_running_loop().time())
 
     async def _once(self, volumes: Mapping[str, Volume]) -> Exit | None:
@@ -112,8 +114,7 @@ class ContainerRunner:
         self._process = process
         self.state.begun = True
         self.state.state = Running(begun)
-        self.started.set()
-        probed = self._probe(process)
+        probed = asyncio.create_task(self._look_after(process))
         self._changed()
         if self._stopping.is_set():
             process.kill()
@@ -217,12 +218,29 @@ class ContainerRunner:
         self.state.state = Terminated(
             exit=ended, reason=reason, started=begun, finished=datetime.now(UTC), message=message, id=self.state.id
         )
-        self.state.ready = False
+        self.state.ready = self.state.up = False
         self._changed()
 
-    def _probe(self, process: Process) -> "asyncio.Task[None]":
-        address = self._lease.address
-        return asyncio.create_task(probes.run_probes(self.state.spec, process, address, ready=self._ready, sick=self._sick))
+    async def _look_after(self, process: Process) -> None:
+        """Run the hook of the start, and then the probes until cancelled."""
+        if await self._hook("postStart", process):
+            await process.stop(self._grace())
+            return
+        spec, address = self.state.spec, self._lease.address
+        await probes.run_probes(spec, process, address, started=self._up, ready=self._ready, sick=self._sick)
+
+    async def _hook(self, name: str, process: Process) -> str:
+        """Carry out a lifecycle hook. What goes wrong is said as an event, and returned."""
+        problem = await run_hook(self.state.spec, name, process, self._lease.address, self.limit())
+        if problem:
+            reason = f"Failed{name[0].upper()}{name[1:]}Hook"
+            self._host.events.emit(self._pod, "Warning", reason, f"container {self.state.name!r}, {name}: {problem}")
+        return problem
+
+    def _up(self) -> None:
+        self.state.up = True
+        self.started.set()
+        self._changed()
 
     def _ready(self, value: bool) -> None:
         if self.state.ready != value:
@@ -231,10 +249,13 @@ class ContainerRunner:
 
     async def _sick(self, why: str) -> None:
         self._host.events.emit(self._pod, "Warning", "Unhealthy", f"container {self.state.name!r} is restarted: {why}")
-        grace = self._pod["spec"].get("terminationGracePeriodSeconds")
         process = self._process
         if process is not None:
-            await process.stop(30.0 if grace is None else float(grace))
+            await process.stop(self._grace())
+
+    def _grace(self) -> float:
+        grace = self._pod["spec"].get("terminationGracePeriodSeconds")
+        return 30.0 if grace is None else float(grace)
 
     def _restarts(self, ended: Exit) -> bool:
         return self._policy == "Always" or (self._policy == "OnFailure" and ended.code != 0)

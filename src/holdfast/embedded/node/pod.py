@@ -20,7 +20,7 @@ from holdfast.embedded.node.failure import NotReady
 from holdfast.embedded.node.files import make_directory, replace_file
 from holdfast.embedded.node.memory import ANNOTATION
 from holdfast.embedded.node.network.hub import Lease
-from holdfast.embedded.node.podstatus import Verdict, View, is_sidecar
+from holdfast.embedded.node.podstatus import Limits, Verdict, View, is_sidecar
 from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.sources import Sources
 from holdfast.embedded.node.state import Container, Waiting
@@ -180,7 +180,13 @@ class PodRunner:
         return sidecars
 
     async def _stop_all(self, grace: float) -> None:
-        await asyncio.gather(*(runner.stop(grace) for runner in [*self._init, *self._main]))
+        """End the containers, and then the sidecars in the opposite order of their start; all in `grace` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        sidecars = [runner for runner in self._init if is_sidecar(runner.state.spec)]
+        await asyncio.gather(*(runner.stop(grace) for runner in [*self._init, *self._main] if runner not in sidecars))
+        for runner in reversed(sidecars):
+            await runner.stop(max(0.0, deadline - loop.time()))
 
     async def _expire(self) -> None:
         seconds = self.pod["spec"].get("activeDeadlineSeconds")
@@ -254,18 +260,24 @@ class PodRunner:
             now=datetime.now(UTC),
             verdict=self._verdict,
             ended=self._ended,
-            unlimited=self._unlimited(),
+            limits=self._limits(),
         )
         return podstatus.status(view, self._written)
 
-    def _unlimited(self) -> str:
-        """Return why a memory limit of this pod is not kept; empty when it is, or when there is none."""
+    def _limits(self) -> Limits | None:
+        """Return by what means the memory limits of this pod are kept, or why not; None when it has none."""
         limits = [mapping(each, "resources", "limits") for each in self.pod["spec"]["containers"]]
-        if self._host.limiter.root is not None or not any("memory" in each for each in limits):
-            return ""
+        if not any("memory" in each for each in limits):
+            return None
+        limiter = self._host.limiter
+        if limiter.root is not None:
+            return Limits(True, "Cgroup", f"memory limits are kept by the memory controller of cgroup v{limiter.version}")
         if mapping(self.pod, "metadata", "annotations").get(ANNOTATION) == "true":
-            return "memory limits are kept as RLIMIT_AS, which counts addresses and not use"
-        return f"this node can make no memory cgroup, so memory limits are not kept; annotate {ANNOTATION}=true for RLIMIT_AS"
+            return Limits(False, "AddressSpace", "memory limits are kept as RLIMIT_AS, which counts addresses and not use")
+        message = (
+            f"this node can make no memory cgroup, so memory limits are not kept; annotate {ANNOTATION}=true for RLIMIT_AS"
+        )
+        return Limits(False, "NoCgroup", message)
 
     async def _patch(self, wanted: Object) -> None:
         meta = self.pod["metadata"]

@@ -20,6 +20,14 @@ class Verdict(msgspec.Struct, frozen=True):
     phase: str = "Failed"
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """Whether the memory limits of a pod are kept, and by what means or why not."""
+
+    kept: bool
+    reason: str
+    message: str
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a status is made of. `address` is the pod's, empty before it has one; `machine` is the node's."""
 
@@ -31,7 +39,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
     verdict: Verdict | None = None
     ended: bool = False
-    unlimited: str = ""
+    limits: "Limits | None" = None
 
 
 def status(view: View, old: Mapping[str, Any]) -> Object:
@@ -70,10 +78,14 @@ def is_sidecar(spec: Object) -> bool:
     return spec.get("restartPolicy") == "Always"
 
 
+def _sidecar(each: Container) -> bool:
+    return is_sidecar(each.spec)
+
+
 def _conditions(view: View, phase: str, old: Sequence[Mapping[str, Any]]) -> list[Object]:
-    initialized = all(each.succeeded or (is_sidecar(each.spec) and each.begun) for each in view.init)
-    ready = bool(view.main) and all(each.ready for each in view.main) and not view.ended
-    unready = [each.name for each in view.main if not each.ready]
+    initialized = all(each.succeeded or (is_sidecar(each.spec) and (each.up or each.begun)) for each in view.init)
+    unready = [each.name for each in [*filter(_sidecar, view.init), *view.main] if not each.ready]
+    ready = bool(view.main) and not unready and not view.ended
     wanted = [
         _condition("PodScheduled", True),
         _condition("Initialized", initialized, "ContainersNotInitialized", _waiting(view.init)),
@@ -84,15 +96,16 @@ def _conditions(view: View, phase: str, old: Sequence[Mapping[str, Any]]) -> lis
         else:
             message = f"containers with unready status: [{' '.join(unready)}]"
             wanted.append(_condition(name, ready, "ContainersNotReady", message))
-    if view.unlimited:
-        wanted.append(_condition("MemoryLimited", False, "NoCgroup", view.unlimited))
+    if view.limits is not None:
+        wanted.append(_condition("MemoryLimited", view.limits.kept, view.limits.reason, view.limits.message, always=True))
     before = {each.get("type"): each for each in old}
     return [_kept(each, before.get(each["type"]), view.now) for each in wanted]
 
 
-def _condition(kind: str, true: bool, reason: str = "", message: str = "") -> Object:
+def _condition(kind: str, true: bool, reason: str = "", message: str = "", *, always: bool = False) -> Object:
+    """Return a condition; reason and message are for a false one, or `always`."""
     found: Object = {"type": kind, "status": "True" if true else "False"}
-    if not true:
+    if always or not true:
         found |= {"reason": reason} | ({"message": message} if message else {})
     return found
 

@@ -21,18 +21,21 @@ async def run_probes(
     process: Process,
     address: str,
     *,
+    started: Callable[[], None],
     ready: Callable[[bool], None],
     sick: Callable[[str], Awaitable[None]],
 ) -> None:
     """Probe a running container until cancelled. `address` is the pod's.
 
-    `ready` is told every change, `sick` is called with why the container is to be restarted.
+    `started` is called once it has started up, `ready` is told every change, `sick` is called with why the container is to be
+    restarted.
     """
     check = partial(_bounded, container, process, address)
     startup, readiness, liveness = (container.get(f"{kind}Probe") for kind in ("startup", "readiness", "liveness"))
     if startup and not await _until_started(check, startup):
         await sick("startup probe failed")
         return
+    started()
     if not readiness:
         ready(True)
     async with asyncio.TaskGroup() as group:
@@ -90,7 +93,7 @@ async def _check(container: Object, process: Process, address: str, probe: Mappi
         ended = await execution.run(process, items(action, "command"))
         return "" if ended.code == 0 else f"exit code {ended.code}"
     if (action := probe.get("httpGet")) is not None:
-        return await _get(action, address, port_of(container, action["port"]))
+        return await get(action, address, port_of(container, action["port"]))
     if (action := probe.get("tcpSocket")) is not None:
         _, writer = await asyncio.open_connection(action.get("host") or address, port_of(container, action["port"]))
         writer.close()
@@ -98,7 +101,8 @@ async def _check(container: Object, process: Process, address: str, probe: Mappi
     return "the probe names neither exec, httpGet nor tcpSocket"
 
 
-async def _get(action: Mapping[str, Any], address: str, port: int) -> str:
+async def get(action: Mapping[str, Any], address: str, port: int) -> str:
+    """Carry out an `httpGet`. Return what is wrong, or an empty text. Raises OSError and aiohttp's errors."""
     scheme = str(action.get("scheme") or "HTTP").lower()
     url = f"{scheme}://{action.get('host') or address}:{port}/{str(action.get('path') or '/').lstrip('/')}"
     headers = {each["name"]: each["value"] for each in items(action, "httpHeaders")}

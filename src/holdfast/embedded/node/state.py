@@ -42,13 +42,17 @@ State = Waiting | Running | Terminated
 
 
 class Container(msgspec.Struct, kw_only=True):
-    """What the node knows of one container. Changed by its runner only."""
+    """What the node knows of one container. Changed by its runner only.
+
+    `begun`: it has run at least once. `up`: this run has started up, which a startup probe may take a while to find.
+    """
 
     spec: Object
     state: State = Waiting()
     last: Terminated | None = None
     restarts: int = 0
     ready: bool = False
+    up: bool = False
     begun: bool = False
     id: str = ""
 
@@ -73,7 +77,7 @@ class Container(msgspec.Struct, kw_only=True):
             "restartCount": self.restarts,
             "image": image,
             "imageID": f"host:{image}" if self.begun else "",
-            "started": isinstance(self.state, Running),
+            "started": self.up,
         }
         if self.id:
             found["containerID"] = self.id
