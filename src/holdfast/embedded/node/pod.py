@@ -119,7 +119,7 @@ class PodRunner:
             if sidecars is None:
                 return
             await asyncio.gather(*(runner.run(found) for runner in self._main))
-            for runner, task in sidecars:
+            for runner, task in reversed(sidecars):
                 await runner.stop(self._grace())
                 await task
         finally:
@@ -173,7 +173,7 @@ class PodRunner:
                 continue
             ended = await runner.run(found)
             if ended is None or ended.code != 0 or self._stopping.is_set():
-                for other, task in sidecars:
+                for other, task in reversed(sidecars):
                     await other.stop(self._grace())
                     await task
                 return None
