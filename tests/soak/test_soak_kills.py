@@ -65,6 +65,14 @@ def chosen(counts: dict[str, int], sample: int, only: str = "") -> Iterator[tupl
         yield from ((label, occurrence) for occurrence in (1, count, *(rng.randint(1, count) for _ in range(KILLS)))[:KILLS])
 
 
+def hits(counts: dict[str, int], attempt: Callable[[str, int], bool], *, sample: int, only: str = "") -> Counter[str]:
+    """Make the attempts. Threads share their work differently each time: where a boundary was not met, its first is taken."""
+    kills: Counter[str] = Counter()
+    for label, occurrence in chosen(counts, sample, only):
+        kills[label] += attempt(label, occurrence) or attempt(label, 1)
+    return kills
+
+
 def counts_of(scene: Scene, job: dict[str, str]) -> dict[str, int]:
     """How often an undisturbed run passes each boundary."""
     return json.loads(scene.run(job).stdout)
@@ -80,18 +88,19 @@ def test_a_killed_backup(scene: Callable[[], Scene]) -> None:
     counts = counts_of(first, first.job("backup"))
     assert counts["before put data"] > 4
     assert counts["before put index"] > 3
-    kills: Counter[str] = Counter()
-    for label, occurrence in chosen(counts, 6, " put "):
+
+    def attempt(label: str, occurrence: int) -> bool:
         here = scene()
-        done = here.run(here.job("backup", label=label, occurrence=str(occurrence)))
-        kills[label] += done.returncode != 0
+        killed = here.run(here.job("backup", label=label, occurrence=str(occurrence))).returncode != 0
         here.verify(here.template.snapshots)
         assert here.run(here.job("backup")).returncode == 0
         snapshots = {**here.template.snapshots, here.newest(): here.template.source}
         here.verify(snapshots, stock=bool(KILLS))
         no_blob_twice(here.repository)
         assert list((here.repository / "locks").iterdir()) == []
-    report("backup", counts, kills)
+        return killed
+
+    report("backup", counts, hits(counts, attempt, sample=6, only=" put "))
 
 
 def test_a_killed_copy(scene: Callable[[], Scene], target_template: Template, tmp_path: Path) -> None:
@@ -103,11 +112,10 @@ def test_a_killed_copy(scene: Callable[[], Scene], target_template: Template, tm
     first, other = fresh()
     counts = counts_of(first, first.job("copy", other=str(other)))
     assert counts["before put data of the target"] > 8
-    kills: Counter[str] = Counter()
-    for label, occurrence in chosen(counts, 3, "of the target"):
+
+    def attempt(label: str, occurrence: int) -> bool:
         here, other = fresh()
-        done = here.run(here.job("copy", other=str(other), label=label, occurrence=str(occurrence)))
-        kills[label] += done.returncode != 0
+        killed = here.run(here.job("copy", other=str(other), label=label, occurrence=str(occurrence))).returncode != 0
         verify(other, target_template, target_template.snapshots, here.folder)
         assert here.run(here.job("copy", other=str(other))).returncode == 0
         with Repository.open(LocalStore(other), PASSWORD) as repo:
@@ -118,37 +126,43 @@ def test_a_killed_copy(scene: Callable[[], Scene], target_template: Template, tm
         verify(other, target_template, target_template.snapshots, here.folder, stock=bool(KILLS))
         no_blob_twice(other)
         assert list((other / "locks").iterdir()) == list((here.repository / "locks").iterdir()) == []
-    report("copy", counts, kills)
+        return killed
+
+    report("copy", counts, hits(counts, attempt, sample=3, only="of the target"))
 
 
 def test_a_killed_forget(scene: Callable[[], Scene]) -> None:
     first = scene()
     counts = counts_of(first, first.job("forget"))
-    kills: Counter[str] = Counter()
-    for label, occurrence in chosen(counts, 1, "delete"):
+
+    def attempt(label: str, occurrence: int) -> bool:
         here = scene()
-        kills[label] += here.run(here.job("forget", label=label, occurrence=str(occurrence))).returncode != 0
+        killed = here.run(here.job("forget", label=label, occurrence=str(occurrence))).returncode != 0
         kept = {ident: path for ident, path in here.template.snapshots.items() if ident != here.oldest}
         here.verify(kept)
         assert here.run(here.job("forget")).returncode == 0
         assert here.oldest not in [path.name for path in (here.repository / "snapshots").iterdir()]
         here.verify(kept, stock=False)
-    report("forget", counts, kills)
+        return killed
+
+    report("forget", counts, hits(counts, attempt, sample=1, only="delete"))
 
 
 def test_a_killed_restore(scene: Callable[[], Scene], tmp_path: Path) -> None:
     first = scene()
     counts = counts_of(first, first.job("restore", target=str(tmp_path / "first")))
-    kills: Counter[str] = Counter()
-    for label, occurrence in chosen(counts, 1, "data"):
+
+    def attempt(label: str, occurrence: int) -> bool:
         here, out = scene(), tmp_path / "out"
         job = here.job("restore", target=str(out))
-        kills[label] += here.run({**job, "label": label, "occurrence": str(occurrence)}).returncode != 0
+        killed = here.run({**job, "label": label, "occurrence": str(occurrence)}).returncode != 0
         assert here.run(job).returncode == 0
         assert differences(here.template.snapshots[here.oldest], out) == []
         here.verify({}, stock=False)
         shutil.rmtree(out)
-    report("restore", counts, kills)
+        return killed
+
+    report("restore", counts, hits(counts, attempt, sample=1, only="data"))
 
 
 WRITING = ("fsync", "link", "linkat", "unlink")
@@ -197,15 +211,7 @@ def test_killed_at_a_system_call(operation: str, calls: tuple[str, ...], scene: 
             here.verify({here.newest(): here.template.source}, stock=bool(KILLS))
         return killed
 
-    report(f"{operation} (system calls)", counts, kill_at_calls(counts, attempt))
-
-
-def kill_at_calls(counts: dict[str, int], attempt: Callable[[str, int], bool]) -> Counter[str]:
-    """Make the attempts. Threads share work differently each time: where a thread made fewer calls, the first one is taken."""
-    kills: Counter[str] = Counter()
-    for call, number in chosen(counts, 2):
-        kills[call] += attempt(call, number) or attempt(call, 1)
-    return kills
+    report(f"{operation} (system calls)", counts, hits(counts, attempt, sample=2))
 
 
 def test_a_killed_prune(scene: Callable[[], Scene], tmp_path: Path) -> None:
@@ -235,4 +241,4 @@ def test_a_killed_prune(scene: Callable[[], Scene], tmp_path: Path) -> None:
         here.verify(kept, stock=bool(KILLS))
         return killed
 
-    report("prune (system calls)", counts, kill_at_calls(counts, attempt))
+    report("prune (system calls)", counts, hits(counts, attempt, sample=2))
