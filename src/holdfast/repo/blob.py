@@ -57,6 +57,12 @@ def decompress(data: Buffer, raw_length: int) -> bytes:
     """The content of a frame, of at most `raw_length` bytes. Raises Damaged."""
     if raw_length > MAX_BLOB_BYTES:
         raise Damaged(f"a blob claims to hold {raw_length} bytes: its index entry is damaged")
+    try:
+        claimed = zstandard.frame_content_size(data)
+    except zstandard.ZstdError as error:
+        raise Damaged(f"compressed data can't be read: {error}") from error
+    if claimed > raw_length:
+        raise Damaged(f"compressed data claims to hold {claimed} bytes where {raw_length} at most were promised")
     codec: zstandard.ZstdDecompressor | None = getattr(_codecs, "decompressor", None)
     if codec is None:
         codec = _codecs.decompressor = zstandard.ZstdDecompressor()

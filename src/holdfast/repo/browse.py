@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from holdfast.repo.documents import decode, parse_id
 from holdfast.repo.errors import Damaged, NoSuchPath
 from holdfast.repo.patterns import Patterns
 from holdfast.repo.repository import Repository
@@ -58,10 +59,7 @@ class Trees:
 
     def load(self, ident: str) -> list[FullNode]:
         """The entries of a tree by its id in hexadecimal. Raises Damaged."""
-        try:
-            return _decoder.decode(self._reader.load_bytes(bytes.fromhex(ident))).nodes or []
-        except (msgspec.DecodeError, ValueError) as error:
-            raise Damaged(f"{self._where}: tree {ident[:12]} is not readable: {error}") from error
+        return decode(_decoder, self._reader.load_bytes(parse_id(ident)), f"{self._where}: tree {ident[:12]}").nodes or []
 
     def resolve(self, tree: str, path: str) -> Item | None:
         """The entry at a path below a tree, None for the tree itself. Raises NoSuchPath."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from holdfast.repo import documents
 from holdfast.repo.crypto import Key
 from holdfast.repo.errors import Damaged, UnsupportedVersion
 
@@ -43,11 +44,14 @@ def encode(config: Config, key: Key) -> bytes:
     return key.seal(msgspec.json.encode(config))
 
 
+_decoder = msgspec.json.Decoder(Config)
+
+
 def decode(sealed: bytes, key: Key, location: str) -> Config:
     """Open a config. Raises UnsupportedVersion for anything but version 2, Damaged when it can't be read."""
     try:
-        config = msgspec.json.decode(key.open(sealed), type=Config)
-    except (Damaged, msgspec.DecodeError, UnicodeDecodeError) as error:
+        config = documents.decode(_decoder, key.open(sealed), "the document")
+    except Damaged as error:
         raise Damaged(f"{location}: config is damaged: {error}; restore it from a copy of the repository") from error
     if config.version != VERSION:
         raise UnsupportedVersion(

@@ -10,18 +10,11 @@ from collections.abc import Iterable
 
 import msgspec
 
+from holdfast.repo.documents import decode, parse_id
 from holdfast.repo.errors import Damaged, ObjectNotFound
 from holdfast.repo.repository import Repository
 from holdfast.repo.store import path_of
 from holdfast.repo.times import parse_ns
-
-
-def parse_id(text: str) -> bytes:
-    """An id from its 64 hexadecimal digits. Raises ValueError for anything else."""
-    ident = bytes.fromhex(text)
-    if len(ident) != 32:
-        raise ValueError(f"{text[:64]!r} is no id")
-    return ident
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -47,8 +40,8 @@ class Record(msgspec.Struct, frozen=True):
         """The id of the root tree. Raises Damaged."""
         try:
             return parse_id(self.fields.tree)
-        except ValueError as error:
-            raise Damaged(f"snapshot {self.short_id}: {self.fields.tree!r} is no tree id") from error
+        except Damaged as error:
+            raise Damaged(f"snapshot {self.short_id}: {error}") from error
 
     def same_as(self, other: "Record") -> bool:
         """Whether two snapshots say the same, whatever their parents and ids."""
@@ -83,17 +76,20 @@ class _Fields(msgspec.Struct, frozen=True):
         )
 
 
+_decoder = msgspec.json.Decoder(_Fields)
+
+
 def read_records(repo: Repository) -> list[Record]:
     """All snapshots of a repository, oldest first. One that vanishes meanwhile is left out. Raises Damaged."""
     found: list[Record] = []
     for entry in repo.store.list("snapshots"):
         try:
             document = repo.load_json(path_of("snapshots", entry.name))
-            fields = msgspec.json.decode(document, type=_Fields)
+            fields = decode(_decoder, document, f"{repo.store.location}: snapshot {entry.name[:8]}")
             found.append(Record(entry.name, document, parse_ns(fields.time), fields))
         except ObjectNotFound:
             continue
-        except (msgspec.DecodeError, ValueError) as error:
+        except ValueError as error:
             raise Damaged(f"{repo.store.location}: snapshot {entry.name[:8]} is not readable: {error}") from error
     return sorted(found, key=lambda record: (record.moment, record.id))
 

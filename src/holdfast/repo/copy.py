@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from holdfast.repo.copies import Known, Record, copied_document, read_records
+from holdfast.repo.documents import parse_id
 from holdfast.repo.errors import Damaged, NoSnapshot, ObjectNotFound, Stopped
 from holdfast.repo.locks import Lock
 from holdfast.repo.repository import Repository
@@ -230,7 +231,7 @@ class _Run:
         self._target.load_index()
         for ident in self._new:
             made = self._target.snapshot(self._copies[ident])
-            decode_tree(self._target.load_blob(bytes.fromhex(made.tree)))
+            decode_tree(self._target.load_blob(parse_id(made.tree)))
 
     def result(self, chosen: list[str]) -> CopyResult:
         """What was done, for all chosen snapshots in their order."""

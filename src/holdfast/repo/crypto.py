@@ -25,6 +25,10 @@ SCRYPT_MAX_MEMORY = 1 << 30
 """Refuse key files that ask for more memory than this (bytes): they would kill the process, not open the repository."""
 
 
+SCRYPT_MAX_WORK = 1 << 27
+"""Refuse key files that ask for more than this (N times r times p): a hundred times the usual, some ten seconds."""
+
+
 class _Contexts(threading.local):
     """What a thread keeps: making a cipher context costs more than sealing a small file with it."""
 
@@ -89,7 +93,7 @@ class Key:
 def derive(password: str, salt: bytes, n: int, r: int, p: int) -> Key:
     """The key that a password opens (scrypt): raises Damaged for parameters that no sane key file has."""
     needed = 128 * n * r + 128 * r * p
-    if min(n, r, p) < 1 or n & (n - 1) or needed > SCRYPT_MAX_MEMORY:
+    if min(n, r, p) < 1 or n & (n - 1) or needed > SCRYPT_MAX_MEMORY or n * r * p > SCRYPT_MAX_WORK:
         raise Damaged(f"scrypt parameters N={n} r={r} p={p} are out of range: the key file is damaged")
     limit = needed + (1 << 20)
     raw = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=limit, dklen=64)

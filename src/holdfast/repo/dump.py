@@ -18,6 +18,7 @@ from typing import IO, Literal, cast
 import msgspec
 
 from holdfast.repo.browse import FullNode, Item, Trees
+from holdfast.repo.documents import parse_id
 from holdfast.repo.errors import Damaged, NoSuchPath
 from holdfast.repo.repository import Repository
 from holdfast.repo.times import parse_ns
@@ -88,7 +89,7 @@ def _flat(repo: Repository, items: Iterator[Item]) -> "Iterator[Item | _Blob]":
         if item.node.type != "file":
             yield item
             continue
-        blobs = [_Blob(ident, _plain_size(repo, ident, item)) for ident in map(bytes.fromhex, item.node.content or ())]
+        blobs = [_Blob(ident, _plain_size(repo, ident, item)) for ident in map(parse_id, item.node.content or ())]
         total = sum(blob.size for blob in blobs)
         if total != item.node.size:
             raise Damaged(f"{item.path!r}: its blobs hold {total} bytes, its entry says {item.node.size}; run `check`")

@@ -6,14 +6,14 @@ for where the native module is not to be had. Both add 32 to 40 bytes per pack.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 
 from holdfast.repo import native
 from holdfast.repo.blob import BlobKind
 from holdfast.repo.crypto import OVERHEAD
-from holdfast.repo.errors import Damaged
+from holdfast.repo.documents import decode
 from holdfast.repo.pack import PackEntry
 
 TREE_BIT = 1 << 31
@@ -35,12 +35,16 @@ class Location(NamedTuple):
         return self.raw_length or self.length - OVERHEAD
 
 
+_Unsigned = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+_Length = Annotated[int, msgspec.Meta(ge=0, lt=TREE_BIT)]
+
+
 class _BlobJson(msgspec.Struct):
     id: str
     type: BlobKind
-    offset: int
-    length: int
-    uncompressed_length: int = 0
+    offset: _Unsigned
+    length: _Length
+    uncompressed_length: _Unsigned = 0
 
 
 class _PackJson(msgspec.Struct):
@@ -68,12 +72,12 @@ def encode_index(packs: Iterable[tuple[bytes, Sequence[PackEntry]]]) -> bytes:
     return f'{{"packs":[{",".join(parts)}]}}'.encode()
 
 
+_decoder = msgspec.json.Decoder(IndexJson)
+
+
 def decode_index(data: bytes) -> IndexJson:
     """Read an index object. Raises Damaged."""
-    try:
-        return msgspec.json.decode(data, type=IndexJson)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Damaged(f"the index is not readable: {error}") from error
+    return decode(_decoder, data, "the index")
 
 
 class BlobIndex(Protocol):

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from holdfast.repo.crypto import Key, derive
+from holdfast.repo.documents import MAX_SMALL_BYTES, decode, refuse_large
 from holdfast.repo.errors import Damaged, NoKey, NoRepository, ObjectNotFound, WrongPassword
 from holdfast.repo.store import Store, path_of
 from holdfast.repo.times import format_time
@@ -47,6 +48,10 @@ class _Tag(msgspec.Struct, frozen=True):
 class _Master(msgspec.Struct, frozen=True):
     mac: _Tag
     encrypt: str
+
+
+_decoder = msgspec.json.Decoder(KeyFile)
+_master_decoder = msgspec.json.Decoder(_Master)
 
 
 def user_name() -> str:
@@ -85,12 +90,14 @@ def add(store: Store, master: Key, password: str, *, host: str = "", user: str =
 
 def unlock(store: Store, password: str) -> tuple[Key, str]:
     """Find the key file that the password opens; returns the master key and the file's id."""
-    names = sorted(entry.name for entry in store.list("keys"))
+    sizes = {entry.name: entry.size for entry in store.list("keys")}
+    names = sorted(sizes)
     if not names:
         raise NoRepository(f"{store.location}: there is no repository here: no key file was found; initialise it first")
     broken: list[str] = []
     for name in names[:_MOST_TRIED]:
         try:
+            refuse_large(sizes[name], MAX_SMALL_BYTES, f"key file {name[:8]}")
             key = _try(store, name, password)
         except (Damaged, ObjectNotFound):
             broken.append(name[:8])
@@ -163,20 +170,12 @@ def add_proven(store: Store, master: Key, password: str, *, host: str = "", user
     return name
 
 
-def damaged(store: Store) -> list[str]:
-    """The ids of key files whose content does not fit their name. Such a file may still open the repository."""
-    return [entry.name for entry in store.list("keys") if not _is_whole(store, entry.name)]
-
-
 def _is_whole(store: Store, name: str) -> bool:
     return hashlib.sha256(store.get(path_of("keys", name))).hexdigest() == name
 
 
 def _read(store: Store, name: str) -> KeyFile:
-    try:
-        return msgspec.json.decode(store.get(path_of("keys", name)), type=KeyFile)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Damaged(f"{store.location}: key file {name[:8]} is not readable: {error}") from error
+    return decode(_decoder, store.get(path_of("keys", name)), f"{store.location}: key file {name[:8]}")
 
 
 def _try(store: Store, name: str, password: str) -> Key | None:
@@ -194,5 +193,5 @@ def _try(store: Store, name: str, password: str) -> Key | None:
         if _is_whole(store, name):
             return None
         raise
-    master = msgspec.json.decode(clear, type=_Master)
+    master = decode(_master_decoder, clear, f"{store.location}: the key in key file {name[:8]}")
     return Key(base64.b64decode(master.encrypt), base64.b64decode(master.mac.k), base64.b64decode(master.mac.r))

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.repo.documents import MAX_SMALL_BYTES, decode, refuse_large
 from holdfast.repo.errors import Damaged, LockLost, ObjectNotFound, RepositoryLocked, Stopped, StoreError
 from holdfast.repo.hangup import ignore_hangups
 from holdfast.repo.keys import user_name
@@ -238,14 +239,18 @@ class Lock:
             self._store.delete(path_of("locks", old))
 
 
+_decoder = msgspec.json.Decoder(LockJson)
+
+
 def read_locks(store: Store, unseal: Callable[[str], bytes]) -> Iterator[tuple[str, LockJson]]:
     """All locks. One that vanished meanwhile is skipped; one that can't be read counts as exclusive, to be safe."""
     for entry in store.list("locks"):
         try:
-            yield entry.name, msgspec.json.decode(unseal(path_of("locks", entry.name)), type=LockJson)
+            refuse_large(entry.size, MAX_SMALL_BYTES, "the lock")
+            yield entry.name, decode(_decoder, unseal(path_of("locks", entry.name)), "the lock")
         except ObjectNotFound:
             continue
-        except (Damaged, msgspec.DecodeError, UnicodeDecodeError):
+        except Damaged:
             yield entry.name, LockJson(time="unreadable", exclusive=True)
 
 

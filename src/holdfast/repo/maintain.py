@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from holdfast.repo.documents import parse_id
 from holdfast.repo.errors import ObjectNotFound
 from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import Snapshot
@@ -37,7 +38,7 @@ def read_root(repo: Repository, snapshot_id: str) -> list[Node]:
     """
     snapshot = repo.snapshot(snapshot_id)
     repo.load_index()
-    return decode_tree(repo.load_blob(bytes.fromhex(snapshot.tree)))
+    return decode_tree(repo.load_blob(parse_id(snapshot.tree)))
 
 
 def forget(repo: Repository, ids: Iterable[str]) -> list[str]:

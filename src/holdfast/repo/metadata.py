@@ -75,6 +75,8 @@ def _owner(change: Callable[[], None]) -> bool:
 def _set_attribute(where: str | int, name: str, value: bytes, *, follow: bool) -> None:
     try:
         os.setxattr(where, name, value, follow_symlinks=follow)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, f"extended attribute {name!r}: {error}") from error
     except OSError as error:
         foreign = name.startswith(_PRIVILEGED) and error.errno in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP)
         if not (foreign and os.geteuid() != 0):

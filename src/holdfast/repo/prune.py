@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.repo.documents import parse_id
 from holdfast.repo.errors import Damaged, PruneFailed, RepositoryLocked, WrongPassword
 from holdfast.repo.repository import Repository
 from holdfast.repo.stock import EXIT_LOCKED, EXIT_PASSWORD, PROGRAM, Access, Ended, find_program, run_stock
@@ -163,7 +164,7 @@ def _ensure_roots(repo: Repository) -> None:
     repo.load_index()
     for snapshot in snapshots:
         try:
-            decode_tree(repo.load_blob(bytes.fromhex(snapshot.tree)))
+            decode_tree(repo.load_blob(parse_id(snapshot.tree)))
         except (Damaged, ValueError) as error:
             raise Damaged(f"snapshot {snapshot.short_id} does not read back: {error}") from error
 

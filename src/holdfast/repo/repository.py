@@ -17,6 +17,7 @@ from holdfast.repo import keys
 from holdfast.repo.blob import MAX_BLOB_BYTES, blob_id, compress, decompress, open_blob
 from holdfast.repo.config import Chunking, Config
 from holdfast.repo.crypto import Key
+from holdfast.repo.documents import refuse_large
 from holdfast.repo.errors import Damaged, NoRepository, NoSnapshot, ObjectNotFound, RepositoryExists
 from holdfast.repo.index import BlobIndex, Location, new_index
 from holdfast.repo.locks import REFRESH_SECONDS, Lock, hold
@@ -153,6 +154,7 @@ class Repository:
         found: list[Snapshot] = []
         for entry in self.store.list("snapshots"):
             with contextlib.suppress(ObjectNotFound):
+                refuse_large(entry.size, MAX_BLOB_BYTES, f"{self.store.location}: snapshot {entry.name[:8]}")
                 found.append(decode_snapshot(entry.name, self.load_json(path_of("snapshots", entry.name))))
         return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
 
@@ -184,17 +186,29 @@ class Repository:
         return self._index
 
     def load_index(self, paths: Iterable[str] | None = None) -> BlobIndex:
-        """Read all index objects anew, or those of `paths`, and keep them as `index`. Raises Damaged."""
-        index = new_index()
-        index.load(self._index_files(paths))
+        """Read all index objects anew, or those of `paths`, and keep them as `index`. Raises Damaged, which names the object."""
+        index, last = new_index(), [""]
+        try:
+            index.load(self._index_files(paths, last))
+        except Damaged as error:
+            raise Damaged(f"{self.store.location}: {last[0]}: {error}") from error
         self._index = index
         return index
 
-    def _index_files(self, paths: Iterable[str] | None) -> Iterator[bytes]:
-        every = (path_of("index", entry.name) for entry in self.store.list("index"))
-        for path in every if paths is None else paths:
+    def _index_files(self, paths: Iterable[str] | None, last: list[str]) -> Iterator[bytes]:
+        """The index objects; `last` holds the path of the one that was given last."""
+        if paths is None:
+            paths = self._index_paths(last)
+        for path in paths:
+            last[0] = path
             with contextlib.suppress(ObjectNotFound):
                 yield self.load_json(path)
+
+    def _index_paths(self, last: list[str]) -> Iterator[str]:
+        for entry in self.store.list("index"):
+            last[0] = path_of("index", entry.name)
+            refuse_large(entry.size, MAX_BLOB_BYTES, "it")
+            yield last[0]
 
     def load_blob(self, ident: bytes) -> bytes:
         """The plain bytes of a blob. Raises Damaged when it is missing or is not what its id says."""

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from holdfast.repo.documents import decode
 from holdfast.repo.errors import Damaged
 from holdfast.repo.times import parse_time, zone_of
 
@@ -82,12 +83,15 @@ def encode_snapshot(snapshot: SnapshotJson) -> bytes:
     return msgspec.json.encode(snapshot)
 
 
+_decoder = msgspec.json.Decoder(SnapshotJson)
+
+
 def decode_snapshot(ident: str, data: bytes) -> Snapshot:
     """Read a snapshot object. Raises Damaged."""
     try:
-        raw = msgspec.json.decode(data, type=SnapshotJson)
+        raw = decode(_decoder, data, f"snapshot {ident[:8]}")
         moment = parse_time(raw.time)
-    except (msgspec.DecodeError, ValueError) as error:
+    except ValueError as error:
         raise Damaged(f"snapshot {ident[:8]} is not readable: {error}") from error
     return Snapshot(
         id=ident,

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from holdfast.repo.browse import Item, Trees
+from holdfast.repo.documents import parse_id
 from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import Snapshot
 
@@ -65,11 +66,11 @@ def _by_contents(trees: Trees, snapshots: list[Snapshot]) -> Counted:
 
 
 def _raw(repo: Repository, trees: Trees, snapshots: list[Snapshot]) -> Counted:
-    blobs = {bytes.fromhex(snapshot.tree) for snapshot in snapshots}
+    blobs = {parse_id(snapshot.tree) for snapshot in snapshots}
     for item in _once(trees, snapshots):
-        blobs.update(map(bytes.fromhex, item.node.content or ()))
+        blobs.update(map(parse_id, item.node.content or ()))
         if item.node.subtree:
-            blobs.add(bytes.fromhex(item.node.subtree))
+            blobs.add(parse_id(item.node.subtree))
     found = [at for at in map(repo.index.find, blobs) if at is not None]
     return Counted(len(snapshots), sum(at.length for at in found), 0, len(found), sum(at.plain_length for at in found))
 

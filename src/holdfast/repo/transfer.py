@@ -19,8 +19,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import msgspec
 
 from holdfast.repo.blob import MAX_BLOB_BYTES, BlobKind
-from holdfast.repo.copies import parse_id
 from holdfast.repo.crypto import OVERHEAD
+from holdfast.repo.documents import decode, parse_id
 from holdfast.repo.errors import Damaged, ObjectNotFound
 from holdfast.repo.gate import Gate
 from holdfast.repo.index import Location
@@ -145,18 +145,14 @@ class Transfer:
     def _follow(self, plain: bytes, stack: list[bytes]) -> None:
         """Note what a tree names: trees that were not seen, and data blobs that the target lacks."""
         self.moved.trees += 1
-        try:
-            nodes = _decoder.decode(plain).nodes or []
-            for node in nodes:
-                if node.subtree:
-                    child = parse_id(node.subtree)
-                    if child not in self._seen:
-                        self._seen.add(child)
-                        stack.append(child)
-                for text in node.content or ():
-                    self._want(parse_id(text))
-        except (msgspec.DecodeError, ValueError) as error:
-            raise Damaged(f"{self._source.store.location}: a tree is not readable: {error}") from error
+        for node in decode(_decoder, plain, f"{self._source.store.location}: a tree").nodes or ():
+            if node.subtree:
+                child = parse_id(node.subtree)
+                if child not in self._seen:
+                    self._seen.add(child)
+                    stack.append(child)
+            for text in node.content or ():
+                self._want(parse_id(text))
 
     def _want(self, ident: bytes) -> None:
         if ident in self._wanted or self._has(ident):

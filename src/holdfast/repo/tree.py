@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from holdfast.repo.errors import Damaged
+from holdfast.repo.documents import decode
 from holdfast.repo.names import json_name, json_text, unquote_name
 from holdfast.repo.times import format_ns
 
@@ -133,18 +133,12 @@ _known_decoder = msgspec.json.Decoder(_KnownTree)
 
 def decode_tree(data: bytes) -> list[Node]:
     """The entries of a tree blob. Raises Damaged."""
-    try:
-        return _tree_decoder.decode(data).nodes or []
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Damaged(f"a tree is not readable: {error}") from error
+    return decode(_tree_decoder, data, "a tree").nodes or []
 
 
 def decode_known(data: bytes) -> dict[str, KnownNode]:
     """The entries of a tree blob by file name, for the change detection."""
-    try:
-        return {unquote_name(node.name): node for node in _known_decoder.decode(data).nodes or []}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Damaged(f"a tree is not readable: {error}") from error
+    return {unquote_name(node.name): node for node in decode(_known_decoder, data, "a tree").nodes or []}
 
 
 def encode_tree(nodes: Sequence[str]) -> bytes:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 
 from holdfast.repo.blob import MAX_BLOB_BYTES
 from holdfast.repo.crypto import OVERHEAD
+from holdfast.repo.documents import parse_id
 from holdfast.repo.errors import Damaged, ObjectNotFound
 from holdfast.repo.index import Location
 from holdfast.repo.repository import Repository
@@ -31,11 +32,7 @@ class TreeReader:
 
     def load(self, tree: str | None) -> list[Node]:
         """The entries of the tree with this id in hexadecimal. Raises Damaged, or the StoreError of a store that failed."""
-        try:
-            ident = bytes.fromhex(tree or "")
-        except ValueError as error:
-            raise Damaged(f"{tree!r} is no tree id: the tree that names it is damaged") from error
-        return decode_tree(self.load_bytes(ident))
+        return decode_tree(self.load_bytes(parse_id(tree)))
 
     def load_bytes(self, ident: bytes) -> bytes:
         """The bytes of a tree. Raises as `load`."""
