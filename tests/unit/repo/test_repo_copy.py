@@ -269,9 +269,9 @@ def stored(repo: Repository, tree: bytes) -> str:
     ("tree", "said"),
     [
         (b"no tree at all", "not readable"),
-        (b'{"nodes":[{"name":"f","type":"file","content":["abcd"]}]}', "not readable"),
+        (b'{"nodes":[{"name":"f","type":"file","content":["abcd"]}]}', "'abcd' is no id"),
         (b'{"nodes":[{"name":"f","type":"file","content":["' + b"ab" * 32 + b'"]}]}', "is in no index"),
-        (b'{"nodes":[{"name":"d","type":"dir","subtree":"xyz"}]}', "not readable"),
+        (b'{"nodes":[{"name":"d","type":"dir","subtree":"xyz"}]}', "'xyz' is no id"),
         (b'{"nodes":[{"name":"d","type":"dir","subtree":"' + b"cd" * 32 + b'"}]}', "is in no index"),
     ],
 )
