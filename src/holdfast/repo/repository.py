@@ -186,7 +186,7 @@ class Repository:
         return self._index
 
     def load_index(self, paths: Iterable[str] | None = None) -> BlobIndex:
-        """Read all index objects anew, or those of `paths`, and keep them as `index`. Raises Damaged, which names the object."""
+        """Read all index objects anew, or those of `paths`, and keep them as `index`. Raises Damaged naming the object."""
         index, last = new_index(), [""]
         try:
             index.load(self._index_files(paths, last))
