@@ -43,7 +43,7 @@ def _acts(name: str, groups: Iterable[str], uid: str, extra: dict[str, list[str]
 
 def acting(headers: "CIMultiDictProxy[str]", user: User, authorizer: Authorizer) -> User:
     """The user that a request acts as; 403 when the caller may not act as them, 400 for a group without a user."""
-    if not any(key[0] in "Ii" and key.lower().startswith("impersonate-") for key in headers):
+    if _USER not in headers and _GROUP not in headers and _UID not in headers:
         return user
     name, groups = headers.get(_USER, ""), headers.getall(_GROUP, [])
     uid = headers.get(_UID, "")
@@ -52,9 +52,7 @@ def acting(headers: "CIMultiDictProxy[str]", user: User, authorizer: Authorizer)
         if header.lower().startswith(_EXTRA.lower()):
             extra.setdefault(unquote(header[len(_EXTRA) :]).lower(), []).append(value)
     if not name:
-        if groups or uid or extra:
-            raise bad_request(f"impersonating a group, uid or extra needs the header {_USER} too")
-        return user
+        raise bad_request(f"impersonating a group or uid needs the header {_USER} too")
     for act in _acts(name, groups, uid, extra):
         authorizer.require(user, act)
     ns, account = _account(name)

@@ -25,7 +25,11 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """One served version of one kind. `storage` is the version whose apiVersion the stored bytes carry."""
+    """One served version of one kind. `storage` is the version whose apiVersion the stored bytes carry.
+
+    The last four fields follow from the others: `v1` or `group/version`, the same of the stored bytes, the key of the kind's
+    objects in the store (the same for all its versions), and whether status is written through its own subresource only.
+    """
 
     group: str
     version: str
@@ -43,29 +47,20 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     openapi: Callable[[], Object] | None = None
     scale: Object | None = None
     custom: bool = False
+    api_version: str = ""
+    storage_api_version: str = ""
+    resource: str = ""
+    has_status: bool = False
 
-    @property
-    def api_version(self) -> str:
-        """`v1` or `group/version`."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def storage_api_version(self) -> str:
-        """The apiVersion that stored objects carry."""
-        version = self.storage or self.version
-        return f"{self.group}/{version}" if self.group else version
-
-    @property
-    def resource(self) -> str:
-        """The key of this kind's objects in the store, the same for all its versions."""
-        return f"{self.group}/{self.plural}"
+    def __post_init__(self) -> None:
+        """Spell once what every request asks for."""
+        head = f"{self.group}/" if self.group else ""
+        msgspec.structs.force_setattr(self, "api_version", f"{head}{self.version}")
+        msgspec.structs.force_setattr(self, "storage_api_version", f"{head}{self.storage or self.version}")
+        msgspec.structs.force_setattr(self, "resource", f"{self.group}/{self.plural}")
+        msgspec.structs.force_setattr(self, "has_status", "status" in self.subresources)
 
     @property
     def list_name(self) -> str:
         """Kind of the list document."""
         return self.list_kind or f"{self.kind}List"
-
-    @property
-    def has_status(self) -> bool:
-        """Whether status is written through its own subresource only."""
-        return "status" in self.subresources

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from aiohttp import web
@@ -94,6 +95,7 @@ class Accept(NamedTuple):
     metadata_only: bool
 
 
+@lru_cache(maxsize=256)
 def parse_accept(header: str) -> Accept:
     """The first alternative that this server can produce; 406 when a caller insists on a binary form."""
     seen: set[str] = set()
@@ -124,6 +126,8 @@ async def read_body(request: web.BaseRequest) -> bytes:
         raise unsupported_media(f"the body was sent as {kind}, this server reads JSON, YAML and Kubernetes' protobuf")
     if (request.content_length or 0) > MAX_BODY:
         raise too_large(MAX_BODY)
+    if request.content.is_eof():
+        return request.content.read_nowait()
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):

@@ -98,9 +98,11 @@ class ApiServer:
         api = self._api = Api(self._store, Auth(pki, self._store), self._admission, ca.read_text())
         Definitions(self._store, api.registry, api.rings)
         aggregation = Aggregation(self._store)
-        await self._store.write(lambda transaction: namespaces.ensure_first(transaction, api.ca))
-        await self._store.write(lambda transaction: default_roles.ensure(transaction, self._roles))
-        await self._store.write(fill_aggregated)
+        await asyncio.gather(
+            self._store.write(lambda transaction: namespaces.ensure_first(transaction, api.ca)),
+            self._store.write(lambda transaction: default_roles.ensure(transaction, self._roles)),
+            self._store.write(fill_aggregated),
+        )
         self._tasks = [asyncio.create_task(Collector(api).run()), asyncio.create_task(aggregation.run())]
         self._logs = LogProxy(api)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
