@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import tarfile
 import zipfile
@@ -301,3 +302,23 @@ def test_prune_after_forget_gives_space_back(tmp_path: Path) -> None:
     assert done["verified"]
     assert done["bytes_before"] - done["bytes_after"] > 3 << 20
     assert program.fails(1, "prune", PATH=os.path.dirname(program.command[0])).startswith("holdfast repo prune: restic is not")
+
+
+def test_damage_is_named_with_the_snapshots_it_hurts_by_every_way_to_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(1 << 20))
+    init_cheap(str(tmp_path / "r"))
+    program = ours(str(tmp_path / "r"), tmp_path)
+    made = program.documents("backup", str(tmp_path / "file"))[-1]["snapshot_id"]
+    pack = max((path for path in (tmp_path / "r" / "data").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    pack.chmod(0o600)
+    with pack.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\0\0\0\0")
+
+    assert program.run("check", "--no-lock").returncode == 0
+    for words in (("--read-data",), ("--read-data-subset", "100%"), ("--read-data-subset", "1/1")):
+        done = program.run("check", "--json", *words)
+        found = json.loads(done.stdout)
+        assert (done.returncode, found["hurt_snapshots"]) == (1, [made]), words
+        assert pack.name[:12] in found["problems"][0]
+    assert "does not say what to read" in program.fails(1, "check", "--read-data-subset", "8/7")

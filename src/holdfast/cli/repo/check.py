@@ -35,6 +35,8 @@ class _Summary(msgspec.Struct, frozen=True, tag_field="message_type", tag="summa
     packs: int
     blobs: int
     orphan_packs: int
+    duplicate_blobs: int
+    packs_read: int
     bytes_read: int
 
 
@@ -54,14 +56,16 @@ def run(context: Context) -> int:
     from holdfast.repo.check import check
     from holdfast.repo.subset import ALL, parse_subset
 
-    context.insist_on_locks()
     output = context.output
+    context.stops_itself = True
     with context.open() as repo:
         result = check(
             repo,
             read_data=context.arguments.read_data,
             subset=parse_subset(context.arguments.read_data_subset) if context.arguments.read_data_subset else ALL,
+            lock=not context.options.no_lock,
             progress=lambda done: output.bar(_bar(done)),
+            stop=context.stop,
         )
     if output.json:
         output.document(
@@ -73,6 +77,8 @@ def run(context: Context) -> int:
                 packs=result.packs,
                 blobs=result.blobs,
                 orphan_packs=result.orphans,
+                duplicate_blobs=result.duplicates,
+                packs_read=result.packs_read,
                 bytes_read=result.bytes_read,
             )
         )
