@@ -26,8 +26,9 @@ class StorageTarget(msgspec.Struct, frozen=True, omit_defaults=True):
     """One place in a store.
 
     `url` is a path in the pod (local), or `s3:<scheme>://<endpoint>/<bucket>/<path>` as restic writes it (AWS's own endpoint is
-    spelled out too). `options` for S3: `region`, `insecure_tls` (`true`). `credentials_dir` holds
-    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and optionally AWS_SESSION_TOKEN, CA_CERT_DATA; empty: ambient credentials.
+    spelled out too). `options`: `connections` (how many transfers run side by side), and for S3 `region` and `insecure_tls`
+    (`true`). `credentials_dir` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and optionally AWS_SESSION_TOKEN, CA_CERT_DATA;
+    empty: ambient credentials.
     """
 
     url: str

@@ -16,6 +16,7 @@ from holdfast.movers.context import MoverError
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import Progress as RepositoryProgress
 from holdfast.repo.store import Store
+from holdfast.repo.stores import StoreOptions
 from holdfast.repo.stores import open_store as open_url
 
 LOCK_PATIENCE_SECONDS = 600.0
@@ -27,7 +28,8 @@ _NEEDED = _KEYS[:2]
 
 def open_store(target: StorageTarget) -> Store:
     """Open a store. Raises MoverError for missing keys, BadLocation for a URL that makes no sense."""
-    return open_url(target.url, environment(target))
+    connections = int(target.options.get("connections") or 0)
+    return open_url(target.url, environment(target), StoreOptions(connections=connections))
 
 
 def environment(target: StorageTarget) -> dict[str, str]:

@@ -151,7 +151,7 @@ def test_a_directory_of_another_repository_is_not_written_to():
         ({"provider": "azure", "azure": {"container": "c"}}, "azure is not supported by this build yet"),
         ({"provider": "s3", "s3": {"bucket": ""}}, "spec.storage.s3"),
         ({"provider": "s3", "s3": {"bucket": "b", "endpoint": "minio:9000"}}, "write it with its scheme"),
-        ({"provider": "s3", "s3": {"bucket": "b", "maxConnections": 5}}, "s3.maxConnections: maxConnections is not supported"),
+        ({"provider": "s3", "s3": {"bucket": "b", "maxConnections": -5}}, "s3.maxConnections: -5 connections move nothing"),
         ({"provider": "s3", "local": {"mountPath": "/x"}}, "spec.storage.s3: needed with provider s3"),
         ({"provider": "local", "local": {"persistentVolumeClaim": {"claimName": "c"}}}, "local.mountPath: needed"),
         ({"provider": "local", "local": {"mountPath": "/x"}}, "needs one volume source"),

@@ -7,6 +7,9 @@ import yaml
 from tests.movers_builders import credentials_dir, perform_call, s3_server
 
 from holdfast.core.calls import RepositoryInit, StorageInit, StorageTarget, Wipe
+from holdfast.movers.stores import open_store
+from holdfast.repo.stores.limits import ConcurrencyLimitedStore
+from holdfast.repo.stores.wrapped import find_inner
 
 DOCUMENT = {"kind": "BackendMeta", "repositories": []}
 
@@ -114,3 +117,11 @@ def test_wipe_refuses_roots(tmp_path: Path, url: str) -> None:
 
     assert report.failure is not None
     assert report.failure.reason == "RefusedToWipe"
+
+
+def test_the_connections_that_a_storage_allows_are_what_its_store_takes(tmp_path: Path) -> None:
+    limited = open_store(StorageTarget(str(tmp_path), {"connections": "3"}))
+    free = open_store(StorageTarget(str(tmp_path)))
+
+    assert find_inner(limited, ConcurrencyLimitedStore) is not None
+    assert find_inner(free, ConcurrencyLimitedStore) is None

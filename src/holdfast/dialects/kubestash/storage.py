@@ -120,7 +120,7 @@ def _local_problems(obj: Object) -> list[Problem]:
     if len(sources) != 1:
         named = ", ".join(sources) or "none"
         found.append(Problem(field, f"needs one volume source, such as persistentVolumeClaim, nfs or hostPath (has: {named})"))
-    return [*found, *_no_connections(local, field)]
+    return [*found, *_bad_connections(local, field)]
 
 
 def _s3_problems(obj: Object) -> list[Problem]:
@@ -132,13 +132,20 @@ def _s3_problems(obj: Object) -> list[Problem]:
     if text(s3, "endpoint") and (endpoint.scheme not in ("http", "https") or not endpoint.hostname):
         given = text(s3, "endpoint")
         found.append(Problem(f"{field}.endpoint", f"{given} is no URL: write it with its scheme, such as https://{given}"))
-    return [*found, *_no_connections(s3, field)]
+    return [*found, *_bad_connections(s3, field)]
 
 
-def _no_connections(provider: Object, field: str) -> list[Problem]:
-    if number(provider, "maxConnections") is None:
+def _bad_connections(provider: Object, field: str) -> list[Problem]:
+    given = number(provider, "maxConnections")
+    if given is None or given >= 0:
         return []
-    return [Problem(f"{field}.maxConnections", "maxConnections is not supported yet: remove it")]
+    return [Problem(f"{field}.maxConnections", f"{given} connections move nothing: use a positive number, or 0 for no limit")]
+
+
+def _connections(provider: Object) -> dict[str, str]:
+    """The option for how many transfers run side by side; none for 0, which is no limit."""
+    given = number(provider, "maxConnections")
+    return {"connections": str(given)} if given else {}
 
 
 def _local(obj: Object, namespace: str) -> Store | Problem:
@@ -151,7 +158,7 @@ def _local(obj: Object, namespace: str) -> Store | Problem:
     mount: Object = {"name": name, "mountPath": text(local, "mountPath")}
     if text(local, "subPath"):
         mount["subPath"] = text(local, "subPath")
-    root = StorageTarget(text(local, "mountPath").rstrip("/") or "/")
+    root = StorageTarget(text(local, "mountPath").rstrip("/") or "/", _connections(local))
     return Store(root=root, volumes=({"name": name, **source},), mounts=(mount,), as_root=True)
 
 
@@ -160,7 +167,7 @@ def _s3(obj: Object, namespace: str, mount: str, owner: Object) -> Store:
     region = text(s3, "region")
     endpoint = text(s3, "endpoint").rstrip("/") or f"https://s3.{region or 'us-east-1'}.amazonaws.com"
     parts = [endpoint, text(s3, "bucket").strip("/"), text(s3, "prefix").strip("/")]
-    options: dict[str, str] = {}
+    options = _connections(s3)
     if region:
         options["region"] = region
     if flag(s3, "insecureTLS"):

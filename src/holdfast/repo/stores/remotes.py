@@ -68,13 +68,13 @@ def find_remote(url: str, env: Mapping[str, str]) -> Remote:
 def _rclone(url: str, env: Mapping[str, str]) -> Remote:
     name = url.removeprefix("rclone:")
     remote, colon, _ = name.partition(":")
-    if not remote or not colon:
-        raise BadLocation(f"{url!r} names no remote: write rclone:<remote>:<path>, with a remote of rclone's config")
     if "," in remote or name.startswith(":") or remote.startswith("-"):
         raise BadLocation(
-            f"rclone:{remote.partition(',')[0]}...: settings don't belong into the URL: name a remote of rclone's config, "
-            "or set RCLONE_CONFIG_<REMOTE>_TYPE and so on in the environment"
+            "rclone:...: settings don't belong into the URL: name a remote of rclone's config, or set "
+            "RCLONE_CONFIG_<REMOTE>_TYPE and so on in the environment"
         )
+    if not remote or not colon:
+        raise BadLocation(f"{url!r} names no remote: write rclone:<remote>:<path>, with a remote of rclone's config")
     return Remote(name, url)
 
 
