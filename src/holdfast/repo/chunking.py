@@ -11,7 +11,6 @@ from typing import Protocol, get_args
 from holdfast.repo.chunker import Chunker
 from holdfast.repo.config import Chunking
 from holdfast.repo.errors import Damaged
-from holdfast.repo.rabin import RabinChunker
 from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import Snapshot
 
@@ -38,5 +37,7 @@ def choose_chunker(repo: Repository, chunking: Chunking, snapshots: Sequence[Sna
     if wanted not in get_args(Chunking):
         raise Damaged(f"{repo.store.location}: its config asks for the unknown chunking {wanted!r}: use a newer release")
     if wanted == "stock" or (wanted == "auto" and is_shared(snapshots)):
+        from holdfast.repo.rabin import RabinChunker  # brings numpy, which is slow to start
+
         return RabinChunker(repo.config.chunker_polynomial)
     return Chunker(repo.chunker_secret)

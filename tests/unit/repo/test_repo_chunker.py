@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from holdfast.repo import native
 from holdfast.repo.chunker import MAX_BYTES, MIN_BYTES, Chunker
 
 MIB = 1 << 20
@@ -72,3 +73,23 @@ def test_repetitive_content_still_ends_chunks_at_the_maximum() -> None:
 def test_what_is_not_longer_than_the_minimum_is_one_chunk() -> None:
     assert cuts(Chunker(b"key"), b"x" * MIN_BYTES) == [b"x" * MIN_BYTES]
     assert cuts(Chunker(b"key"), b"x") == [b"x"]
+
+
+def kinds() -> list[bytes]:
+    rng = random.Random(9)
+    text = b"".join(b"%d the same words\n" % number for number in range(400_000))
+    sizes = (0, 1, MIN_BYTES - 1, MIN_BYTES, MIN_BYTES + 1, MIN_BYTES + 2048, MIN_BYTES + 2049)
+    return [rng.randbytes(20 * MIB), text, bytes(3 * MIB) + rng.randbytes(MIB), *(rng.randbytes(size) for size in sizes)]
+
+
+def test_both_paths_cut_at_the_same_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, list[list[bytes]]] = {}
+    for pure in ("0", "1"):
+        monkeypatch.setenv(native.PURE_VARIABLE, pure)
+        native.forget()
+        found[native.status()[:4]] = [cuts(Chunker(b"key"), data) for data in kinds()]
+    monkeypatch.undo()
+    native.forget()
+
+    assert len(found) == 2
+    assert found["nati"] == found["pure"]

@@ -75,6 +75,7 @@ struct report {
     uint64_t bytes;
     struct fault *faults, **last;
     struct string nodes;
+    struct clock clock;
 };
 
 static PyTypeObject *folder_type;
@@ -86,9 +87,10 @@ static struct folder *folder_of(PyObject *object)
 
 /* Reports. */
 
-static void start_report(struct report *report)
+static void start_report(const struct folder *folder, struct report *report)
 {
     memset(report, 0, sizeof *report);
+    report->clock.utc = folder->utc;
     report->last = &report->faults;
 }
 
@@ -207,12 +209,12 @@ static void note_attribute(struct report *report, uint32_t number, const struct 
         add_fault(report, number, fault->error, fault->name);
 }
 
-static void add_file_node(struct report *report, const struct folder *folder, struct entry *entry, const struct stat *stat,
+static void add_file_node(struct report *report, struct entry *entry, const struct stat *stat,
                           uint64_t size, const struct string *attributes, const char *content, size_t content_size)
 {
     struct string *nodes = &report->nodes;
     begin_node(entry, report);
-    add_head(nodes, entry->name, entry->name_size, stat, folder->utc);
+    add_head(nodes, entry->name, entry->name_size, stat, &report->clock);
     if (size != 0) {
         add_word(nodes, ",\"size\":");
         add_number(nodes, size);
@@ -471,13 +473,13 @@ struct match {
     bool ignore_ctime, ignore_inode;
 };
 
-static bool same_time(const struct text *written, const struct timespec *now, bool utc)
+static bool same_time(const struct text *written, const struct timespec *now, struct clock *clock)
 {
     char data[64];
     struct string text = {data, 0, sizeof data, false};
     int64_t second;
     uint32_t nanosecond;
-    add_time(&text, now->tv_sec, (uint32_t)now->tv_nsec, utc);
+    add_time(&text, clock, now->tv_sec, (uint32_t)now->tv_nsec);
     if (text.size == written->size && memcmp(data, written->start, text.size) == 0)
         return true;
     return written->start != NULL && parse_time(written, &second, &nanosecond) && second == now->tv_sec &&
@@ -504,16 +506,17 @@ static bool has_content(struct index *index, const struct text *content)
     return false;
 }
 
-static bool unchanged(const struct match *match, const struct entry *entry, const struct old_node *old, bool utc)
+static bool unchanged(const struct match *match, const struct entry *entry, const struct old_node *old,
+                      struct clock *clock)
 {
     const struct stat *stat = &entry->stat;
     if (!text_is(&old->type, "file") || old->size != (uint64_t)stat->st_size)
         return false;
     if (!match->ignore_inode && old->inode != stat->st_ino)
         return false;
-    if (!same_time(&old->mtime, &stat->st_mtim, utc))
+    if (!same_time(&old->mtime, &stat->st_mtim, clock))
         return false;
-    if (!match->ignore_ctime && !same_time(&old->ctime, &stat->st_ctim, utc))
+    if (!match->ignore_ctime && !same_time(&old->ctime, &stat->st_ctim, clock))
         return false;
     return has_content(match->index, &old->content);
 }
@@ -525,11 +528,11 @@ static void match_file(struct folder *folder, uint32_t number, const struct matc
     struct string attributes = {0};
     struct attribute_fault fault;
     const struct text *content = &old->content;
-    if (!unchanged(match, entry, old, folder->utc))
+    if (!unchanged(match, entry, old, &report->clock))
         return;
     add_attributes(&attributes, -1, path, &fault);
     note_attribute(report, number, &fault);
-    add_file_node(report, folder, entry, &entry->stat, (uint64_t)entry->stat.st_size, &attributes,
+    add_file_node(report, entry, &entry->stat, (uint64_t)entry->stat.st_size, &attributes,
                   content->size != 0 ? content->start : "null", content->size != 0 ? content->size : 4);
     report->nodes.failed |= attributes.failed;
     free(attributes.data);
@@ -552,7 +555,7 @@ static void describe_other(struct folder *folder, uint32_t number, const char *p
         return;
     }
     begin_node(entry, report);
-    add_head(nodes, entry->name, entry->name_size, stat, folder->utc);
+    add_head(nodes, entry->name, entry->name_size, stat, &report->clock);
     if (kind != S_IFIFO) {
         add_word(nodes, ",\"links\":");
         add_number(nodes, stat->st_nlink);
@@ -675,7 +678,7 @@ static int store_small(struct folder *folder, uint32_t number, int handle, struc
     }
     add_attributes(&attributes, handle, NULL, &fault);
     note_attribute(report, number, &fault);
-    add_file_node(report, folder, entry, &stat, size, &attributes, content, size > 0 ? sizeof content : 2);
+    add_file_node(report, entry, &stat, size, &attributes, content, size > 0 ? sizeof content : 2);
     report->nodes.failed |= attributes.failed;
     free(attributes.data);
     report->files++;
@@ -876,7 +879,7 @@ static PyObject *folder_match(PyObject *object, PyObject *arguments)
         Py_INCREF(old);
     }
     match = (struct match){&((struct index_object *)index)->index, ignore_ctime, ignore_inode};
-    start_report(&report);
+    start_report(folder, &report);
     Py_BEGIN_ALLOW_THREADS
     struct old_tree tree = {0};
     struct json json = {data, data + size};
@@ -897,7 +900,7 @@ static PyObject *folder_read(PyObject *object, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "O!II:read", writer_type, &writer, &first, &last))
         return NULL;
     last = last < folder->count ? last : folder->count;
-    start_report(&report);
+    start_report(folder, &report);
     Py_BEGIN_ALLOW_THREADS
     struct codec *codec = take_codec(writer->writer.key);
     if (codec == NULL) {
@@ -1011,6 +1014,7 @@ static PyObject *folder_set_subtree(PyObject *object, PyObject *arguments)
     const char *id;
     Py_ssize_t size;
     struct string node = {0};
+    struct clock clock = {.utc = folder->utc};
     if (!PyArg_ParseTuple(arguments, "Iy#:set_subtree", &number, &id, &size))
         return NULL;
     struct entry *entry = entry_at(folder, number);
@@ -1018,7 +1022,7 @@ static PyObject *folder_set_subtree(PyObject *object, PyObject *arguments)
         return NULL;
     if (size != ID_BYTES || entry->state != FOLDER)
         return writer_error("a folder gets its tree once, by an id of 32 bytes");
-    add_head(&node, entry->name, entry->name_size, &entry->stat, folder->utc);
+    add_head(&node, entry->name, entry->name_size, &entry->stat, &clock);
     add_bytes(&node, entry->node, entry->node_size);
     add_word(&node, ",\"content\":null,\"subtree\":\"");
     add_hex(&node, (const uint8_t *)id, ID_BYTES);

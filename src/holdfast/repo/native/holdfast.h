@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define ID_BYTES 32
@@ -122,7 +123,8 @@ bool json_skip(struct json *json);                     /* any value */
 /* Step through `{...}` and `[...]`: `*more` is false at the end. The first call comes right after the opening bracket. */
 bool json_next_key(struct json *json, bool *first, bool *more, struct text *key);
 bool json_next_item(struct json *json, bool *first, bool *more);
-bool text_is(const struct text *text, const char *word);
+/* Whether a text is this word, given as a literal. */
+#define text_is(text, word) ((text)->size == sizeof(word) - 1 && memcmp((text)->start, word, sizeof(word) - 1) == 0)
 /* Undo JSON's escapes into `to`, which has room for text->size bytes; its length, or -1. */
 ptrdiff_t json_unescape(const struct text *text, char *to);
 bool parse_id(const struct text *text, uint8_t *id);
@@ -137,14 +139,36 @@ struct string {
     bool failed; /* there was no memory; what is in it is of no use */
 };
 
-void add_bytes(struct string *string, const void *data, size_t size);
-void add_word(struct string *string, const char *word);
+bool make_room(struct string *string, size_t size);
+
+static inline void add_bytes(struct string *string, const void *data, size_t size)
+{
+    if (size == 0 || string->failed || (string->room - string->size < size && !make_room(string, size)))
+        return;
+    memcpy(string->data + string->size, data, size);
+    string->size += size;
+}
+
+#define add_word(string, word) add_bytes(string, "" word, sizeof(word) - 1) /* a literal */
 void add_number(struct string *string, uint64_t number);
 void add_hex(struct string *string, const uint8_t *data, size_t size);
 void add_base64(struct string *string, const uint8_t *data, size_t size);
 void add_json_text(struct string *string, const char *text, size_t size); /* as names.json_text */
 void add_json_name(struct string *string, const char *name, size_t size); /* as names.json_name */
-void add_time(struct string *string, int64_t second, uint32_t nanosecond, bool utc); /* as times.format_ns */
+
+/* Writes times as times.format_ns does, and remembers the last seconds: files of one folder share them. For one thread. */
+struct clock {
+    bool utc; /* write all times in UTC; otherwise in the zone of the process */
+    unsigned turn;
+    struct {
+        bool set;
+        int64_t second;
+        char date[20], zone[7];
+        uint8_t zone_size;
+    } known[4];
+};
+
+void add_time(struct string *string, struct clock *clock, int64_t second, uint32_t nanosecond);
 bool parse_time(const struct text *text, int64_t *second, uint32_t *nanosecond);    /* as times.parse_ns */
 bool is_utf8(const char *text, size_t size);
 /* Undo a node's quoting in place; the new length, or -1. */
@@ -243,7 +267,7 @@ struct attribute_fault {
 /* The `extended_attributes` field with its leading comma, or nothing. `handle` is an open file or -1 to go by `path`. */
 void add_attributes(struct string *string, int handle, const char *path, struct attribute_fault *fault);
 /* The fields of a node up to `device_id`. */
-void add_head(struct string *string, const char *name, size_t name_size, const struct stat *stat, bool utc);
+void add_head(struct string *string, const char *name, size_t name_size, const struct stat *stat, struct clock *clock);
 void add_link_target(struct string *string, const char *target, size_t size);
 
 /* folder.c: one folder of the source, from its listing to its tree. */

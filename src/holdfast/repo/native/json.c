@@ -124,31 +124,24 @@ bool json_skip(struct json *json)
     return true;
 }
 
-bool text_is(const struct text *text, const char *word)
-{
-    return text->size == strlen(word) && memcmp(text->start, word, text->size) == 0;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+/* The value of a hexadecimal digit plus one; 0 for what is none. */
+static const uint8_t hex_values[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
 bool parse_id(const struct text *text, uint8_t *id)
 {
+    bool good = true;
     if (text->size != 2 * ID_BYTES)
         return false;
     for (size_t i = 0; i < ID_BYTES; i++) {
-        int high = hex_digit(text->start[2 * i]), low = hex_digit(text->start[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        id[i] = (uint8_t)(high << 4 | low);
+        uint8_t high = hex_values[(uint8_t)text->start[2 * i]], low = hex_values[(uint8_t)text->start[2 * i + 1]];
+        good &= high != 0 && low != 0;
+        id[i] = (uint8_t)((high - 1) << 4 | (low - 1));
     }
-    return true;
+    return good;
 }
 
 void write_hex(const uint8_t *from, size_t size, char *to)
@@ -164,10 +157,10 @@ static long hex4(const char *at)
 {
     long value = 0;
     for (int i = 0; i < 4; i++) {
-        int digit = hex_digit(at[i]);
-        if (digit < 0)
+        uint8_t digit = hex_values[(uint8_t)at[i]];
+        if (digit == 0)
             return -1;
-        value = value << 4 | digit;
+        value = value << 4 | (digit - 1);
     }
     return value;
 }

@@ -117,14 +117,14 @@ static const char *type_of(mode_t mode, uint32_t *bits)
     }
 }
 
-void add_head(struct string *string, const char *name, size_t name_size, const struct stat *stat, bool utc)
+void add_head(struct string *string, const char *name, size_t name_size, const struct stat *stat, struct clock *clock)
 {
     uint32_t bits;
     const char *type = type_of(stat->st_mode, &bits);
     add_word(string, "{\"name\":\"");
     add_json_name(string, name, name_size);
     add_word(string, "\",\"type\":\"");
-    add_word(string, type);
+    add_bytes(string, type, strlen(type));
     add_word(string, "\"");
     if (bits != 0) {
         add_word(string, ",\"mode\":");
@@ -132,7 +132,7 @@ void add_head(struct string *string, const char *name, size_t name_size, const s
     }
     add_word(string, ",\"mtime\":\"");
     size_t start = string->size;
-    add_time(string, stat->st_mtim.tv_sec, (uint32_t)stat->st_mtim.tv_nsec, utc);
+    add_time(string, clock, stat->st_mtim.tv_sec, (uint32_t)stat->st_mtim.tv_nsec);
     size_t size = string->size - start;
     add_word(string, "\",\"atime\":\"");
     char again[40];
@@ -141,7 +141,7 @@ void add_head(struct string *string, const char *name, size_t name_size, const s
         add_bytes(string, again, size);
     }
     add_word(string, "\",\"ctime\":\"");
-    add_time(string, stat->st_ctim.tv_sec, (uint32_t)stat->st_ctim.tv_nsec, utc);
+    add_time(string, clock, stat->st_ctim.tv_sec, (uint32_t)stat->st_ctim.tv_nsec);
     add_word(string, "\"");
     add_owner(string, stat->st_uid, stat->st_gid);
     add_word(string, ",\"inode\":");
@@ -229,7 +229,10 @@ void add_attributes(struct string *string, int handle, const char *path, struct 
             note(fault, errno, name);
             continue;
         }
-        add_word(string, any ? ",{\"name\":\"" : ",\"extended_attributes\":[{\"name\":\"");
+        if (any)
+            add_word(string, ",{\"name\":\"");
+        else
+            add_word(string, ",\"extended_attributes\":[{\"name\":\"");
         add_json_text(string, name, strlen(name));
         add_word(string, "\",\"value\":\"");
         add_base64(string, (const uint8_t *)value, (size_t)length);

@@ -11,28 +11,17 @@
 #define CYCLE_SECONDS (INT64_C(146097) * 86400)
 #define FAR_AHEAD INT64_C(253402300800) /* the first second of the year 10000 */
 
-void add_bytes(struct string *string, const void *data, size_t size)
+bool make_room(struct string *string, size_t size)
 {
-    if (string->failed)
-        return;
-    if (string->size + size > string->room) {
-        size_t room = (string->size + size) * 2 + 256;
-        char *more = realloc(string->data, room);
-        if (more == NULL) {
-            string->failed = true;
-            return;
-        }
-        string->data = more;
-        string->room = room;
+    size_t room = (string->size + size) * 2 + 256;
+    char *more = realloc(string->data, room);
+    if (more == NULL) {
+        string->failed = true;
+        return false;
     }
-    if (size > 0)
-        memcpy(string->data + string->size, data, size);
-    string->size += size;
-}
-
-void add_word(struct string *string, const char *word)
-{
-    add_bytes(string, word, strlen(word));
+    string->data = more;
+    string->room = room;
+    return true;
 }
 
 void add_number(struct string *string, uint64_t number)
@@ -107,7 +96,7 @@ static void add_escape(struct string *string, const char *before, unsigned long 
     char text[8];
     for (int i = 0; i < digits; i++)
         text[i] = hex[code >> 4 * (digits - 1 - i) & 15];
-    add_word(string, before);
+    add_bytes(string, before, strlen(before));
     add_bytes(string, text, (size_t)digits);
 }
 
@@ -129,7 +118,7 @@ static void add_json_char(struct string *string, const uint8_t *at, size_t lengt
 {
     static const char letters[] = "btn\0fr"; /* of 8 to 13 */
     if (code == '"' || code == '\\')
-        add_word(string, code == '"' ? "\\\"" : "\\\\");
+        add_bytes(string, code == '"' ? "\\\"" : "\\\\", 2);
     else if (code >= 8 && code <= 13 && code != 11) {
         char escape[2] = {'\\', letters[code - 8]};
         add_bytes(string, escape, 2);
@@ -310,11 +299,11 @@ static void put_digits(char *at, int digits, int64_t number)
     }
 }
 
-void add_time(struct string *string, int64_t second, uint32_t nanosecond, bool utc)
+/* The date and time of a second into 19 characters, and its zone; the zone's length. */
+static uint8_t write_second(int64_t second, bool utc, char *text, char *zone)
 {
     int64_t cycle, inside, year, offset = utc ? 0 : local_offset(second);
     unsigned month, day;
-    char text[40] = "0000-00-00T00:00:00.000000000";
     split_second(second, &cycle, &inside);
     inside += offset;
     if (inside < 0 || inside >= CYCLE_SECONDS) {
@@ -329,28 +318,44 @@ void add_time(struct string *string, int64_t second, uint32_t nanosecond, bool u
         month = 3;
         day = 1;
     }
+    memcpy(text, "0000-00-00T00:00:00", 20);
     put_digits(text, 4, year);
     put_digits(text + 5, 2, month);
     put_digits(text + 8, 2, day);
     put_digits(text + 11, 2, inside / 3600 % 24);
     put_digits(text + 14, 2, inside / 60 % 60);
     put_digits(text + 17, 2, inside % 60);
-    put_digits(text + 20, 9, nanosecond);
-    size_t size = 19;
-    if (nanosecond != 0)
-        for (size = 29; text[size - 1] == '0';)
-            size--;
-    if (offset == 0) {
-        text[size++] = 'Z';
-    } else {
-        int64_t minutes = (offset < 0 ? -offset : offset) / 60;
-        text[size] = offset < 0 ? '-' : '+';
-        put_digits(text + size + 1, 2, minutes / 60);
-        text[size + 3] = ':';
-        put_digits(text + size + 4, 2, minutes % 60);
-        size += 6;
+    zone[0] = offset == 0 ? 'Z' : offset < 0 ? '-' : '+';
+    if (offset == 0)
+        return 1;
+    int64_t minutes = (offset < 0 ? -offset : offset) / 60;
+    put_digits(zone + 1, 2, minutes / 60);
+    zone[3] = ':';
+    put_digits(zone + 4, 2, minutes % 60);
+    return 6;
+}
+
+void add_time(struct string *string, struct clock *clock, int64_t second, uint32_t nanosecond)
+{
+    unsigned at = 0;
+    while (at < 4 && !(clock->known[at].set && clock->known[at].second == second))
+        at++;
+    if (at == 4) {
+        at = clock->turn++ % 4;
+        clock->known[at].set = true;
+        clock->known[at].second = second;
+        clock->known[at].zone_size = write_second(second, clock->utc, clock->known[at].date, clock->known[at].zone);
     }
-    add_bytes(string, text, size);
+    add_bytes(string, clock->known[at].date, 19);
+    if (nanosecond != 0) {
+        char fraction[10] = ".";
+        size_t size = 10;
+        put_digits(fraction + 1, 9, nanosecond);
+        while (fraction[size - 1] == '0')
+            size--;
+        add_bytes(string, fraction, size);
+    }
+    add_bytes(string, clock->known[at].zone, clock->known[at].zone_size);
 }
 
 static bool take_number(const char **at, const char *end, int digits, char after, int64_t *number)

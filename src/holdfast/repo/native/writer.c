@@ -384,9 +384,14 @@ static void add_pack_json(struct string *json, struct index *index, const struct
     add_word(json, "\",\"blobs\":[");
     for (uint32_t i = 0; i < self->pack->count; i++) {
         const struct row *row = index_row(index, self->pack->rows[i]);
-        add_word(json, i == 0 ? "{\"id\":\"" : ",{\"id\":\"");
+        if (i > 0)
+            add_word(json, ",");
+        add_word(json, "{\"id\":\"");
         add_hex(json, row->id, ID_BYTES);
-        add_word(json, row->length & TREE_BIT ? "\",\"type\":\"tree\",\"offset\":" : "\",\"type\":\"data\",\"offset\":");
+        if (row->length & TREE_BIT)
+            add_word(json, "\",\"type\":\"tree\",\"offset\":");
+        else
+            add_word(json, "\",\"type\":\"data\",\"offset\":");
         add_number(json, row->offset);
         add_word(json, ",\"length\":");
         add_number(json, row->length & ~TREE_BIT);
