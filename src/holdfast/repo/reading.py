@@ -16,13 +16,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import NamedTuple, Protocol
 
-from holdfast.repo.blob import blob_id
-from holdfast.repo.chunker import MAX_BYTES, MIN_BYTES, ZERO_ID, ZEROS
+from holdfast.repo.chunker import MAX_BYTES, MIN_BYTES, ZERO_ID, ZEROS, is_zero
 from holdfast.repo.chunking import Cutter
 from holdfast.repo.tree import encode_file, read_xattrs
+from holdfast.repo.window import BUFFER_BYTES, Buffers, Chunk, Window
 from holdfast.repo.writer import BlobWriter
 
-_AHEAD = 2 << 20
 _READ_BYTES = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -84,6 +83,7 @@ class FileReader:
         self._advance, self._check, self._fault = advance, check, fault
         self._room = threading.BoundedSemaphore(most_chunks)
         self._most = most_chunks
+        self._buffers = Buffers(most_chunks)
 
     def archive(self, name: str, path: str) -> str:
         """Store a large file's content chunk by chunk on the sealing pool; returns its node. Raises OSError."""
@@ -101,7 +101,7 @@ class FileReader:
             room[: len(data)] = data
             return len(data)
 
-        return self._cut(_Window(fill), self._submit, lambda _: 0)
+        return self._cut(fill, self._submit, lambda _: 0)
 
     def load(self, name: str, path: str) -> Loaded:
         """Read a small file, which may be done in many threads at once. Raises OSError."""
@@ -133,7 +133,7 @@ class FileReader:
         ids, size = self._large(handle, stat, submit)
         return encode_file(name, stat, xattrs, size, ids)
 
-    def _store_now(self, chunk: bytes) -> "Future[bytes]":
+    def _store_now(self, chunk: Chunk) -> "Future[bytes]":
         """In place of `_submit` where waiting for the pool could mean waiting for oneself."""
         future: Future[bytes] = Future()
         future.set_result(self._store(chunk))
@@ -141,13 +141,17 @@ class FileReader:
 
     def _large(self, handle: int, stat: os.stat_result, submit: "_Submit") -> tuple[str, int]:
         sparse = stat.st_blocks * 512 < stat.st_size
-        window = _Window(lambda room, position: os.preadv(handle, [room], position))
-        return self._cut(window, submit, lambda position: _hole(handle, position, stat.st_size) if sparse else 0)
 
-    def _cut(self, window: "_Window", submit: "_Submit", hole: Callable[[int], int]) -> tuple[str, int]:
+        def fill(room: memoryview, position: int) -> int:
+            return os.preadv(handle, [room], position)
+
+        return self._cut(fill, submit, lambda position: _hole(handle, position, stat.st_size) if sparse else 0)
+
+    def _cut(self, fill: Callable[[memoryview, int], int], submit: "_Submit", hole: Callable[[int], int]) -> tuple[str, int]:
         """Cut and store; `hole` tells how many chunks of nothing lie at a position."""
         ids: list[str] = []
         flying: deque[Future[bytes]] = deque()
+        window = Window(fill, self._buffers)
         while True:
             self._check()
             if zeros := hole(window.position):
@@ -155,32 +159,31 @@ class FileReader:
                 ids += [self._zero_chunk()] * zeros
                 window.skip(zeros * MIN_BYTES)
                 self._advance(zeros * MIN_BYTES)
-            chunk = self._next_chunk(window)
-            if not chunk:
+            size = self._next_size(window)
+            if not size:
                 break
-            flying.append(submit(chunk))
-            self._advance(len(chunk))
+            flying.append(submit(window.take(size)))
+            self._advance(size)
             self._drain(flying, ids, self._most)
+        window.close()
         self._drain(flying, ids, 0)
         return "[" + ",".join(ids) + "]", window.position
 
-    def _next_chunk(self, stream: "_Window") -> bytes:
-        """The next chunk, looking only as far ahead as its boundary needs."""
-        wanted = _AHEAD
+    def _next_size(self, window: Window) -> int:
+        """The size of the next chunk, looking only as far ahead as its boundary needs."""
+        wanted = BUFFER_BYTES
         while True:
-            data = stream.peek(wanted)
+            data = window.peek(wanted)
             cut = self._chunker.next_cut(data)
             if cut < len(data) or len(data) < wanted or wanted == MAX_BYTES:
-                chunk = bytes(data[:cut])
-                stream.skip(cut)
-                return chunk
+                return cut
             wanted = min(wanted * 2, MAX_BYTES)
 
     def _drain(self, flying: "deque[Future[bytes]]", ids: list[str], most: int) -> None:
         while len(flying) > most:
             ids.append(f'"{flying.popleft().result().hex()}"')
 
-    def _submit(self, chunk: bytes) -> "Future[bytes]":
+    def _submit(self, chunk: Chunk) -> "Future[bytes]":
         self._room.acquire()
         try:
             future = self._pool.submit(self._store, chunk)
@@ -190,10 +193,15 @@ class FileReader:
         future.add_done_callback(lambda _: self._room.release())
         return future
 
-    def _store(self, chunk: bytes) -> bytes:
-        ident = ZERO_ID if chunk == ZEROS else blob_id(chunk)
-        if self._writer.claim(ident):
-            self._writer.store("data", ident, chunk)
+    def _store(self, chunk: Chunk) -> bytes:
+        data = chunk.data
+        if len(data) != MIN_BYTES or not is_zero(data):
+            ident = self._writer.save("data", data)
+        else:
+            ident = ZERO_ID
+            if self._writer.claim(ident):
+                self._writer.store("data", ident, data)
+        chunk.free()
         return ident
 
     def _zero_chunk(self) -> str:
@@ -202,7 +210,7 @@ class FileReader:
         return f'"{ZERO_ID.hex()}"'
 
 
-_Submit = Callable[[bytes], "Future[bytes]"]
+_Submit = Callable[[Chunk], "Future[bytes]"]
 
 
 def _read_on(handle: int, data: bytes) -> bytes:
@@ -213,35 +221,6 @@ def _read_on(handle: int, data: bytes) -> bytes:
             break
         data += more
     return data
-
-
-class _Window:
-    """A stream seen through a window that slides forward: `fill(room, position)` reads some bytes, none at the end."""
-
-    def __init__(self, fill: Callable[[memoryview, int], int]) -> None:
-        self._fill = fill
-        self._view = memoryview(bytearray(MAX_BYTES + _AHEAD))
-        self._at = self._held = 0
-        self.position = 0
-
-    def peek(self, wanted: int) -> memoryview:
-        """Up to `wanted` bytes from the position; fewer only at the end of the file."""
-        if self._at + wanted > len(self._view):
-            self._view[: self._held] = self._view[self._at : self._at + self._held]
-            self._at = 0
-        while self._held < wanted:
-            free = self._view[self._at + self._held : self._at + wanted]
-            got = self._fill(free, self.position + self._held)
-            if not got:
-                break
-            self._held += got
-        return self._view[self._at : self._at + min(wanted, self._held)]
-
-    def skip(self, count: int) -> None:
-        """Move the position forward."""
-        self.position += count
-        self._held = max(self._held - count, 0)
-        self._at = self._at + count if self._held else 0
 
 
 def _hole(handle: int, start: int, size: int) -> int:

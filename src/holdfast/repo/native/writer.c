@@ -2,7 +2,7 @@
  *
  * A blob's place in a pack is reserved under the mutex and filled without it, so that threads seal side by side; a pack that has
  * reached its target is closed, and handed out once nobody fills it any more. Data blobs are spread at random over two open
- * packs whose targets are random too, as in the pure path. Buffers are mapped wide and used as far as needed; a few are kept to
+ * packs whose targets are random too, as in the pure path. Buffers are mapped wide and used as far as needed; one is kept to
  * be used again. What fails here, fails for good: memory, libcrypto, or a blob that did not open to what went in.
  */
 
@@ -15,7 +15,7 @@
 
 #define HEADER_ENTRY 41
 #define LENGTH_BYTES 4
-#define KEPT_BUFFERS 2
+#define KEPT_BUFFERS 1
 
 PyTypeObject *writer_type, *pack_type;
 
