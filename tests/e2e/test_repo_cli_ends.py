@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pty
 import select
 import signal
 import subprocess
@@ -174,3 +175,38 @@ def test_an_interrupted_stream_makes_no_snapshot(home: Path) -> None:
             assert process.wait(SECONDS) == 130, words
     assert locks(home) == []
     assert program.json("snapshots") == before
+
+
+@pytest.mark.parametrize(("answers", "code", "said"), [(("pass 1", "pass 1"), 0, "made repository"), (("a", "b"), 1, "differ")])
+def test_a_terminal_is_asked_for_a_new_password_twice_and_shows_none(
+    answers: tuple[str, str], code: int, said: str, tmp_path: Path
+) -> None:
+    env = environment(str(tmp_path / "new"), tmp_path)
+    del env["RESTIC_PASSWORD"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(HOLDFAST, [HOLDFAST, "repo", "init"], env)
+    try:
+        shown = ""
+        for answer, prompt in zip(answers, ("enter password", "again: "), strict=True):
+            while not shown.endswith(": ") or prompt not in shown:
+                shown += _typed(terminal)
+            os.write(terminal, f"{answer}\n".encode())
+        while more := _typed(terminal):
+            shown += more
+    finally:
+        os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == code
+    assert said in shown
+    assert not any(answer in shown for answer in answers if len(answer) > 1)
+    assert (tmp_path / "new" / "config").exists() == (code == 0)
+
+
+def _typed(terminal: int) -> str:
+    """What the program shows next; nothing once it has ended."""
+    assert select.select([terminal], [], [], SECONDS)[0], "the terminal stays silent"
+    try:
+        return os.read(terminal, 1000).decode()
+    except OSError:
+        return ""

@@ -1,6 +1,7 @@
 """`holdfast repo copy`: copy snapshots into this repository from another one."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -9,6 +10,9 @@ from holdfast.cli.repo.context import Context
 from holdfast.cli.repo.options import add_filters, chosen
 from holdfast.cli.repo.outcome import OK, PARTIAL
 from holdfast.cli.repo.output import clock, human_bytes
+
+if TYPE_CHECKING:
+    from holdfast.repo.copy import CopyResult
 
 HELP = """\
 Snapshots and all that they need are opened with the source's key and sealed with the target's,
@@ -101,31 +105,36 @@ def run(context: Context) -> int:
             ),
             stop=context.stop,
         )
+    _report(context, result)
+    return PARTIAL if result.failures else OK
+
+
+def _report(context: Context, result: "CopyResult") -> None:
+    output, dry_run = context.output, context.arguments.dry_run
     for copied in result.snapshots:
         if output.json:
             output.document(_CopiedJson(copied.source, copied.target, copied.new))
         elif copied.new:
-            output.say(f"snapshot {copied.source[:8]}: {'would be copied' if arguments.dry_run else copied.target[:8]}")
+            output.say(f"snapshot {copied.source[:8]}: {'would be copied' if dry_run else copied.target[:8]}")
     for failed in result.failures:
         if output.json:
             output.document(_FailedJson(failed.source, failed.message))
         else:
             output.warn(f"snapshot {failed.source[:8]}: {failed.message}")
-    if output.json:
-        output.document(
-            _Summary(
-                copied=result.copied,
-                skipped=result.skipped,
-                failed=len(result.failures),
-                blobs=result.blobs,
-                bytes_read=result.bytes_read,
-                bytes_stored=result.bytes_stored,
-                total_duration=round(result.seconds, 3),
-                dry_run=arguments.dry_run,
-            )
+    if not output.json:
+        size = human_bytes(result.bytes_read if dry_run else result.bytes_stored)
+        done = f"{'would copy' if dry_run else 'copied'} {result.copied} snapshots"
+        output.line(f"{done} with {size}, {result.skipped} were there already")
+        return
+    output.document(
+        _Summary(
+            copied=result.copied,
+            skipped=result.skipped,
+            failed=len(result.failures),
+            blobs=result.blobs,
+            bytes_read=result.bytes_read,
+            bytes_stored=result.bytes_stored,
+            total_duration=round(result.seconds, 3),
+            dry_run=dry_run,
         )
-    else:
-        copied = f"{'would copy' if arguments.dry_run else 'copied'} {result.copied} snapshots"
-        size = human_bytes(result.bytes_read if arguments.dry_run else result.bytes_stored)
-        output.line(f"{copied} with {size}, {result.skipped} were there already")
-    return PARTIAL if result.failures else OK
+    )
