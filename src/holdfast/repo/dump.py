@@ -28,6 +28,7 @@ AHEAD_BYTES = 32 << 20
 
 _MOST_AHEAD = 256
 _FETCHERS = 4
+_WRITE_BYTES = 1 << 20
 _FIRST_ZIP_YEAR = 1980
 
 Format = Literal["tar", "zip"]
@@ -148,7 +149,10 @@ class _Whole:
 def _write_tar(parts: "Iterator[Item | bytes]", out: IO[bytes]) -> None:
     """A POSIX (pax) archive with owners, times to the nanosecond, attributes, hard links and special files."""
     first: dict[tuple[int, int], str] = {}
-    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape") as tar:
+    pax = tarfile.PAX_FORMAT
+    with tarfile.open(
+        fileobj=out, mode="w|", bufsize=_WRITE_BYTES, format=pax, encoding="utf-8", errors="surrogateescape"
+    ) as tar:
         for part in parts:
             if not isinstance(part, Item):
                 continue
