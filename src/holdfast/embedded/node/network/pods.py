@@ -26,6 +26,9 @@ from holdfast.kube.informer import Informer
 
 log = logging.getLogger(__name__)
 
+_NOBODY = 9
+"""A port where nobody listens: where connections go until the proxy does (discard, which nobody serves)."""
+
 GATHER = 0.02
 """Seconds in which changes of endpoints are gathered before the rules are written."""
 
@@ -134,10 +137,16 @@ def open_network(key: str, server: str, shared: str) -> PodNetwork:
     url = urlsplit(server)
     api = (url.hostname or shared, url.port or 443)
     try:
-        return PodNetwork(open_hub(key), "", api, shared)
+        hub = open_hub(key)
+        try:
+            hub.load(ruleset(hub.subnet, _NOBODY, [], []))
+        except OSError:
+            hub.close()
+            raise
     except OSError as problem:
         log.info("no network for pods: %s", problem)
         return PodNetwork(None, str(problem), api, shared)
+    return PodNetwork(hub, "", api, shared)
 
 
 def _text(path: Path) -> str:
