@@ -131,6 +131,32 @@ async def test_the_machine_and_its_own_loopback_are_reached_and_not_by_accident(
         await answering
 
 
+MUCH = """
+import hashlib, socket, sys
+data = bytes(range(256)) * 40_000
+with socket.create_connection(("host.holdfast.internal", int(sys.argv[1])), 10) as there:
+    there.sendall(data)
+    there.shutdown(socket.SHUT_WR)
+    answer = b"".join(iter(lambda: there.recv(1 << 16), b""))
+print(answer == data[::-1])
+"""
+
+
+async def test_what_goes_through_the_proxy_arrives_whole_also_after_one_side_has_ended(cluster: Cluster) -> None:
+    def reverse(here: socket.socket) -> None:
+        here.settimeout(15)
+        peer, _ = here.accept()
+        with peer:
+            peer.sendall(b"".join(iter(lambda: peer.recv(1 << 16), b""))[::-1])
+
+    with socket.create_server(("127.0.0.1", 0)) as here:
+        answering = asyncio.create_task(asyncio.to_thread(reverse, here))
+        await cluster.apply(python("much", MUCH, str(here.getsockname()[1])))
+        await cluster.until(PODS, "much", phase("Succeeded"))
+        await answering
+    assert await cluster.log("much") == "True\n"
+
+
 async def test_a_pod_knows_its_addresses_and_its_own_names(cluster: Cluster) -> None:
     refs = {"POD_IP": "status.podIP", "HOST_IP": "status.hostIP"}
     env = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in refs.items()]

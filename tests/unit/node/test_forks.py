@@ -113,6 +113,23 @@ async def test_without_a_server_the_program_is_executed(tmp_path: Path) -> None:
     assert "HOLDFAST_CALL is not a call" in run.log()
 
 
+async def test_when_the_server_dies_its_programs_end_and_the_next_ones_do_not_depend_on_it(tmp_path: Path) -> None:
+    made = ForkServer(COMMAND)
+    await _warm(made)
+    run = begin(tmp_path / "a", pod(step(env=[{"name": "DO", "value": "wait"}])), made)
+    await _says(run, "up")
+    assert made._popen is not None
+    made._popen.kill()
+    assert terminated(await run.end())["exitCode"] == 128 + signal.SIGKILL
+    made._popen.wait()
+    executed = begin(tmp_path / "b", pod(step()), made)
+    assert terminated(await executed.end())["exitCode"] == 2
+    await _warm(made)
+    forked = begin(tmp_path / "c", pod(step()), made)
+    assert terminated(await forked.end())["exitCode"] == 3
+    await made.close()
+
+
 async def test_a_forked_program_costs_a_small_part_of_an_executed_one(tmp_path: Path, server: ForkServer) -> None:
     async def seconds(name: str, obj: Object) -> float:
         began = time.perf_counter()
