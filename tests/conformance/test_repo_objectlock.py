@@ -170,3 +170,17 @@ def test_a_missing_object_can_not_be_retained(service: Service) -> None:
         assert inner is not None
         with pytest.raises(ObjectNotFound):
             inner.retain("keys/none", datetime.datetime.now(datetime.UTC))
+
+
+@pytest.mark.parametrize("lock", [None, LOCK.object_lock])
+def test_storage_class_is_for_packs_and_encryption_for_all(service: Service, lock: ObjectLock | None) -> None:
+    bucket = "classes-locked" if lock else "classes"
+    options = StoreOptions(storage_class="STANDARD_IA", encryption="AES256", object_lock=lock)
+    with contextlib.closing(open_store(service.bucket(bucket), s3_environment(), options)) as store:
+        store.put("data/ab/" + "ab" * 32, b"pack")
+        store.put("keys/" + "ab" * 32, b"key")
+    pack = service.client.head_object(Bucket=bucket, Key="repo/data/ab/" + "ab" * 32)
+    key = service.client.head_object(Bucket=bucket, Key="repo/keys/" + "ab" * 32)
+
+    assert (pack["StorageClass"], pack["ServerSideEncryption"]) == ("STANDARD_IA", "AES256")
+    assert (key.get("StorageClass", "STANDARD"), key["ServerSideEncryption"]) == ("STANDARD", "AES256")
