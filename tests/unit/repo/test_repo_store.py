@@ -1,4 +1,4 @@
-"""One suite that every store passes, and what is special about some."""
+"""What a directory and retries promise, and what is special about S3; tests/conformance/test_repo_stores.py has the rest."""
 
 import errno
 import os
@@ -43,13 +43,10 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture(params=["local", "s3", "retrying"])
+@pytest.fixture(params=["local", "retrying"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Store]:
-    if request.param == "s3":
-        made: Store = open_s3(f"s3:{request.getfixturevalue('endpoint')}/bucket/{tmp_path.name}", ENV)
-    else:
-        made = LocalStore(tmp_path / "store")
-        made = RetryingStore(made) if request.param == "retrying" else made
+    local = LocalStore(tmp_path / "store")
+    made = RetryingStore(local) if request.param == "retrying" else local
     made.create()
     yield made
     made.close()
