@@ -11,9 +11,9 @@ import msgspec
 
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem
+from holdfast.core.read import flag, items, name_of, text
 from holdfast.dialects.kubestash.decode import TASK_NAMES, AddonUse, Target, Task, comma_list
 from holdfast.dialects.kubestash.kinds import CLAIM, TARGETS
-from holdfast.dialects.kubestash.read import flag, items, name_of, text
 
 ADDON_KINDS: Final = {"workload-addon": tuple(kind for kind in TARGETS if kind != CLAIM), "pvc-addon": (CLAIM,)}
 """Which kinds of target a built-in addon takes."""

@@ -13,6 +13,20 @@ from holdfast.core.cron import Cron
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Child, Desired, Doomed, Problems
 from holdfast.core.ports import Outcome, Refs, View
+from holdfast.core.read import (
+    conditions_of,
+    deleting,
+    flag,
+    items,
+    mapping,
+    name_of,
+    namespace_of,
+    owned_by,
+    phase_of,
+    text,
+    uid_of,
+    why_not,
+)
 from holdfast.core.times import format_time
 from holdfast.dialects.kubestash import history, names, triggers, validate
 from holdfast.dialects.kubestash.decode import Configuration, Place, RepositoryUse, Session, configuration
@@ -28,20 +42,6 @@ from holdfast.dialects.kubestash.kinds import (
     ROLE_BINDING,
     SERVICE_ACCOUNT,
     api_version,
-)
-from holdfast.dialects.kubestash.read import (
-    conditions_of,
-    deleting,
-    flag,
-    items,
-    mapping,
-    name_of,
-    namespace_of,
-    owned_by,
-    phase_of,
-    text,
-    uid_of,
-    why_not,
 )
 
 PASSED: Final = ("ResourceValidationPassed", "Validation has been passed successfully.")

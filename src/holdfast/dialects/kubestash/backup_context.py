@@ -10,6 +10,7 @@ import msgspec
 
 from holdfast.core.objects import Object
 from holdfast.core.ports import View
+from holdfast.core.read import deleting, mapping, name_of, namespace_of, phase_of, text
 from holdfast.dialects.kubestash import addons, defaults, executor, history, names
 from holdfast.dialects.kubestash.decode import (
     Configuration,
@@ -23,7 +24,6 @@ from holdfast.dialects.kubestash.decode import (
     target,
 )
 from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_CONFIGURATION, BACKUP_STORAGE, REPOSITORY, RESTORE_SESSION
-from holdfast.dialects.kubestash.read import deleting, mapping, name_of, namespace_of, phase_of, text
 
 NOT_SATISFIED: Final = "PreRequisitesNotSatisfied"
 ANOTHER_RUNS: Final = "AnotherBackupSessionRunning"

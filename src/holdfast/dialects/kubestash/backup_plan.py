@@ -13,12 +13,12 @@ from holdfast.core.calls import RepositoryTarget, VolumeBackup
 from holdfast.core.objects import Object, bounded_name, owner_reference
 from holdfast.core.plan import Child, Plan, Problem, RunKind, SecretCopy, SecretFiles, Step
 from holdfast.core.ports import View
+from holdfast.core.read import mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.times import optional_time
 from holdfast.dialects.kubestash import executor, names, pods, runtime, storage
 from holdfast.dialects.kubestash.backup_context import Context, Destination
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT, api_version
-from holdfast.dialects.kubestash.read import mapping, name_of, namespace_of, phase_of, text
 from holdfast.dialects.kubestash.snapshot import TERMINAL, components_of
 
 

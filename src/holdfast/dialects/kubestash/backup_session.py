@@ -17,12 +17,7 @@ from holdfast.core.labels import OWNER_UID
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
 from holdfast.core.ports import Outcome, Refs, View
-from holdfast.core.times import format_time, optional_time
-from holdfast.dialects.kubestash import backup_context, backup_plan, cleanup, decode, history, names, retry, validate
-from holdfast.dialects.kubestash.backup_context import Context, Refusal
-from holdfast.dialects.kubestash.cleanup import Cleanup
-from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, SNAPSHOT
-from holdfast.dialects.kubestash.read import (
+from holdfast.core.read import (
     conditions_of,
     deleting,
     lasted,
@@ -34,6 +29,11 @@ from holdfast.dialects.kubestash.read import (
     text,
     uid_of,
 )
+from holdfast.core.times import format_time, optional_time
+from holdfast.dialects.kubestash import backup_context, backup_plan, cleanup, decode, history, names, retry, validate
+from holdfast.dialects.kubestash.backup_context import Context, Refusal
+from holdfast.dialects.kubestash.cleanup import Cleanup
+from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, SNAPSHOT
 from holdfast.dialects.kubestash.snapshot import TERMINAL, components_of, failure_of
 
 SKIPPED: Final = "BackupSkipped"

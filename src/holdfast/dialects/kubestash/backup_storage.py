@@ -13,9 +13,7 @@ from holdfast.core.conditions import Condition, condition, is_false, is_true, re
 from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Phase, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
-from holdfast.dialects.kubestash import initialize, names, runtime, sizes, storage, usage
-from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY
-from holdfast.dialects.kubestash.read import (
+from holdfast.core.read import (
     conditions_of,
     deleting,
     flag,
@@ -26,6 +24,8 @@ from holdfast.dialects.kubestash.read import (
     phase_of,
     text,
 )
+from holdfast.dialects.kubestash import initialize, names, runtime, sizes, storage, usage
+from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY
 
 INITIALIZED: Final = initialize.Verdict("BackendInitialized", "BackendInitializationSucceeded", "BackendInitializationFailed")
 SECRET_FOUND: Final = "BackendSecretFound"

@@ -16,13 +16,13 @@ from holdfast.core.calls import Forget, Forgotten, Retention
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Doomed, Phase, Problem, SecretCopy, Step, StepState
 from holdfast.core.ports import View
+from holdfast.core.read import flag, items, mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.retention import Health, RecoveryPoint, retain
 from holdfast.core.times import parse_time
 from holdfast.dialects.kubestash import names, pods, storage
 from holdfast.dialects.kubestash.backup_context import Context, Destination
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, RESTORE_SESSION, RETENTION_POLICY, SNAPSHOT
-from holdfast.dialects.kubestash.read import flag, items, mapping, name_of, namespace_of, phase_of, text
 from holdfast.dialects.kubestash.repository import snapshot_time
 from holdfast.dialects.kubestash.retention_policy import keep_of
 from holdfast.dialects.kubestash.snapshot import components_of, restic_ids

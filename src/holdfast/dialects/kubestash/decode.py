@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.objects import Kind, Object, Ref
+from holdfast.core.read import flag, items, mapping, name_of, namespace_of, number, text, uid_of
 from holdfast.core.times import parse_duration
 from holdfast.dialects.kubestash.kinds import CORE
-from holdfast.dialects.kubestash.read import flag, items, mapping, name_of, namespace_of, number, text, uid_of
 
 TASK_NAMES: Final = {
     "LogicalBackup": "logical-backup",

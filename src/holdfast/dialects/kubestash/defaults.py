@@ -11,9 +11,9 @@ import msgspec
 
 from holdfast.core.objects import Kind, Object
 from holdfast.core.ports import Refs
+from holdfast.core.read import flag, name_of, namespace_of
 from holdfast.dialects.kubestash.decode import Configuration, Place
 from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, RETENTION_POLICY
-from holdfast.dialects.kubestash.read import flag, name_of, namespace_of
 from holdfast.dialects.kubestash.usage import admits, policy_from
 
 _RANK = {"Selector": 1, "All": 2}

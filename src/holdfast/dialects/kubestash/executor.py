@@ -15,9 +15,9 @@ import msgspec
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem
 from holdfast.core.ports import Refs
+from holdfast.core.read import at, items, mapping, name_of, number, owned_by, text
 from holdfast.dialects.kubestash.decode import Target, Task
 from holdfast.dialects.kubestash.kinds import CLAIM, DAEMON_SET, POD, STATEFUL_SET
-from holdfast.dialects.kubestash.read import at, items, mapping, name_of, number, owned_by, text
 
 CLAIM_PATH: Final = "/kubestash-data"
 """Where a claim that is a target itself is mounted unless the task says otherwise."""

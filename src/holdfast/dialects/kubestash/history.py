@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Doomed
 from holdfast.core.ports import View
+from holdfast.core.read import conditions_of, flag, mapping, name_of, phase_of, text
 from holdfast.core.times import optional_time, parse_duration
 from holdfast.dialects.kubestash.decode import Configuration, Session, is_backup_configuration
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION
-from holdfast.dialects.kubestash.read import conditions_of, flag, mapping, name_of, phase_of, text
 
 FINISHED = ("Succeeded", "Failed", "Skipped")
 

@@ -18,10 +18,7 @@ from holdfast.core.conditions import Condition, condition, find, is_true
 from holdfast.core.objects import Object, Ref, kind_of
 from holdfast.core.plan import Desired, Doomed, MoverCall, Phase, Plan, Run, RunKind, SecretCopy, Step, StepState
 from holdfast.core.ports import View
-from holdfast.core.times import format_time, optional_time
-from holdfast.dialects.kubestash import names, pods
-from holdfast.dialects.kubestash.kinds import JOB
-from holdfast.dialects.kubestash.read import (
+from holdfast.core.read import (
     conditions_of,
     deleting,
     generation_of,
@@ -32,6 +29,9 @@ from holdfast.dialects.kubestash.read import (
     owned_by,
     text,
 )
+from holdfast.core.times import format_time, optional_time
+from holdfast.dialects.kubestash import names, pods
+from holdfast.dialects.kubestash.kinds import JOB
 from holdfast.dialects.kubestash.storage import Store
 
 GENERATION: Final = "holdfast.dev/generation"

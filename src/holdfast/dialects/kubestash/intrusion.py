@@ -11,10 +11,10 @@ from holdfast.core.labels import owner_uid
 from holdfast.core.objects import Object
 from holdfast.core.plan import Phase, StepState
 from holdfast.core.ports import View
+from holdfast.core.read import items, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.core.times import optional_time
 from holdfast.dialects.kubestash.decode import Place
 from holdfast.dialects.kubestash.kinds import POD
-from holdfast.dialects.kubestash.read import items, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.dialects.kubestash.snapshot import TERMINAL
 
 ENDED = ("Succeeded", "Failed")

@@ -14,10 +14,7 @@ from holdfast.core.conditions import condition, is_true, remove, upsert
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Desired, Doomed, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
-from holdfast.dialects.kubestash import initialize, names, sizes, storage, usage, validate
-from holdfast.dialects.kubestash.decode import Place, place
-from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY, SNAPSHOT
-from holdfast.dialects.kubestash.read import (
+from holdfast.core.read import (
     at,
     conditions_of,
     deleting,
@@ -30,6 +27,9 @@ from holdfast.dialects.kubestash.read import (
     uid_of,
     why_not,
 )
+from holdfast.dialects.kubestash import initialize, names, sizes, storage, usage, validate
+from holdfast.dialects.kubestash.decode import Place, place
+from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY, SNAPSHOT
 
 INITIALIZED: Final = initialize.Verdict(
     "RepositoryInitialized", "RepositoryInitializationSucceeded", "RepositoryInitializationFailed"

@@ -14,6 +14,7 @@ from holdfast.core.calls import VolumeRestore
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem, SecretCopy, Step
 from holdfast.core.ports import View
+from holdfast.core.read import items, mapping, name_of, namespace_of, phase_of, strings, text
 from holdfast.dialects.kubestash import addons, decode, executor, intrusion, names, pods, runtime, storage, usage, validate
 from holdfast.dialects.kubestash.decode import AddonUse, Place, Target, comma_list
 from holdfast.dialects.kubestash.executor import Component
@@ -27,7 +28,6 @@ from holdfast.dialects.kubestash.kinds import (
     SNAPSHOT,
     STATEFUL_SET,
 )
-from holdfast.dialects.kubestash.read import items, mapping, name_of, namespace_of, phase_of, strings, text
 from holdfast.dialects.kubestash.repository import newest_first, storage_of
 from holdfast.dialects.kubestash.snapshot import TERMINAL, restic_ids
 

@@ -19,11 +19,7 @@ from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
-from holdfast.core.times import format_duration, format_time, optional_time
-from holdfast.dialects.kubestash import addons, decode, intrusion, restore_plan, runtime, validate
-from holdfast.dialects.kubestash.executor import template_problems
-from holdfast.dialects.kubestash.kinds import ADDON, JOB, RESTORE_SESSION, TARGETS
-from holdfast.dialects.kubestash.read import (
+from holdfast.core.read import (
     at,
     conditions_of,
     deleting,
@@ -36,6 +32,10 @@ from holdfast.dialects.kubestash.read import (
     text,
     uid_of,
 )
+from holdfast.core.times import format_duration, format_time, optional_time
+from holdfast.dialects.kubestash import addons, decode, intrusion, restore_plan, runtime, validate
+from holdfast.dialects.kubestash.executor import template_problems
+from holdfast.dialects.kubestash.kinds import ADDON, JOB, RESTORE_SESSION, TARGETS
 from holdfast.dialects.kubestash.restore_plan import Source, Wait
 
 FINISHED: Final = ("Succeeded", "Failed", "Invalid")

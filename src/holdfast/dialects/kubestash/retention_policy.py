@@ -6,11 +6,11 @@ from typing import Final
 from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
+from holdfast.core.read import at, deleting, flag, mapping, name_of, namespace_of, number, text
 from holdfast.core.retention import Keep
 from holdfast.core.times import parse_period
 from holdfast.dialects.kubestash import usage
 from holdfast.dialects.kubestash.kinds import RETENTION_POLICY
-from holdfast.dialects.kubestash.read import at, deleting, flag, mapping, name_of, namespace_of, number, text
 
 _COUNTS: Final = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 _FAILED: Final = 1

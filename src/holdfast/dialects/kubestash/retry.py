@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from holdfast.core.objects import Object
 from holdfast.core.plan import Child, Desired
 from holdfast.core.ports import View
+from holdfast.core.read import deleting, flag, mapping, name_of, namespace_of, number, phase_of, text
 from holdfast.core.times import format_time, optional_time
 from holdfast.dialects.kubestash import decode, names, triggers
 from holdfast.dialects.kubestash.decode import Session
 from holdfast.dialects.kubestash.kinds import BACKUP_CONFIGURATION, BACKUP_SESSION, api_version
-from holdfast.dialects.kubestash.read import deleting, flag, mapping, name_of, namespace_of, number, phase_of, text
 
 
 def planned(obj: Object, session: Session | None, now: datetime) -> Object:

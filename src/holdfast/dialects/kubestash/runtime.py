@@ -11,7 +11,7 @@ from typing import Final
 
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem
-from holdfast.dialects.kubestash.read import at, items, mapping, number, text
+from holdfast.core.read import at, items, mapping, number, text
 
 _POD: Final = (
     "terminationGracePeriodSeconds", "dnsPolicy", "nodeSelector", "serviceAccountName", "hostNetwork", "hostPID", "hostIPC",

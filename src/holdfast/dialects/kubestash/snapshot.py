@@ -17,12 +17,12 @@ from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Problem, Problems, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
+from holdfast.core.read import at, conditions_of, deleting, items, mapping, namespace_of, phase_of, text
 from holdfast.core.report import Failure, Progress, RepositoryResult
 from holdfast.core.times import format_duration, format_time, optional_time, parse_time
 from holdfast.dialects.kubestash import names, sizes
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT
-from holdfast.dialects.kubestash.read import at, conditions_of, deleting, items, mapping, namespace_of, phase_of, text
 
 TERMINAL: Final = ("Succeeded", "Failed")
 INCOMPLETE: Final = ("BackupIncomplete", "BackupExecutorTerminatedBeforeCompletion")

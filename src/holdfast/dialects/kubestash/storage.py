@@ -12,9 +12,9 @@ import msgspec
 from holdfast.core.calls import PASSWORD_KEY, SECRETS, RepositoryTarget, StorageTarget
 from holdfast.core.objects import Object, Ref, bounded_name
 from holdfast.core.plan import Problem, SecretCopy, SecretFiles
+from holdfast.core.read import at, flag, mapping, name_of, namespace_of, number, text
 from holdfast.dialects.kubestash.decode import Place
 from holdfast.dialects.kubestash.kinds import SECRET
-from holdfast.dialects.kubestash.read import at, flag, mapping, name_of, namespace_of, number, text
 
 PROVIDERS: Final = ("local", "s3")
 _NOT_YET: Final = ("gcs", "azure")

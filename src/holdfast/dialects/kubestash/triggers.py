@@ -9,11 +9,11 @@ from typing import Final
 from holdfast.core.calls import Trigger
 from holdfast.core.objects import Object, bounded_name, owner_reference
 from holdfast.core.plan import Child
+from holdfast.core.read import flag, mapping, name_of, namespace_of, text
 from holdfast.core.times import format_duration
 from holdfast.dialects.kubestash import names, pods, runtime
 from holdfast.dialects.kubestash.decode import Session
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, CORE, api_version
-from holdfast.dialects.kubestash.read import flag, mapping, name_of, namespace_of, text
 
 _SCHEDULER: Final = (
     "startingDeadlineSeconds",

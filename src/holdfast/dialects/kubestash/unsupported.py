@@ -7,8 +7,8 @@ import msgspec
 from holdfast.core.objects import Kind, Object
 from holdfast.core.plan import Desired, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
+from holdfast.core.read import deleting, mapping
 from holdfast.dialects.kubestash.kinds import CORE
-from holdfast.dialects.kubestash.read import deleting, mapping
 
 KINDS = tuple(Kind(CORE, name) for name in ("BackupBlueprint", "BackupVerifier", "BackupVerificationSession"))
 

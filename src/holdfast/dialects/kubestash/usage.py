@@ -7,8 +7,8 @@ namespace is not implied. A null or absent `from` is Same: KubeStash's own webho
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem
 from holdfast.core.ports import Refs
+from holdfast.core.read import at, items, mapping, name_of, namespace_of, strings, text
 from holdfast.dialects.kubestash.kinds import NAMESPACE
-from holdfast.dialects.kubestash.read import at, items, mapping, name_of, namespace_of, strings, text
 
 
 def policy_from(obj: Object) -> str:

@@ -14,13 +14,13 @@ from holdfast.core.cron import Cron, CronError
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem, Problems
 from holdfast.core.ports import Refs
+from holdfast.core.read import at, conditions_of, items, mapping, name_of, namespace_of, number, text
 from holdfast.core.times import parse_duration
 from holdfast.dialects.kubestash import addons, executor, runtime, usage
 from holdfast.dialects.kubestash.decode import Configuration, Place, Session, configuration, place
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
 from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_STORAGE, NAMESPACE, REPOSITORY, RETENTION_POLICY, TARGETS
 from holdfast.dialects.kubestash.names import SHARES_SECRETS, STORAGE_LABEL, storage_label
-from holdfast.dialects.kubestash.read import at, conditions_of, items, mapping, name_of, namespace_of, number, text
 
 VALIDATED: Final = "ValidationPassed"
 _DURATIONS: Final = ("timeout", "backupTimeout")
