@@ -34,7 +34,7 @@ test: setup .tools/azurite/.fetched ## run every test
 	@$(BIN)/python -m pytest
 
 soak: setup ## run the long crash, fault and model series of the repository: make soak SEED=1 N=3
-	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak
+	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py
 
 lint: setup ## style, types and layers
 	@$(BIN)/ruff check .

@@ -21,7 +21,6 @@ from holdfast.repo.native import module, native_key
 from holdfast.repo.native_files import blobs_fail
 from holdfast.repo.pack import LENGTH_BYTES, PackEntry, header_start, read_header
 from holdfast.repo.repository import Repository
-from holdfast.repo.store import path_of
 
 WINDOW_BYTES = 4 << 20
 
@@ -84,7 +83,7 @@ class PackChecker:
         data, start = memoryview(b""), 0
         try:
             for start, length, within in windows(size, entries):
-                data = memoryview(self._repo.store.get(path_of("data", name), start, length))
+                data = memoryview(self._repo.read_pack(pack, start, length))
                 self._told(length)
                 digest.update(data)
                 self._blobs(pack, data, start, within)
@@ -100,7 +99,7 @@ class PackChecker:
         try:
             begin = header_start(last[-LENGTH_BYTES:], size)
             if begin < start:
-                last, start = memoryview(self._repo.store.get(path_of("data", name), begin, size - begin)), begin
+                last, start = memoryview(self._repo.read_pack(bytes.fromhex(name), begin, size - begin)), begin
             held = set(read_header(last[begin - start : -LENGTH_BYTES], begin, self._repo.key))
             foreign = sum(entry not in held for entry in entries)
             if foreign:

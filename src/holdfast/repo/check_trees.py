@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from holdfast.repo.crypto import OVERHEAD
+from holdfast.repo.documents import decode
 from holdfast.repo.errors import Damaged, RepositoryError
 from holdfast.repo.findings import Findings
 from holdfast.repo.index import TREE_BIT
@@ -84,10 +85,7 @@ class TreeChecker:
             return None
 
     def _load(self, tree: bytes) -> list[_Node]:
-        try:
-            return _decoder.decode(self._trees.load_bytes(tree)).nodes or []
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Damaged(f"it is not readable: {error}") from error
+        return decode(_decoder, self._trees.load_bytes(tree), "it").nodes or []
 
     def _tree_is_lost(self, tree: bytes, why: str) -> None:
         """Record a tree that can't be read, unless the finding that broke it is recorded."""

@@ -18,7 +18,6 @@ from holdfast.repo.native import module
 from holdfast.repo.native_files import NativeFiles
 from holdfast.repo.plan import FileTarget, Plan, Read, Rows
 from holdfast.repo.repository import Repository
-from holdfast.repo.store import path_of
 
 _SMALL_PIECE = 64 << 10
 """Pieces below this size on average are work for the interpreter on the pure path, and go through the gate."""
@@ -84,7 +83,7 @@ class Content:
     def _fetch(self, read: Read) -> None:
         self._check()
         try:
-            data = memoryview(self._repo.store.get(path_of("data", read.pack.hex()), read.start, read.length))
+            data = memoryview(self._repo.read_pack(read.pack, read.start, read.length))
         except RepositoryError as error:
             self._lose(read, error)
             return

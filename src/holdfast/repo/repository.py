@@ -210,6 +210,14 @@ class Repository:
             refuse_large(entry.size, MAX_BLOB_BYTES, "it")
             yield last[0]
 
+    def read_pack(self, pack: bytes, offset: int, length: int) -> bytes:
+        """A range of a pack. Raises ObjectNotFound, or Damaged when the store gives another number of bytes."""
+        path = path_of("data", pack.hex())
+        data = self.store.get(path, offset, length)
+        if len(data) != length:
+            raise Damaged(f"{self.store.location}: {path} gave {len(data)} bytes from {offset}, {length} were asked for")
+        return data
+
     def load_blob(self, ident: bytes) -> bytes:
         """The plain bytes of a blob. Raises Damaged when it is missing or is not what its id says."""
         found = self.index.find(ident)
@@ -217,7 +225,7 @@ class Repository:
             raise Damaged(f"{self.store.location}: blob {ident.hex()[:12]} is in no index; run `restic check`")
         pack = found.pack.hex()
         try:
-            sealed = self.store.get(path_of("data", pack), found.offset, found.length)
+            sealed = self.read_pack(found.pack, found.offset, found.length)
         except ObjectNotFound as error:
             raise Damaged(f"{self.store.location}: pack {pack[:12]} is missing; run `restic check`") from error
         return self.open_blob(ident, found, sealed)

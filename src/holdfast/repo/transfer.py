@@ -27,7 +27,6 @@ from holdfast.repo.index import Location
 from holdfast.repo.packreads import PackRead, plan_reads
 from holdfast.repo.repository import Repository
 from holdfast.repo.reseal import reseal
-from holdfast.repo.store import path_of
 from holdfast.repo.writer import BlobWriter
 
 BATCH_BLOBS = 32_768
@@ -213,7 +212,7 @@ class Transfer:
     def _read(self, read: PackRead) -> memoryview:
         pack = read.pack.hex()
         try:
-            return memoryview(self._source.store.get(path_of("data", pack), read.start, read.length))
+            return memoryview(self._source.read_pack(read.pack, read.start, read.length))
         except ObjectNotFound as error:
             raise Damaged(f"{self._source.store.location}: pack {pack[:12]} is missing; check the repository") from error
 

@@ -50,7 +50,7 @@ class TreeReader:
     def _sealed(self, at: Location) -> memoryview | bytes:
         first = at.offset // WINDOW_BYTES
         if (at.offset + at.length - 1) // WINDOW_BYTES != first:
-            return self._repo.store.get(path_of("data", at.pack.hex()), at.offset, at.length)
+            return self._repo.read_pack(at.pack, at.offset, at.length)
         with self._fetching:
             window = self._window(at.pack, first)
         begin = at.offset - first * WINDOW_BYTES
@@ -71,7 +71,7 @@ class TreeReader:
         length = min(WINDOW_BYTES, end - start)
         if length <= 0:
             raise Damaged(f"pack {pack.hex()[:12]} ends before byte {start}: it was cut short")
-        found = self._windows[key] = memoryview(self._repo.store.get(path, start, length))
+        found = self._windows[key] = memoryview(self._repo.read_pack(pack, start, length))
         if len(self._windows) > WINDOWS:
             self._windows.popitem(last=False)
         return found
