@@ -1,10 +1,11 @@
 """The packs of a check: compared with the index, and read.
 
 Reading goes through a pack from its beginning to its end in windows of WINDOW_BYTES and one blob at most, which with the number
-of threads bounds memory; the hash of all bytes is compared with the pack's name, each blob is opened and compared with its id,
-and the table of contents with the index.
+of threads bounds memory (of blobs above LARGE_BYTES there is one at a time); the hash of all bytes is compared with the pack's
+name, each blob is opened and compared with its id, and the table of contents with the index.
 """
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import numpy as np
 
 from holdfast.repo.blob import MAX_BLOB_BYTES
+from holdfast.repo.content import LARGE_BYTES
 from holdfast.repo.crypto import OVERHEAD
 from holdfast.repo.errors import RepositoryError
 from holdfast.repo.findings import Findings
@@ -33,6 +35,7 @@ class PackChecker:
 
     def __init__(self, repo: Repository, findings: Findings, told: Callable[[int], None], check: Callable[[], None]) -> None:
         self._repo, self._findings, self._told, self._check = repo, findings, told, check
+        self._one_large = threading.Lock()
         self.blobs = 0
         """Different blobs, as told by the first eight bytes of their ids."""
         self.duplicates = 0
@@ -83,10 +86,12 @@ class PackChecker:
         data, start = memoryview(b""), 0
         try:
             for start, length, within in windows(size, entries):
-                data = memoryview(self._repo.read_pack(pack, start, length))
-                self._told(length)
-                digest.update(data)
-                self._blobs(pack, data, start, within)
+                large = any(max(entry.length, entry.raw_length) > LARGE_BYTES for entry in within)
+                with self._one_large if large else contextlib.nullcontext():
+                    data = memoryview(self._repo.read_pack(pack, start, length))
+                    self._told(length)
+                    digest.update(data)
+                    self._blobs(pack, data, start, within)
         except RepositoryError as error:
             self._lose(entries, self._findings.add("pack", name, f"pack {name[:12]} can't be read: {error}"))
             return

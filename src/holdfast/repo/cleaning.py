@@ -12,6 +12,9 @@ from collections.abc import Callable, Collection
 from holdfast.repo.overwrite import Action
 from holdfast.repo.selection import Selector
 
+_MOST_DEPTH = 200
+"""Folders in each other that are removed: each takes a descriptor."""
+
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -40,13 +43,13 @@ class Cleaner:
             if not self._selector.excludes(within) and (wanted or self._selector.includes(within)):
                 self._remove(folder, name, os.path.join(path, name), within)
 
-    def _remove(self, folder: int, name: str, path: str, inside: str) -> bool:
+    def _remove(self, folder: int, name: str, path: str, inside: str, depth: int = 0) -> bool:
         """Remove an entry, whole or up to what is excluded; whether it has gone."""
         try:
             if not st.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 if not self._dry_run:
                     os.unlink(name, dir_fd=folder)
-            elif not self._empty(folder, name, path, inside):
+            elif not self._empty(folder, name, path, inside, depth + 1):
                 return False
             elif not self._dry_run:
                 os.rmdir(name, dir_fd=folder)
@@ -58,14 +61,16 @@ class Cleaner:
         self._tell(Action.REMOVED, path)
         return True
 
-    def _empty(self, folder: int, name: str, path: str, inside: str) -> bool:
+    def _empty(self, folder: int, name: str, path: str, inside: str, depth: int) -> bool:
+        if depth > _MOST_DEPTH:
+            raise OSError(None, f"there are more than {_MOST_DEPTH} folders in each other: remove them by hand")
         handle = os.open(name, _OPEN, dir_fd=folder)
         try:
             gone = True
             for entry in os.listdir(handle):
                 within = f"{inside}/{entry}"
                 kept = self._selector.has_excludes and self._selector.excludes(within)
-                gone = not kept and self._remove(handle, entry, os.path.join(path, entry), within) and gone
+                gone = not kept and self._remove(handle, entry, os.path.join(path, entry), within, depth) and gone
             return gone
         finally:
             os.close(handle)

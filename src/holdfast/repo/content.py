@@ -6,6 +6,7 @@ read back in one go; larger ones are made first, filled piece by piece in any or
 """
 
 import contextlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
@@ -21,6 +22,8 @@ from holdfast.repo.repository import Repository
 
 _SMALL_PIECE = 64 << 10
 """Pieces below this size on average are work for the interpreter on the pure path, and go through the gate."""
+LARGE_BYTES = 16 << 20
+"""No chunk of ours or of the stock program is as large; a blob that is takes three times its size in memory."""
 _VERIFY_BYTES = 64 << 20
 """How much of files one task reads back."""
 
@@ -28,7 +31,8 @@ _VERIFY_BYTES = 64 << 20
 class Content:
     """The content of one batch of files. The steps `begin`, `wait`, `finish` come in this order, from one thread.
 
-    `check` raises when the run is to stop; it is asked before each piece of work.
+    `check` raises when the run is to stop; it is asked before each piece of work. `one_large` is held while a blob of more than
+    LARGE_BYTES is read, so that there is one such at a time.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Content:
         pool: Executor,
         gate: Gate,
         check: Callable[[], None],
+        one_large: threading.Lock,
         *,
         sparse: bool,
         verify: bool,
@@ -46,6 +51,7 @@ class Content:
         self._repo, self._files, self._outcome, self._pool = repo, files, outcome, pool
         self._gate, self._check, self._sparse, self._verify = gate, check, sparse, verify
         self._pure = True
+        self._one_large = one_large
         self.tasks: list[Future[None]] = []
         """What `begin` and `finish` left to the pool; the caller waits for it."""
 
@@ -82,6 +88,10 @@ class Content:
 
     def _fetch(self, read: Read) -> None:
         self._check()
+        with self._one_large if read.largest > LARGE_BYTES else contextlib.nullcontext():
+            self._fetch_now(read)
+
+    def _fetch_now(self, read: Read) -> None:
         try:
             data = memoryview(self._repo.read_pack(read.pack, read.start, read.length))
         except RepositoryError as error:

@@ -21,7 +21,7 @@ from holdfast.repo.repository import Repository, blob_fault
 from holdfast.repo.tree import permissions_of
 
 _Result: TypeAlias = tuple[list[tuple[int, int, int, str]], int, int, int]
-_FILE = np.dtype(
+FILES = np.dtype(
     [("size", "i8"), ("seconds", "i8"), ("device", "u8"), ("inode", "u8")]
     + [("nanoseconds", "u4"), ("folder", "i4"), ("name", "u4")]
     + [(name, "u4") for name in ("mode", "uid", "gid", "flags", "unused")]
@@ -42,7 +42,7 @@ class NativeFiles:
         names = [os.fsencode(file.name) for file in files]
         self._names = b"\0".join(names) + b"\0"
         self._has_more = np.fromiter((bool(node.extended_attributes) for node in nodes), np.bool_, len(nodes))
-        self._table = table = np.zeros(len(files), _FILE)
+        self._table = table = np.zeros(len(files), FILES)
         moments = np.frombuffer(self._module.times_parse([node.mtime for node in nodes]), np.int64).reshape(-1, 2)
         table["seconds"] = moments[:, 0]
         table["nanoseconds"] = np.maximum(moments[:, 1], 0)

@@ -64,6 +64,8 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     length: int
     first: int
     last: int
+    largest: int
+    """The length of the longest blob in it, sealed or plain."""
 
 
 class Plan:
@@ -93,7 +95,9 @@ class Plan:
         self.whole: NDArray[np.bool_] = whole
         """Which files are one blob, so that one write fills them."""
         self._sort(ids, found, owner, total[:-1] - total[starts][owner], np.flatnonzero(~holes & ~failed[owner]))
-        self.reads = [Read(index.pack(pack), cut.start, cut.length, cut.first, cut.last) for pack, cut in self._cut()]
+        self.reads = [
+            Read(index.pack(pack), cut.start, cut.length, cut.first, cut.last, self._largest(cut)) for pack, cut in self._cut()
+        ]
 
     def _refuse(
         self, ids: Table, found: Table, plain: NDArray[np.int64], owner: Rows, fail: Callable[[FileTarget, Damaged], None]
@@ -135,6 +139,10 @@ class Plan:
         cuts = cut_reads(zip(packs, self.pieces["offset"].tolist(), self.pieces["length"].tolist(), strict=True))
         return [(packs[cut.first], cut) for cut in cuts]
 
+    def _largest(self, cut: Cut) -> int:
+        pieces = self.pieces[cut.first : cut.last]
+        return max(int(pieces["length"].max()), int(pieces["raw_length"].max()))
+
     def location(self, piece: int, pack: bytes) -> tuple[bytes, Location]:
         """The id of a piece, and where it lies."""
         row = self.pieces[piece]
@@ -165,7 +173,7 @@ def _ids_of(files: Sequence[FileTarget], fail: Callable[[FileTarget, Damaged], N
     counts = np.fromiter(map(len, lists), np.int64, len(lists))
     raw = _from_hex(text)
     if len(raw) != 32 * int(counts.sum()) or len(text) != 2 * len(raw):
-        good = [[ident for ident in found if len(_from_hex(ident)) == 32] for found in lists]
+        good = [[ident for ident in found if len(ident) == 64 and len(_from_hex(ident)) == 32] for found in lists]
         for file, found, kept in zip(files, lists, good, strict=True):
             if len(found) != len(kept):
                 fail(file, Damaged("its list of blobs is not readable"))

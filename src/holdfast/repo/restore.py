@@ -174,7 +174,7 @@ class _Restore:
         self._mutex = threading.Lock()
         workers = options.workers or max(4, os.cpu_count() or 4)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="restore")
-        self._gate = Gate(workers)
+        self._gate, self._one_large = Gate(workers), threading.Lock()
         self._batch = _Batch()
         self._flying: deque[_Batch] = deque()
         self._first: dict[tuple[int, int], FileTarget | None] = {}
@@ -422,7 +422,15 @@ class _Restore:
         batch, self._batch = self._batch, _Batch()
         options = self._options
         batch.content = Content(
-            self._repo, batch.files, self, self._pool, self._gate, self._check, sparse=options.sparse, verify=options.verify
+            self._repo,
+            batch.files,
+            self,
+            self._pool,
+            self._gate,
+            self._check,
+            self._one_large,
+            sparse=options.sparse,
+            verify=options.verify,
         )
         batch.content.begin()
         self._flying.append(batch)

@@ -39,7 +39,7 @@ class Stage:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if not self._settled:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, RecursionError):
                 shutil.rmtree(self.folder)
 
     def keep(self) -> str:

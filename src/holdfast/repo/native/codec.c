@@ -15,6 +15,7 @@
 #define TAG_BYTES 16
 #define LEVEL 1 /* as in blob.py */
 #define PIECE (1 << 30)
+#define KEPT_MOST (16u << 20) /* bytes of each buffer that a codec keeps while it waits */
 
 static const char *const crypto_failed = "libcrypto refused to work";
 PyTypeObject *key_type;
@@ -106,8 +107,20 @@ struct codec *take_codec(struct key *key)
     return codec != NULL ? codec : new_codec(key);
 }
 
+static void trim(uint8_t **buffer, size_t *room)
+{
+    if (*room <= KEPT_MOST)
+        return;
+    free(*buffer);
+    *buffer = NULL;
+    *room = 0;
+}
+
 void give_codec(struct key *key, struct codec *codec)
 {
+    trim(&codec->packed, &codec->packed_room);
+    trim(&codec->opened, &codec->opened_room);
+    trim(&codec->plain, &codec->plain_room);
     pthread_mutex_lock(&key->mutex);
     codec->next = key->idle;
     key->idle = codec;

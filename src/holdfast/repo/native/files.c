@@ -305,12 +305,18 @@ static bool good_pieces(const struct piece *pieces, size_t count, size_t data, s
     return true;
 }
 
+/* One component that stays in its folder: Python refuses others with a better message, nothing here relies on that. */
+static bool is_plain(const char *name)
+{
+    return name[0] != 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strchr(name, '/') == NULL;
+}
+
 static bool good_files(const struct run *run)
 {
     if (run->names_size == 0 || run->names[run->names_size - 1] != 0)
         return run->file_count == 0;
     for (size_t i = 0; i < run->file_count; i++)
-        if (run->files[i].name >= run->names_size)
+        if (run->files[i].name >= run->names_size || !is_plain(run->names + run->files[i].name))
             return false;
     return true;
 }
