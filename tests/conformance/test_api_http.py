@@ -170,15 +170,17 @@ async def test_a_dry_run_answers_and_stores_nothing(http: Http):  # noqa: F811
 async def test_lists_come_in_pages_that_add_up(http: Http):  # noqa: F811
     for at in range(7):
         await http.ok("POST", MAPS, config_map(f"m{at}"))
-    names, query, pages = list[str](), "", 0
+    names, left, query = list[str](), list[int](), ""
     while True:
         page = await http.ok("GET", f"{MAPS}?limit=3{query}")
         names += [item["metadata"]["name"] for item in page["items"]]
-        pages += 1
+        left.append(page["metadata"].get("remainingItemCount", 0))
         if not page["metadata"].get("continue"):
             break
         query = f"&continue={page['metadata']['continue']}"
-    assert (names, pages) == (["kube-root-ca.crt", *(f"m{at}" for at in range(7))], 3)
+    assert (names, left) == (["kube-root-ca.crt", *(f"m{at}" for at in range(7))], [5, 2, 0])
+    selected = await http.ok("GET", f"{MAPS}?limit=3&labelSelector=!none")
+    assert "remainingItemCount" not in selected["metadata"]
     assert (await http.call("GET", f"{MAPS}?limit=3&continue=nonsense")).code == 400
 
 

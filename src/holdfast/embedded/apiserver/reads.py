@@ -93,6 +93,8 @@ def select(api: Api, call: Call, selector: Selector) -> tuple[list[Record], Obje
     meta: Object = {"resourceVersion": str(first_rv)}
     if more := _continue_token(page, first_rv):
         meta["continue"] = more
+        if selector.everything and page.after is not None:
+            meta["remainingItemCount"] = api.store.count(call.kind.resource, call.route.ns, page.after)
     return records, meta
 
 

@@ -91,6 +91,14 @@ def _fetch(db: sqlite3.Connection, where: str, args: tuple[object, ...]) -> list
     return [_record(row) for row in rows]
 
 
+def _range(res: str, ns: str, after: Key | None) -> tuple[str, tuple[object, ...]]:
+    """The condition for a resource's objects, of one namespace or all, behind a key."""
+    where, args = ("res=? AND ns=?", (res, ns)) if ns else ("res=?", (res,))
+    if after is None:
+        return where, args
+    return f"{where} AND (ns, name) > (?, ?)", (*args, after.ns, after.name)
+
+
 class Transaction:
     """What an operation sees: the state with all earlier operations of its batch, and its own buffered writes."""
 
@@ -244,11 +252,14 @@ class Store:
         found = _fetch(self._reader, "res=? AND ns=? AND name=?", key)
         return found[0] if found else None
 
+    def count(self, res: str, ns: str, after: Key) -> int:
+        """How many objects of a resource come after a key; `ns` empty means all namespaces."""
+        where, args = _range(res, ns, after)
+        return self._reader.execute(f"SELECT count(*) FROM obj WHERE {where}", args).fetchone()[0]
+
     def page(self, res: str, ns: str = "", limit: int = 0, after: Key | None = None) -> Page:
         """Objects of a resource in key order; `ns` empty means all namespaces, `limit` 0 means all."""
-        where, args = ("res=? AND ns=?", (res, ns)) if ns else ("res=?", (res,))
-        if after is not None:
-            where, args = f"{where} AND (ns, name) > (?, ?)", (*args, after.ns, after.name)
+        where, args = _range(res, ns, after)
         where = f"{where} ORDER BY ns, name"
         if limit:
             where, args = f"{where} LIMIT ?", (*args, limit + 1)
