@@ -90,6 +90,8 @@ def run_guarded(arguments: argparse.Namespace, command: Callable[[Context], int]
 
 
 def _fail(context: Context, code: int, message: str) -> int:
+    """Tell why. What fails after a signal fails because of it."""
+    code = INTERRUPTED if context.stop.is_set() else code
     context.output.end_progress()
     if context.output.json:
         print(msgspec.json.encode(_ExitError(code, message)).decode(), file=sys.stderr)
