@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test soak lint gen bench bench-repo docs clean
+.PHONY: help setup demo test soak fuzz lint gen bench bench-repo docs clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ test: setup .tools/azurite/.fetched ## run every test
 
 soak: setup ## run the long crash, fault and model series of the repository: make soak SEED=1 N=3
 	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py
+
+fuzz: setup ## feed the native module with broken input under the compiler's sanitizers: make fuzz N=20000
+	@scripts/fuzz_native.sh $(or $(N),20000)
 
 lint: setup ## style, types and layers
 	@$(BIN)/ruff check .

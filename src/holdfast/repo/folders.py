@@ -241,13 +241,14 @@ class PureFolder:
             return False
         if not (comparison.ignore_ctime or _same_time(old.ctime, stat.st_ctime_ns)):
             return False
-        return self._has_content(bytes(old.content))
+        return self._has_content(bytes(old.content), old.size)
 
-    def _has_content(self, content: bytes) -> bool:
+    def _has_content(self, content: bytes, size: int) -> bool:
+        """Whether the index has every blob of a file, and a file that is not empty has any."""
         index = self._job.repo.index
         try:
             ids: list[str] = msgspec.json.decode(content, type=list[str] | None) or []
-            return all(len(ident) == _HEX_DIGITS and bytes.fromhex(ident) in index for ident in ids)
+            return bool(ids or not size) and all(len(ident) == _HEX_DIGITS and bytes.fromhex(ident) in index for ident in ids)
         except (ValueError, msgspec.DecodeError):
             return False
 

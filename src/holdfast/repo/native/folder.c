@@ -486,20 +486,20 @@ static bool same_time(const struct text *written, const struct timespec *now, st
            nanosecond == (uint32_t)now->tv_nsec;
 }
 
-/* Whether the index has every blob of a file. */
-static bool has_content(struct index *index, const struct text *content)
+/* Whether the index has every blob of a file, and a file that is not empty has any. */
+static bool has_content(struct index *index, const struct text *content, uint64_t size)
 {
     struct json json = {content->start, content->start + content->size};
     struct text text;
     uint8_t id[ID_BYTES];
     bool first = true, more;
     if (content->size == 0 || is_null(&json))
-        return true;
+        return size == 0;
     if (!json_eat(&json, '['))
         return false;
     while (json_next_item(&json, &first, &more)) {
         if (!more)
-            return true;
+            return size == 0 || !first;
         if (!json_string(&json, &text) || !parse_id(&text, id) || !index_find(index, id, NULL))
             return false;
     }
@@ -518,7 +518,7 @@ static bool unchanged(const struct match *match, const struct entry *entry, cons
         return false;
     if (!match->ignore_ctime && !same_time(&old->ctime, &stat->st_ctim, clock))
         return false;
-    return has_content(match->index, &old->content);
+    return has_content(match->index, &old->content, old->size);
 }
 
 static void match_file(struct folder *folder, uint32_t number, const struct match *match, const struct old_node *old,

@@ -174,6 +174,10 @@ bool is_utf8(const char *text, size_t size);
 /* Undo a node's quoting in place; the new length, or -1. */
 ptrdiff_t unquote_name(char *name, size_t size);
 
+PyObject *text_name(PyObject *self, PyObject *name);
+PyObject *text_value(PyObject *self, PyObject *text);
+PyObject *text_time(PyObject *self, PyObject *arguments);
+
 /* index.c: which blob lies where. */
 
 #define PACK_FLYING 0xFFFFFFFFu /* claimed, not stored yet */

@@ -139,7 +139,7 @@ bool parse_id(const struct text *text, uint8_t *id)
     for (size_t i = 0; i < ID_BYTES; i++) {
         uint8_t high = hex_values[(uint8_t)text->start[2 * i]], low = hex_values[(uint8_t)text->start[2 * i + 1]];
         good &= high != 0 && low != 0;
-        id[i] = (uint8_t)((high - 1) << 4 | (low - 1));
+        id[i] = (uint8_t)((high - 1u) << 4 | (low - 1u));
     }
     return good;
 }

@@ -40,6 +40,9 @@ static PyMethodDef functions[] = {
      "say that it can't be read."},
     {"next_cut", next_cut, METH_VARARGS,
      "next_cut(data, key, numbers) -> int: the length of the first chunk; numbers are four factors and a shift, 16 bits each."},
+    {"text_name", text_name, METH_O, "text_name(name) -> bytes: a file name as a tree quotes it."},
+    {"text_value", text_value, METH_O, "text_value(text) -> bytes: another text as a tree quotes it."},
+    {"text_time", text_time, METH_VARARGS, "text_time(second, nanosecond, utc) -> bytes: a time as a tree has it."},
     {"encode_index", encode_index, METH_O, "encode_index(packs) -> bytes: the JSON of an index object for settled packs."},
     {NULL, NULL, 0, NULL},
 };

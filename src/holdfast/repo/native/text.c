@@ -398,3 +398,51 @@ bool parse_time(const struct text *text, int64_t *second, uint32_t *nanosecond)
     *second -= (hours * 3600 + minutes * 60) * (ahead ? 1 : -1);
     return true;
 }
+
+/* The same for Python: so that tests can hold each against its pure twin. */
+
+static PyObject *give_text(struct string *string)
+{
+    PyObject *bytes = string->failed ? PyErr_NoMemory() : PyBytes_FromStringAndSize(string->data, (Py_ssize_t)string->size);
+    free(string->data);
+    return bytes;
+}
+
+PyObject *text_name(PyObject *self, PyObject *name)
+{
+    struct string string = {0};
+    char *data;
+    Py_ssize_t size;
+    (void)self;
+    if (PyBytes_AsStringAndSize(name, &data, &size) < 0)
+        return NULL;
+    add_json_name(&string, data, (size_t)size);
+    return give_text(&string);
+}
+
+PyObject *text_value(PyObject *self, PyObject *text)
+{
+    struct string string = {0};
+    char *data;
+    Py_ssize_t size;
+    (void)self;
+    if (PyBytes_AsStringAndSize(text, &data, &size) < 0)
+        return NULL;
+    add_json_text(&string, data, (size_t)size);
+    return give_text(&string);
+}
+
+PyObject *text_time(PyObject *self, PyObject *arguments)
+{
+    struct string string = {0};
+    struct clock clock = {0};
+    long long second;
+    unsigned int nanosecond;
+    int utc;
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "LIp:text_time", &second, &nanosecond, &utc))
+        return NULL;
+    clock.utc = utc;
+    add_time(&string, &clock, second, nanosecond);
+    return give_text(&string);
+}
