@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from holdfast.cli.errors import HoldfastError
-from holdfast.embedded.node.lifeline import die_with_parent
+from holdfast.cli.lifeline import die_with_parent
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 HEALTHY_AFTER = 60.0

@@ -20,7 +20,6 @@ import msgspec
 from holdfast.embedded.node import descriptors
 from holdfast.embedded.node import sandbox as sandboxes
 from holdfast.embedded.node import terminal as terminals
-from holdfast.embedded.node.lifeline import die_with_parent
 from holdfast.embedded.node.network import namespace
 from holdfast.embedded.node.sandbox import Sandbox
 
@@ -233,7 +232,7 @@ async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence
     info_read, info_write = os.pipe()
     ends = _Ends(job)
     line = [*wrapper, tools.bwrap, "--args", str(arguments), "--info-fd", str(info_write), "--"]
-    line += sandboxes.command(job, privileged=tools.privileged)
+    line += sandboxes.command(job, privileged=tools.privileged, gated=ends.gate >= 0)
     try:
         with namespace.inside(network):
             popen = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program is executed
@@ -244,10 +243,9 @@ async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence
                 stderr=ends.theirs[2],
                 pass_fds=(arguments, info_write),
                 start_new_session=True,
-                preexec_fn=die_with_parent(),  # bubblewrap asks for the same, but later
             )
     except OSError:
-        descriptors.close(info_read, *ends.ours)
+        descriptors.close(info_read, ends.gate, *ends.ours)
         raise
     finally:
         descriptors.close(arguments, info_write, *set(ends.theirs))
@@ -255,21 +253,27 @@ async def start(job: Sandbox, tools: Tools, output: Output, *, wrapper: Sequence
     process.stdin, process.terminal = ends.stdin, ends.terminal
     process.attach(os.pidfd_open(popen.pid), ends.outputs, output)
     process.started(_reaper(await _read_all(info_read)))
+    ends.open_gate()
     return process
 
 
 class _Ends:
-    """The streams of a container: the three that it gets, and our ends of them."""
+    """The streams of a container: the three that it gets, and our ends of them.
+
+    One without standard input waits at a gate: by the time that bubblewrap tells its pid it has asked the kernel to end with
+    us, and only then we let the container run. When we die before that, it reads the end of the pipe and never runs.
+    """
 
     def __init__(self, job: Sandbox) -> None:
-        self.stdin = self.terminal = -1
+        self.stdin = self.terminal = self.gate = -1
         if job.terminal:
             ours, theirs = terminals.open_terminal()
             self.theirs = [theirs, theirs, theirs]
             self.stdin = self.terminal = ours
             self.outputs = [("stdout", ours)]
         else:
-            reading, self.stdin = os.pipe() if job.stdin else (os.open(os.devnull, os.O_RDONLY), -1)
+            reading, writing = os.pipe()
+            self.stdin, self.gate = (writing, -1) if job.stdin else (-1, writing)
             (out, to_out), (err, to_err) = os.pipe(), os.pipe()
             self.theirs = [reading, to_out, to_err]
             self.outputs = [("stdout", out), ("stderr", err)]
@@ -278,6 +282,12 @@ class _Ends:
         for each in set(self.theirs[1:]):  # so that the container may open its /dev/stdout by name
             with contextlib.suppress(OSError):
                 os.fchown(each, job.identity.uid, -1)
+
+    def open_gate(self) -> None:
+        if self.gate >= 0:
+            with contextlib.suppress(BrokenPipeError):  # bubblewrap has failed, and says why
+                os.write(self.gate, b"\n")
+            os.close(self.gate)
 
     @property
     def ours(self) -> set[int]:

@@ -100,10 +100,19 @@ def options(sandbox: Sandbox, *, privileged: bool) -> list[str]:
     return found
 
 
-def command(sandbox: Sandbox, *, privileged: bool) -> list[str]:
-    """Return what runs inside the sandbox: setpriv takes on the identity and then becomes the container's command."""
+GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "gate")
+"""The command prefix that waits for a line on standard input; without one nothing runs."""
+
+
+def command(sandbox: Sandbox, *, privileged: bool, gated: bool = False) -> list[str]:
+    """Return what runs inside the sandbox: setpriv takes on the identity and then becomes the container's command.
+
+    A `gated` one waits until the node says that it may run, so that it never does once the node has died.
+    """
     control = terminal.CONTROL if sandbox.terminal else ()
-    return [*control, *drop_privileges(sandbox.identity, privileged=privileged), *late(sandbox.environment), *sandbox.command]
+    gate = GATE if gated else ()
+    identity = drop_privileges(sandbox.identity, privileged=privileged)
+    return [*control, *identity, *gate, *late(sandbox.environment), *sandbox.command]
 
 
 def drop_privileges(identity: Identity, *, privileged: bool) -> list[str]:
