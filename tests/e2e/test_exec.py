@@ -104,10 +104,12 @@ async def test_a_terminal_is_a_terminal_with_the_size_of_the_users(cluster: Clus
     path = "/api/v1/namespaces/default/pods/box/exec?command=sh&stdin=true&stdout=true&tty=true"
     async with socket(cluster, path, "v5.channel.k8s.io") as found:
         await found.send_bytes(b"\x04" + json.dumps({"Width": 132, "Height": 43}).encode())
-        await found.send_bytes(b"\x00stty size; tty; echo $TERM; sleep 300\n")
+        marker = f"4545{cluster.server.port}"
+        await found.send_bytes(f"\x00stty size; tty; echo $TERM; sleep {marker}\n".encode())
         text = ""
         while "\nxterm" not in text:
             text += (await found.receive_bytes(timeout=20))[1:].decode()
+        await eventually(lambda: running(f"sleep {marker}"))
         await found.send_bytes(b"\x00\x03")  # Ctrl-C ends what runs on the terminal
         await found.send_bytes(b"\x00exit 5\n")
         heard = await everything(found)
