@@ -19,8 +19,8 @@ from holdfast.repo.packer_native import NativePacker
 from holdfast.repo.reading import FileReader
 
 _MOST_ENTRIES = 10_000
-_AHEAD = 4
-"""Folders of one level that are opened before the walk comes to them."""
+_AHEAD, _GROUP = 5, 4
+"""At least so many folders of one level are opened before the walk comes to them, by so many at a time."""
 
 _READERS = 2
 
@@ -111,11 +111,20 @@ class Archiver:
             stack.append(below)
 
     def _look_ahead(self, level: _Level) -> None:
+        """Open the next subfolders, some in one go: handing each over by itself would cost more than opening it."""
         while level.rest and len(level.ahead) < _AHEAD:
-            place = level.rest.popleft()
-            path = os.path.join(level.path, place.name)
-            below = _Level(self._folder(path, place.known, place.wanted), path, place, level)
-            level.ahead.append((below, self._pool.submit(self._checked, below.folder.open)))
+            group = [self._below(level, level.rest.popleft()) for _ in range(min(_GROUP, len(level.rest)))]
+            opened = self._pool.submit(self._open, [below.folder for below in group])
+            level.ahead.extend((below, opened) for below in group)
+
+    def _below(self, level: _Level, place: Subfolder) -> _Level:
+        path = os.path.join(level.path, place.name)
+        return _Level(self._folder(path, place.known, place.wanted), path, place, level)
+
+    def _open(self, folders: list[Folder]) -> None:
+        for folder in folders:
+            self.check()
+            folder.open()
 
     def _checked(self, action: Callable[[], None]) -> None:
         self.check()
