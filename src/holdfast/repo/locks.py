@@ -165,7 +165,8 @@ class Lock:
         """Stop refreshing and remove the lock. A store that fails here leaves a lock that grows stale."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            with contextlib.suppress(RuntimeError):  # a signal came before it had started: then it ends by itself
+                self._thread.join()
         if self._name:
             with contextlib.suppress(StoreError):
                 self._remove()
