@@ -185,3 +185,16 @@ async def test_many_watchers_all_see_all_of_many_writes(http: Http):  # noqa: F8
     seen = await asyncio.gather(*watchers)
     assert all(names == seen[0] for names in seen)
     assert sorted(seen[0]) == sorted(f"m{at}" for at in range(200))
+
+
+async def test_a_watch_from_the_revision_of_a_list_is_never_too_early(http: Http):  # noqa: F811
+    async def write() -> None:
+        for number in range(200):
+            await http.ok("POST", MAPS, config_map(f"m{number}"))
+
+    writer = asyncio.create_task(write())
+    while not writer.done():
+        seen = (await http.ok("GET", MAPS))["metadata"]["resourceVersion"]
+        reply = await http.call("GET", MAPS, params={"resourceVersion": seen})
+        assert reply.code == 200, reply.body
+    await writer

@@ -70,7 +70,7 @@ def _check_revision(api: Api, call: Call, *, is_first: bool) -> None:
         raise bad_request(
             f'resourceVersionMatch: "{match}" must be one of {", ".join(_MATCHES)}, with a resourceVersion and without continue'
         )
-    if asked > api.store.rv:
+    if not api.store.has_reached(asked):
         raise too_new(asked, api.store.rv)
     ring = api.rings.of(call.kind.resource)
     if match == "Exact" and ring.cursor(asked) != ring.end:

@@ -257,6 +257,10 @@ class Store:
         where, args = _range(res, ns, after)
         return self._reader.execute(f"SELECT count(*) FROM obj WHERE {where}", args).fetchone()[0]
 
+    def has_reached(self, rv: int) -> bool:
+        """Whether a revision is committed. What a reader saw may be on disk a moment before `rv` moves on."""
+        return rv <= self.rv or rv <= self._reader.execute("SELECT value FROM meta WHERE key='rv'").fetchone()[0]
+
     def page(self, res: str, ns: str = "", limit: int = 0, after: Key | None = None) -> Page:
         """Objects of a resource in key order; `ns` empty means all namespaces, `limit` 0 means all."""
         where, args = _range(res, ns, after)

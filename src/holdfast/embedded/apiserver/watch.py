@@ -41,7 +41,7 @@ class Watch:
         if self._initial and call.query.text("resourceVersionMatch") != "NotOlderThan":
             raise bad_request("sendInitialEvents needs resourceVersionMatch=NotOlderThan")
         start = call.query.number("resourceVersion", 0)
-        if start > api.store.rv:
+        if not api.store.has_reached(start):
             raise too_new(start, api.store.rv)
         self._from_state = self._initial or start == 0
         self._seen = start
