@@ -6,7 +6,6 @@ import stat as st
 from holdfast.repo.errors import Damaged
 from holdfast.repo.files import clear_way
 from holdfast.repo.metadata import apply_at
-from holdfast.repo.plan import FileTarget
 from holdfast.repo.tree import Node
 
 KINDS = ("symlink", "fifo", "dev", "chardev")
@@ -29,7 +28,7 @@ def make_special(node: Node, name: str, folder: int) -> bool:
     return apply_at(node, folder, name)
 
 
-def make_link(first: FileTarget, first_folder: int, name: str, folder: int) -> None:
-    """Make a second name of a restored file. Raises OSError, also when something else has the first name by now."""
+def make_link(first: str, first_folder: int, name: str, folder: int) -> None:
+    """Make a second name of what was restored as `first`, each in its open folder. Raises OSError."""
     clear_way(name, folder)
-    os.link(first.name, name, src_dir_fd=first_folder, dst_dir_fd=folder, follow_symlinks=False)
+    os.link(first, name, src_dir_fd=first_folder, dst_dir_fd=folder, follow_symlinks=False)

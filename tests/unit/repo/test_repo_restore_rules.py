@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -267,3 +268,19 @@ def test_everything_a_file_system_has_comes_back_on_both_paths(repo: Repository,
         assert done.verified_files + done.links == done.files
     sparse_blocks, full_blocks = (os.stat(tmp_path / f"t{way}" / "all hole").st_blocks for way in (True, False))
     assert sparse_blocks < 100 < full_blocks
+
+
+def test_second_names_of_links_and_devices_come_back_as_such(repo: Repository, tmp_path: Path) -> None:
+    source = tmp_path / "s"
+    (source / "sub").mkdir(parents=True)
+    (source / "link").symlink_to("nowhere")
+    os.mknod(source / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    for name in ("link", "null"):
+        os.link(source / name, source / "sub" / name, follow_symlinks=False)
+    backup(repo, [str(source)])
+    done = restore(repo, "latest", str(tmp_path / "t"), subfolder=str(source))
+
+    assert not done.partial
+    assert differences(source, tmp_path / "t") == []
+    for name in ("link", "null"):
+        assert os.lstat(tmp_path / "t" / name).st_ino == os.lstat(tmp_path / "t" / "sub" / name).st_ino

@@ -183,7 +183,7 @@ static bool is_zero(const uint8_t *block)
     return true;
 }
 
-/* Writes all but whole blocks of zeros. */
+/* Writes all but whole blocks of zeros; what ends with such a block is shorter than it should be until it is truncated. */
 static bool write_runs(int handle, const uint8_t *data, size_t size, int64_t offset)
 {
     size_t begin = 0, at = 0;
@@ -195,6 +195,11 @@ static bool write_runs(int handle, const uint8_t *data, size_t size, int64_t off
         begin = at + BLOCK;
     }
     return begin >= size || write_all(handle, data + begin, size - begin, offset + (int64_t)begin);
+}
+
+static bool ends_hollow(const uint8_t *data, size_t size)
+{
+    return size >= BLOCK && size % BLOCK == 0 && is_zero(data + size - BLOCK);
 }
 
 static bool put(const struct run *run, int handle, const uint8_t *data, size_t size, int64_t offset)
@@ -240,7 +245,7 @@ static void make_whole(struct run *run, uint32_t number, const uint8_t *plain, s
         fail(run, number, errno, "it can't be made");
         return;
     }
-    if (!put(run, handle, plain, size, 0) || (run->sparse && ftruncate(handle, (off_t)size) < 0))
+    if (!put(run, handle, plain, size, 0) || (run->sparse && ends_hollow(plain, size) && ftruncate(handle, (off_t)size) < 0))
         what = "it can't be written";
     else if (file->flags & FLAG_PLAIN)
         what = finish(run, handle, file);
