@@ -4,22 +4,24 @@ from collections.abc import Mapping, Sequence
 
 from holdfast.core.objects import Kind
 from holdfast.core.ports import Dialect, Handler
+from holdfast.dialects.antfly.dialect import Antfly
+from holdfast.dialects.antfly.types import KINDS as ANTFLY
 from holdfast.dialects.kubestash.dialect import KubeStash
 from holdfast.dialects.kubestash.types import KINDS as KUBESTASH
 from holdfast.kube import builtin
 from holdfast.kube.resource import Resource
 from holdfast.schema.kind import KindSpec
 
-TITLES: Mapping[str, str] = {"kubestash": "KubeStash"}
+TITLES: Mapping[str, str] = {"antfly": "Antfly", "kubestash": "KubeStash"}
 """The APIs by folder, as their reference pages are titled."""
 
-KINDS: Mapping[str, Sequence[KindSpec]] = {"kubestash": KUBESTASH}
+KINDS: Mapping[str, Sequence[KindSpec]] = {"antfly": ANTFLY, "kubestash": KUBESTASH}
 """The kinds of each API."""
 
 
 def dialects() -> Sequence[Dialect]:
     """Return every dialect."""
-    return (KubeStash(),)
+    return (Antfly(), KubeStash())
 
 
 def handlers() -> Sequence[Handler]:

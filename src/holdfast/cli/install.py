@@ -1,7 +1,8 @@
 """What an operator puts into its API server before it starts: CRDs, and the built-in Addons, Functions and roles.
 
 The CRDs come from the types of this very build, so that operator and schema can't differ. The other manifests lie in
-`deploy/addons` and are part of the package. Everything is applied server-side: a second time changes nothing.
+`deploy/addons` and are part of the package. Everything is applied server-side: a second time changes nothing. The CRD of a
+kind that only is referred to stays as it is when somebody else's operator has brought it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from holdfast.core.objects import Object, kind_of
 from holdfast.embedded.read import items
 from holdfast.kube.builtin import CRDS
 from holdfast.kube.client import Client
-from holdfast.schema.emit import crd
+from holdfast.schema.emit import HOLDFAST, MANAGED_BY, crd
 
 
 def deploy_dir() -> Path:
@@ -30,13 +31,19 @@ def deploy_dir() -> Path:
 
 async def install(client: Client) -> None:
     """Install everything and return when the API server serves every kind."""
-    crds = [crd(spec) for kinds in KINDS.values() for spec in kinds]
+    present = {obj["metadata"]["name"]: obj for obj in (await client.list(CRDS)).items}
+    crds = [crd(spec) for kinds in KINDS.values() for spec in kinds if not spec.referenced or _ours(present.get(spec.crd_name))]
     for document in crds:
         await client.apply(CRDS, document)
     await _established(client, {document["metadata"]["name"] for document in crds})
     known = resources()
     for document in manifests(deploy_dir() / "addons"):
         await client.apply(known[kind_of(document)], document)
+
+
+def _ours(present: Object | None) -> bool:
+    """Whether a CRD that another operator may own is missing, or was made by us."""
+    return present is None or present["metadata"].get("labels", {}).get(MANAGED_BY) == HOLDFAST
 
 
 def manifests(folder: Path) -> Iterator[Object]:

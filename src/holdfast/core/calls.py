@@ -157,8 +157,71 @@ class Trigger(Call, frozen=True, omit_defaults=True):
     document: Mapping[str, Any]
 
 
+class AntflyServer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The public API of an Antfly cluster: `url` is its root (`http://host:port`), `token_file` may hold a bearer token.
+
+    A token file that is missing or empty means no token. `cluster` names the AntflyCluster in messages.
+    """
+
+    url: str
+    cluster: str
+    token_file: str = ""
+
+
+class AntflyBackup(Call, frozen=True, omit_defaults=True):
+    """Let an Antfly cluster back itself up to `location`; no `tables` means all. Gives up after `timeout` seconds.
+
+    The backup's id derives from `prefix`, `cron_job` and the Job (see `core.run_id`). With `adopt_job` and `adopt_uid` nothing
+    is started: the mover waits for the backup that this earlier Job had asked for, and reports what came of it.
+    """
+
+    MOVER: ClassVar[str] = "antfly-backup"
+
+    server: AntflyServer
+    location: str
+    prefix: str
+    cron_job: str
+    timeout: int
+    tables: tuple[str, ...] = ()
+    adopt_job: str = ""
+    adopt_uid: str = ""
+
+
+class AntflyRestore(Call, frozen=True, omit_defaults=True):
+    """Let an Antfly cluster load a backup, and wait until its data is there. `mode` as the API spells it; seconds."""
+
+    MOVER: ClassVar[str] = "antfly-restore"
+
+    server: AntflyServer
+    location: str
+    backup_id: str
+    mode: str
+    timeout: int
+    tables: tuple[str, ...] = ()
+
+
+class AntflyHealth(Call, frozen=True, omit_defaults=True):
+    """Ask an Antfly cluster how it is."""
+
+    MOVER: ClassVar[str] = "antfly-health"
+
+    server: AntflyServer
+
+
 CALLS: Mapping[str, type[Call]] = {
-    kind.MOVER: kind for kind in (StorageInit, RepositoryInit, VolumeBackup, VolumeRestore, Retention, Wipe, Trigger)
+    kind.MOVER: kind
+    for kind in (
+        StorageInit,
+        RepositoryInit,
+        VolumeBackup,
+        VolumeRestore,
+        Retention,
+        Wipe,
+        Trigger,
+        AntflyBackup,
+        AntflyRestore,
+        AntflyHealth,
+    )
 }
 """Every call by the name of its mover."""
 

@@ -32,11 +32,15 @@ class OnError(enum.Enum):
 
 
 class SecretFiles(msgspec.Struct, frozen=True):
-    """A Secret that a mover reads as files below `/holdfast/secrets/<mount>`. Optional ones may be missing."""
+    """A Secret that a mover reads as files below `/holdfast/secrets/<mount>`. Optional ones may be missing.
+
+    `keys` are the only ones that it gets to see; none means all of them.
+    """
 
     mount: str
     secret: str
     optional: bool = False
+    keys: tuple[str, ...] = ()
 
 
 class MoverCall(msgspec.Struct, frozen=True):

@@ -42,10 +42,14 @@ class View(Refs, Protocol):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a pass: problems of the object, or the runs by plan name."""
+    """What became of a pass: problems of the object, or the runs by plan name.
+
+    `refused` says what the server had against a child, by the child's name, while it is refused.
+    """
 
     problems: Problems | None = None
     runs: Mapping[str, Run] = {}
+    refused: Mapping[str, str] = {}
 
 
 class Handler(Protocol):

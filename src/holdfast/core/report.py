@@ -10,13 +10,20 @@ import msgspec
 MAX_REPORT_BYTES = 4096
 """The longest termination message that Kubernetes keeps."""
 
+EXIT_AGAIN = 75
+"""The exit code of a mover that began nothing and may be started again; a Job's podFailurePolicy tells it from all others."""
+
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a step failed: a CamelCase reason for machines, a sentence for people, and the next thing to try."""
+    """Why a step failed: a CamelCase reason for machines, a sentence for people, and the next thing to try.
+
+    `again`: nothing was begun, so that the very same call may be tried once more (the mover then exits with `EXIT_AGAIN`).
+    """
 
     reason: str
     message: str
     hint: str = ""
+    again: bool = False
 
 
 class RepositoryResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -43,12 +50,25 @@ class RepositoryResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="
     failure: Failure | None = None
 
 
+class ItemResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one named part of a run, such as a table. `status` is a word of the dialect that asked."""
+
+    name: str
+    status: str
+    message: str = ""
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The end of a mover: `failure` is absent exactly when everything that was asked is done and reads back."""
+    """The end of a mover: `failure` is absent exactly when everything that was asked is done and reads back.
+
+    `items` are the named parts in the order of the request; `more` counts those for which the message had no room.
+    """
 
     mover: str
     results: tuple[RepositoryResult, ...] = ()
     failure: Failure | None = None
+    items: tuple[ItemResult, ...] = ()
+    more: int = 0
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

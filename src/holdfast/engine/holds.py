@@ -5,7 +5,7 @@ memory of this process only: after a restart everything is tried once, at once.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from holdfast.engine.interest import Key
@@ -31,6 +31,13 @@ class Holds:
         """Return why a subject is held now; empty when it may be tried."""
         message, until, _ = self._entries.get((key, subject), ("", 0.0, 0))
         return message if self._monotonic() < until else ""
+
+    def messages(self, key: Key) -> Mapping[str, str]:
+        """Return why subjects of a key are held now."""
+        now = self._monotonic()
+        return {
+            subject: message for (held, subject), (message, until, _) in self._entries.items() if held == key and now < until
+        }
 
     def release(self, key: Key, subject: str) -> None:
         """Forget a subject that went well."""

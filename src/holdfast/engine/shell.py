@@ -113,7 +113,7 @@ class Engine:
             self._return_slots(decision, view)
             if decision.first:  # what was started belongs into this very status
                 decision = self._decide(holder, desired, view, now, handler)
-            owner, outcome = holder, Outcome(runs=decision.runs)
+            owner, outcome = holder, Outcome(runs=decision.runs, refused=self._holds.messages(key))
         status = handler.project(owner, view, outcome, now)
         patch = merge_patch(owner.get("status") or {}, status)
         last = decision.last if well else [effect for effect in decision.last if isinstance(effect, Emit)]

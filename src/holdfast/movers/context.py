@@ -17,9 +17,9 @@ from holdfast.core.report import Failure, Progress
 class MoverError(Exception):
     """A failure that a mover finds by itself. Becomes the report's `failure`."""
 
-    def __init__(self, reason: str, message: str, hint: str = "") -> None:
+    def __init__(self, reason: str, message: str, hint: str = "", *, again: bool = False) -> None:
         super().__init__(message)
-        self.failure = Failure(reason, message, hint)
+        self.failure = Failure(reason, message, hint, again)
 
 
 class Context(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """`holdfast-mover run`: carry out the call in the environment variable HOLDFAST_CALL.
 
 Imports little, since one of these starts for every step: a mover's own module is imported when its call is known. Exit
-code 0 means that everything that was asked is done; 1 that the report says what is not; 2 that there was no proper call.
+code 0 means that everything that was asked is done; 1 that the report says what is not; 2 that there was no proper call;
+75 that nothing was begun, so that the call may be tried again.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from typing import cast
 import msgspec
 
 from holdfast.core.calls import Call, decode_call
-from holdfast.core.report import Failure, Report
+from holdfast.core.report import EXIT_AGAIN, Failure, Report
 from holdfast.movers.context import Context, MoverError, log, stop_on_signals
 from holdfast.movers.report import ProgressWriter, write_report
 from holdfast.repo.memory import settle_allocator
@@ -29,6 +30,9 @@ PROGRAMS: Mapping[str, str] = {
     "volume-restore": "holdfast.movers.restore:run",
     "retention": "holdfast.movers.retention:run",
     "trigger": "holdfast.movers.trigger:run",
+    "antfly-backup": "holdfast.movers.antfly_backup:run",
+    "antfly-restore": "holdfast.movers.antfly_restore:run",
+    "antfly-health": "holdfast.movers.antfly_health:run",
 }
 """Where the program of each mover lives: `module:function`, called with the call and a Context."""
 
@@ -63,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if report.failure:
         hint = f" ({report.failure.hint})" if report.failure.hint else ""
         log(f"failed: {report.failure.reason}: {report.failure.message}{hint}")
-    return 1 if report.failure else 0
+    if report.failure is None:
+        return 0
+    return EXIT_AGAIN if report.failure.again else 1
 
 
 def perform(mover: str, call: Call, context: Context) -> Report:

@@ -47,4 +47,6 @@ def movers() -> dict[str, Mover]:
 
 def _source(files: SecretFiles) -> Mapping[str, Any]:
     source: dict[str, Any] = {"secretName": files.secret, "defaultMode": _READABLE}
+    if files.keys:
+        source["items"] = [{"key": key, "path": key} for key in files.keys]
     return {**source, "optional": True} if files.optional else source

@@ -25,7 +25,7 @@ import msgspec
 
 from holdfast.core.forks import Forked, ForkRequest
 
-_PRELOADED: Final = ("backup", "entry", "restore", "retention", "storage")
+_PRELOADED: Final = ("antfly_backup", "backup", "entry", "restore", "retention", "storage")
 _NAMESPACES: Final = ("ipc", "uts", "net", "pid", "mnt")
 """What a program shares with its sandbox; mnt comes last, since /proc is another one afterwards."""
 

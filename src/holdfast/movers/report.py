@@ -1,7 +1,8 @@
 """How a mover is heard: progress lines on standard output, one report in the container's termination message.
 
 Kubernetes keeps 4,096 bytes of the message, and a report that is cut is no report. So long texts are shortened first, then
-the list of deleted snapshots (what is left out is deleted already and found gone next time); ids are never cut.
+the list of deleted snapshots (what is left out is deleted already and found gone next time), then named items: those that
+went well are counted instead of named, and what failed is named for as long as there is room. Ids are never cut.
 """
 
 import os
@@ -64,7 +65,12 @@ def write_report(report: Report, path: Path = TERMINATION_LOG) -> None:
 def encode_report(report: Report) -> bytes:
     """Encode a report in at most `MAX_REPORT_BYTES`, saying less where it must."""
     for text, deleted in ((1000, 1000), (500, 40), (200, 20), (100, 10), (60, 0)):
-        data = msgspec.json.encode(_shortened(report, text, deleted))
+        short = _shortened(report, text, deleted)
+        data = msgspec.json.encode(short)
+        if len(data) <= MAX_REPORT_BYTES:
+            return data
+    for kept in range(len(report.items) - 1, 0, -1):
+        data = msgspec.json.encode(_without_items(short, kept))
         if len(data) <= MAX_REPORT_BYTES:
             return data
     failure = report.failure or Failure(
@@ -75,7 +81,16 @@ def encode_report(report: Report) -> bytes:
 
 def _shortened(report: Report, text: int, deleted: int) -> Report:
     results = tuple(_shorter_result(result, text, deleted) for result in report.results)
-    return Report(report.mover, results, _shorter(report.failure, text) if report.failure else None)
+    items = tuple(msgspec.structs.replace(item, message=_cut(item.message, text)) for item in report.items)
+    failure = _shorter(report.failure, text) if report.failure else None
+    return msgspec.structs.replace(report, results=results, failure=failure, items=items)
+
+
+def _without_items(report: Report, kept: int) -> Report:
+    """Return the report with `kept` items in their order, those with a message first to stay."""
+    ranked = sorted(range(len(report.items)), key=lambda at: (not report.items[at].message, at))
+    items = tuple(report.items[at] for at in sorted(ranked[:kept]))
+    return msgspec.structs.replace(report, items=items, more=len(report.items) - kept)
 
 
 def _shorter_result(result: RepositoryResult, text: int, deleted: int) -> RepositoryResult:
@@ -84,7 +99,7 @@ def _shorter_result(result: RepositoryResult, text: int, deleted: int) -> Reposi
 
 
 def _shorter(failure: Failure, limit: int) -> Failure:
-    return Failure(failure.reason[:80], _cut(failure.message, limit), _cut(failure.hint, limit))
+    return Failure(failure.reason[:80], _cut(failure.message, limit), _cut(failure.hint, limit), failure.again)
 
 
 def _cut(text: str, limit: int) -> str:

@@ -19,6 +19,9 @@ from holdfast.schema.wellformed import INT_OR_STRING, PRESERVE
 
 Node = dict[str, Any]
 
+MANAGED_BY, HOLDFAST = "app.kubernetes.io/managed-by", "holdfast"
+"""The label by which the CRD of a referenced kind is known to be ours, and not that of the operator whose kind it is."""
+
 _API_VERSION = "Group and version of this object's kind."
 _KIND = "Kind of this object."
 
@@ -44,7 +47,7 @@ def crd(kind: KindSpec) -> Node:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": kind.crd_name},
+        "metadata": {"name": kind.crd_name, **({"labels": {MANAGED_BY: HOLDFAST}} if kind.referenced else {})},
         "spec": {
             "group": kind.group,
             "names": names,

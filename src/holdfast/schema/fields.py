@@ -42,12 +42,13 @@ def doc(
     *,
     key: str = "",
     ge: int | None = None,
+    le: int | None = None,
     min_length: int | None = None,
     max_length: int | None = None,
     pattern: str | None = None,
 ) -> Meta:
     """Describe a field in one sentence, with its bounds; `key` makes a list a map whose entries differ in that field."""
-    limits: dict[str, Any] = {"ge": ge, "min_length": min_length, "max_length": max_length, "pattern": pattern}
+    limits: dict[str, Any] = {"ge": ge, "le": le, "min_length": min_length, "max_length": max_length, "pattern": pattern}
     if key:
         limits["extra_json_schema"] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
     return Meta(description=description, **limits)

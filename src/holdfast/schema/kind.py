@@ -19,7 +19,10 @@ AGE = Column("Age", ".metadata.creationTimestamp", "date")
 
 
 class KindSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind. `type` is the struct of the whole object, with fields `spec` and, where there is one, `status`."""
+    """A kind. `type` is the struct of the whole object, with fields `spec` and, where there is one, `status`.
+
+    A `referenced` kind belongs to somebody else's operator: it is installed only where nobody has, and never replaced.
+    """
 
     group: str
     version: str
@@ -30,6 +33,7 @@ class KindSpec(msgspec.Struct, frozen=True, kw_only=True):
     categories: tuple[str, ...] = ()
     namespaced: bool = True
     columns: tuple[Column, ...] = (AGE,)
+    referenced: bool = False
 
     @property
     def api_version(self) -> str:

@@ -1,0 +1,1 @@
+"""The Antfly dialect: AntflyBackup and AntflyRestore, and the AntflyCluster they refer to."""
