@@ -16,6 +16,9 @@ need attr command -v getfattr
 need strace command -v strace
 need openssh-client command -v ssh-keygen
 need openssh-server test -x /usr/sbin/sshd
+need etcd-server command -v etcd
+need etcd-client command -v etcdctl
+need openssl command -v openssl
 need gcc command -v "${CC:-cc}"
 need libc6-dev test -e /usr/include/stdlib.h
 case $("$python" -c 'import sys; print(sys.prefix)' 2>/dev/null) in

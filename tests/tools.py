@@ -86,3 +86,15 @@ def fake_gcs() -> str:
     program = folder / f"fake-gcs-server-{platform.system().lower()}-{machine}"
     program.chmod(0o755)
     return str(program)
+
+
+def etcd() -> str:
+    return _find("etcd")
+
+
+def etcdctl() -> str:
+    return _find("etcdctl")
+
+
+def openssl() -> str:
+    return _find("openssl")

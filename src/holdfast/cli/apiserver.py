@@ -10,11 +10,12 @@ from holdfast.cli.datadir import DEFAULT
 from holdfast.cli.dialects import KINDS, handlers, resource_of
 from holdfast.cli.service import add_service, serve
 from holdfast.core.objects import Kind, Object
-from holdfast.core.ports import Handler
+from holdfast.core.ports import Handler, Sealing
 from holdfast.embedded.apiserver import default_roles
-from holdfast.embedded.apiserver.api import AdmissionCheck, Reader
+from holdfast.embedded.apiserver.api import AdmissionCheck, Reader, Sealer
 from holdfast.embedded.apiserver.server import ApiServer
 from holdfast.embedded.read import items, mapping
+from holdfast.engine.secrets import owned_secret
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(arguments: argparse.Namespace) -> None:
     data_dir, checks = arguments.data_dir.expanduser(), admission(handlers())
-    server = ApiServer(data_dir, port=arguments.port, admission=checks, roles=backup_roles())
+    server = ApiServer(data_dir, port=arguments.port, admission=checks, roles=backup_roles(), sealers=sealers(handlers()))
     await server.start()
     try:
         signal_ready(arguments.ready_fd)
@@ -61,6 +62,19 @@ def admission(found: Sequence[Handler]) -> Mapping[tuple[str, str], AdmissionChe
     or nothing could be deleted once they are gone.
     """
     return {(handler.kind.group, handler.kind.kind): _check(handler) for handler in found}
+
+
+def sealers(found: Sequence[Handler]) -> Mapping[tuple[str, str], Sealer]:
+    """Return what takes clear secrets out of the objects of each kind that may have some, before anything is stored."""
+    return {(each.kind.group, each.kind.kind): _sealer(each) for each in found if isinstance(each, Sealing)}
+
+
+def _sealer(handler: Sealing) -> Sealer:
+    def seal(obj: Object) -> tuple[Object, Object] | None:
+        sealed = handler.seal(obj)
+        return (sealed.object, owned_secret(obj, sealed.secret)) if sealed and sealed.secret else None
+
+    return seal
 
 
 def _check(handler: Handler) -> AdmissionCheck:

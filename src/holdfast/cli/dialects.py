@@ -2,26 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 
+from holdfast.cli.zone import local_zone
 from holdfast.core.objects import Kind
 from holdfast.core.ports import Dialect, Handler
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.types import KINDS as ANTFLY
 from holdfast.dialects.kubestash.dialect import KubeStash
 from holdfast.dialects.kubestash.types import KINDS as KUBESTASH
+from holdfast.dialects.mirantis.dialect import Mirantis
+from holdfast.dialects.mirantis.types import KINDS as MIRANTIS
 from holdfast.kube import builtin
 from holdfast.kube.resource import Resource
 from holdfast.schema.kind import KindSpec
 
-TITLES: Mapping[str, str] = {"antfly": "Antfly", "kubestash": "KubeStash"}
+TITLES: Mapping[str, str] = {"antfly": "Antfly", "kubestash": "KubeStash", "mirantis": "Mirantis"}
 """The APIs by folder, as their reference pages are titled."""
 
-KINDS: Mapping[str, Sequence[KindSpec]] = {"antfly": ANTFLY, "kubestash": KUBESTASH}
+KINDS: Mapping[str, Sequence[KindSpec]] = {"antfly": ANTFLY, "kubestash": KUBESTASH, "mirantis": MIRANTIS}
 """The kinds of each API."""
 
 
 def dialects() -> Sequence[Dialect]:
     """Return every dialect."""
-    return (Antfly(), KubeStash())
+    return (Antfly(), KubeStash(), Mirantis(local_zone()))
 
 
 def handlers() -> Sequence[Handler]:

@@ -15,6 +15,7 @@ import msgspec
 from holdfast.core.diff import covers, stamped
 from holdfast.core.effects import (
     AddFinalizer,
+    AmendOwner,
     Apply,
     CopySecret,
     Create,
@@ -67,6 +68,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def advance(owner: Object, desired: Desired, world: World, now: datetime, *, finalizer: str = "") -> Decision:
     """Decide about one object. `finalizer` is the one its handler holds."""
     first, last = _holds(owner, desired, finalizer)
+    first += [AmendOwner(desired.amend)] if desired.amend else []
     first += _children(desired.children, world)
     runs: dict[str, Run] = {}
     starts: list[Effect] = []

@@ -208,6 +208,68 @@ class AntflyHealth(Call, frozen=True, omit_defaults=True):
     server: AntflyServer
 
 
+class ControlPlane(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the pod finds a control plane. Paths are those in the pod; an empty one does not exist.
+
+    `store` is `etcd` or `sqlite`; `endpoint` the etcd to ask, `pki` the folder of certificates (with the client's for etcd
+    below it), `manifests` the folder of static manifests, `database` the file of an embedded API server.
+    """
+
+    store: str
+    endpoint: str = ""
+    pki: str = ""
+    manifests: str = ""
+    database: str = ""
+
+
+class ArchivePlace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where archives go. `location` names it for people.
+
+    With `remote` they go through rclone to `<remote>:<folder>` with `options` as its section and the file `secret_file` as
+    the value of `secret_option`; else into the pod's directory `folder`.
+    """
+
+    folder: str
+    location: str
+    remote: str = ""
+    options: Mapping[str, str] = {}
+    secret_option: str = ""
+    secret_file: str = ""
+
+
+class ArchiveKey(msgspec.Struct, frozen=True):
+    """The key that wraps an archive's data key: its object's name, the Secret and the file that holds its text."""
+
+    name: str
+    secret: str
+    file: str
+
+
+class ControlPlaneBackup(Call, frozen=True, omit_defaults=True):
+    """Archive a control plane as `<name>.tar.gz`, or with a key as `<name>.encrypted` and `<name>.dek`, with a manifest beside.
+
+    The report's `archive` names every file with the checksum of what was read back.
+    """
+
+    MOVER: ClassVar[str] = "control-plane-backup"
+
+    cluster: str
+    name: str
+    node: str
+    source: ControlPlane
+    place: ArchivePlace
+    key: ArchiveKey | None = None
+
+
+class ArchiveDelete(Call, frozen=True, omit_defaults=True):
+    """Delete the files of archives from their place. Files that are gone already are no error."""
+
+    MOVER: ClassVar[str] = "archive-delete"
+
+    place: ArchivePlace
+    files: tuple[str, ...]
+
+
 CALLS: Mapping[str, type[Call]] = {
     kind.MOVER: kind
     for kind in (
@@ -221,6 +283,8 @@ CALLS: Mapping[str, type[Call]] = {
         AntflyBackup,
         AntflyRestore,
         AntflyHealth,
+        ControlPlaneBackup,
+        ArchiveDelete,
     )
 }
 """Every call by the name of its mover."""

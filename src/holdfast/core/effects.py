@@ -12,13 +12,19 @@ from typing import Any
 import msgspec
 
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Note, SecretCopy, Step
+from holdfast.core.plan import Amend, Note, SecretCopy, Step
 
 
 class AddFinalizer(msgspec.Struct, frozen=True):
     """Hold the owner, so that its end can be handled."""
 
     finalizer: str
+
+
+class AmendOwner(msgspec.Struct, frozen=True):
+    """Change the owner itself; what is secret in it moves into a Secret first."""
+
+    amend: Amend
 
 
 class Apply(msgspec.Struct, frozen=True):
@@ -74,4 +80,4 @@ class ReleaseFinalizer(msgspec.Struct, frozen=True):
     finalizer: str
 
 
-Effect = AddFinalizer | Apply | Create | CopySecret | PatchStatus | Emit | Delete | Requeue | ReleaseFinalizer
+Effect = AddFinalizer | AmendOwner | Apply | Create | CopySecret | PatchStatus | Emit | Delete | Requeue | ReleaseFinalizer

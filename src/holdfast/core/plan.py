@@ -147,6 +147,21 @@ class SecretCopy(msgspec.Struct, frozen=True):
     owner: Object | None = None
 
 
+class Amend(msgspec.Struct, frozen=True):
+    """A change of the object itself, as a merge patch of its metadata or spec; None removes a field.
+
+    `secret` is what the patch takes out of it: a complete Secret that is written first, or nothing is changed. It never shows
+    in a repr, since effects are logged.
+    """
+
+    patch: Mapping[str, Any]
+    secret: Object | None = None
+
+    def __repr__(self) -> str:
+        """Say which fields change, without a value."""
+        return f"Amend({sorted(self.patch)}, secret={'yes' if self.secret else 'no'})"
+
+
 class Note(msgspec.Struct, frozen=True):
     """An Event to record on the owner. `warning` chooses its type."""
 
@@ -165,9 +180,11 @@ class Doomed(msgspec.Struct, frozen=True):
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """What a dialect makes of one object.
 
-    `release` lifts the handler's finalizer: the object may go. `wake_at` asks for another look at that time.
+    `amend` corrects the object itself before anything else is done. `release` lifts the handler's finalizer: the object may
+    go. `wake_at` asks for another look at that time.
     """
 
+    amend: Amend | None = None
     children: tuple[Child, ...] = ()
     secret_copies: tuple[SecretCopy, ...] = ()
     doomed: tuple[Doomed, ...] = ()

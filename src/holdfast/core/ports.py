@@ -6,7 +6,7 @@ cache; whoever looks something up through a view is woken when it changes, also 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -75,6 +75,26 @@ class Handler(Protocol):
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge a spec on its own and against what exists. Shared by admission and by `compile`."""
+        ...
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """An object without its clear secret, and the Secret that holds it now. Never shown: the repr has no value."""
+
+    object: Object
+    secret: Object | None
+
+    def __repr__(self) -> str:
+        """Name nothing but the kind."""
+        return f"Sealed({self.object.get('kind')})"
+
+
+@runtime_checkable
+class Sealing(Protocol):
+    """A handler whose objects may come with a clear secret, which must never be stored."""
+
+    def seal(self, obj: Object) -> Sealed | None:
+        """Take the secret out; None when there is none."""
         ...
 
 

@@ -58,6 +58,26 @@ class ItemResult(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
+class ArchiveFile(msgspec.Struct, frozen=True):
+    """One file as it was read back from its place; `size` in bytes."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class ArchiveResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """An archive of a control plane: where it lies, its files, the fingerprint of its key, what the database holds."""
+
+    location: str
+    files: tuple[ArchiveFile, ...] = ()
+    key_id: str = ""
+    store: str = ""
+    revision: int = 0
+    keys: int = 0
+    hash: str = ""
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """The end of a mover: `failure` is absent exactly when everything that was asked is done and reads back.
 
@@ -69,6 +89,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     failure: Failure | None = None
     items: tuple[ItemResult, ...] = ()
     more: int = 0
+    archive: ArchiveResult | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

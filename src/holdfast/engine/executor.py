@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from holdfast.core.diff import covers
 from holdfast.core.effects import (
     AddFinalizer,
+    AmendOwner,
     Apply,
     CopySecret,
     Create,
@@ -103,7 +104,7 @@ class Executor:
                 well = False
                 self._holds.hold(key, SECRETS, str(refusal))
             except ApiError as refusal:
-                if isinstance(refusal, _TRANSIENT) or isinstance(effect, AddFinalizer):
+                if isinstance(refusal, _TRANSIENT) or isinstance(effect, AddFinalizer | AmendOwner):
                     raise
                 well = False
                 self._refused(key, owner, effect, refusal)
@@ -137,6 +138,10 @@ class Executor:
         match effect:
             case AddFinalizer(finalizer=finalizer):
                 return await self._finalizers(owner, [*owner["metadata"].get("finalizers", ()), finalizer])
+            case AmendOwner(amend=amend):
+                if amend.secret is not None:
+                    await self.copier.keep(owner, amend.secret)
+                return await self._patch_owner(owner, dict(amend.patch))
             case Apply(object=obj):
                 await self._apply(obj)
             case Create(object=obj, step=step, run=run):

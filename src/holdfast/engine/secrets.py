@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfast.core.labels import OWNER, OWNER_UID, annotation
-from holdfast.core.objects import Object, Ref, owner_reference
+from holdfast.core.objects import Object, Ref, owner_reference, ref_of
 from holdfast.core.plan import SecretCopy
 from holdfast.engine.jobs import marks_of, owner_name
 from holdfast.kube.builtin import SECRETS
@@ -51,11 +51,29 @@ class SecretCopier:
         await self._client.apply(SECRETS, _projected(owner, copy, source, origin))
         return True
 
+    async def keep(self, owner: Object, secret: Object) -> None:
+        """Write a Secret that belongs to `owner`. Raises SecretRefused when the name is taken by one that does not."""
+        ref = ref_of(secret)
+        there = await self._read(ref)
+        if there is not None and labels_of(there).get(OWNER_UID) != owner["metadata"]["uid"]:
+            raise SecretRefused(f"{ref} exists and does not belong to this object: rename or remove it")
+        await self._client.apply(SECRETS, owned_secret(owner, secret))
+
     async def _read(self, ref: Ref) -> Object | None:
         try:
             return await self._client.get(SECRETS, ref.name, ref.namespace)
         except NotFound:
             return None
+
+
+def owned_secret(owner: Object, secret: Object) -> Object:
+    """Return a Secret with our marks, which goes when its owner goes."""
+    own = {
+        "labels": {**labels_of(secret), **marks_of(owner)},
+        "annotations": {OWNER: owner_name(owner)},
+        "ownerReferences": [owner_reference(owner, controller=False)],
+    }
+    return {**secret, "metadata": {**secret["metadata"], **own}}
 
 
 def _projected(owner: Object, copy: SecretCopy, source: Object, origin: str) -> Object:

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 from holdfast.core.calls import StorageTarget
 from holdfast.movers.context import MoverError
@@ -125,9 +125,10 @@ class Folder:
         try:
             yield
         except OSError as error:
-            _raise(error, verb, path)
+            raise folder_error(error, verb, str(path)) from error
 
 
-def _raise(error: OSError, verb: str, path: Path) -> NoReturn:
+def folder_error(error: OSError, verb: str, what: str) -> MoverError:
+    """Return the failure for an error of the file system: what could not be done, why, and the next thing to try."""
     reason, hint = _REASONS.get(error.errno or 0, ("StoreFailed", "look at the volume"))
-    raise MoverError(reason, f"can't {verb} {path}: {error.strerror or error}", hint) from error
+    return MoverError(reason, f"can't {verb} {what}: {error.strerror or error}", hint)

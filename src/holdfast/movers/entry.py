@@ -33,6 +33,8 @@ PROGRAMS: Mapping[str, str] = {
     "antfly-backup": "holdfast.movers.antfly_backup:run",
     "antfly-restore": "holdfast.movers.antfly_restore:run",
     "antfly-health": "holdfast.movers.antfly_health:run",
+    "control-plane-backup": "holdfast.movers.control_plane:run",
+    "archive-delete": "holdfast.movers.control_plane:delete",
 }
 """Where the program of each mover lives: `module:function`, called with the call and a Context."""
 

@@ -45,16 +45,22 @@ class Reader:
 AdmissionCheck = Callable[[Object, Object | None, Reader], list[str]]
 Admission = Mapping[tuple[str, str], AdmissionCheck]
 
+Sealer = Callable[[Object], tuple[Object, Object] | None]
+"""Takes a clear secret out of an object: returns the object without it and the Secret that holds it, or None."""
+
+Sealers = Mapping[tuple[str, str], Sealer]
+
 
 class Api:
     """The parts of one server."""
 
-    def __init__(self, store: Store, auth: Auth, admission: Admission, ca: str) -> None:
+    def __init__(self, store: Store, auth: Auth, admission: Admission, ca: str, sealers: Sealers | None = None) -> None:
         self.ca = ca
         self.store = store
         self.auth = auth
         self.authorizer = Authorizer(store)
         self.admission = admission
+        self.sealers: Sealers = sealers or {}
         self.registry = Registry()
         self.rings = Rings(store.rv)
         self.stopping = False

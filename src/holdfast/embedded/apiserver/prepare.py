@@ -5,7 +5,7 @@ and says so, Ignore drops them silently. Everything here is a function of its ar
 admission checks read.
 """
 
-from holdfast.embedded.apiserver import crds, defaults, escalation, metadata, rules
+from holdfast.embedded.apiserver import crds, defaults, escalation, metadata, rules, sealing
 from holdfast.embedded.apiserver.api import Api, Call, Reader
 from holdfast.embedded.apiserver.errors import bad_request, invalid
 from holdfast.embedded.apiserver.objects import Object
@@ -88,5 +88,6 @@ def check(api: Api, call: Call, transaction: Transaction, new: Object, old: Obje
         causes = [(text.partition(":")[0], text) for text in admit(new, old, Reader(api.registry, transaction))]
     if causes:
         raise invalid(call.kind.kind, call.kind.group, new["metadata"].get("name", ""), causes)
+    sealing.seal(api, call, transaction, new)
     if call.kind.resource == crds.CRDS:
         crds.establish(new)

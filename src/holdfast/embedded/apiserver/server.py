@@ -19,7 +19,7 @@ from aiohttp import web
 from holdfast.embedded.apiserver import default_roles, namespaces
 from holdfast.embedded.apiserver.aggregation import Aggregation
 from holdfast.embedded.apiserver.aggregation import fill as fill_aggregated
-from holdfast.embedded.apiserver.api import Admission, Api
+from holdfast.embedded.apiserver.api import Admission, Api, Sealers
 from holdfast.embedded.apiserver.auth import ADMIN, Auth
 from holdfast.embedded.apiserver.collector import Collector
 from holdfast.embedded.apiserver.crds import Definitions
@@ -61,13 +61,14 @@ class ApiServer:
         port: int = 0,
         admission: Admission | None = None,
         roles: Sequence[Object] = (),
+        sealers: Sealers | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.kubeconfig_path = data_dir / f"{ADMIN}.kubeconfig"
         self.host = host
         self.port = port
         self._admission: Admission = admission or {}
-        self._roles = roles
+        self._roles, self._sealers = roles, sealers
         self._store: Store | None = None
         self._api: Api | None = None
         self._logs: LogProxy | None = None
@@ -95,7 +96,7 @@ class ApiServer:
         pki = self.data_dir / "pki"
         ca, certificate, key = ensure_server_certificate(pki, (self.host,))
         self._store = Store(self.data_dir / "state.db")
-        api = self._api = Api(self._store, Auth(pki, self._store), self._admission, ca.read_text())
+        api = self._api = Api(self._store, Auth(pki, self._store), self._admission, ca.read_text(), self._sealers)
         Definitions(self._store, api.registry, api.rings)
         aggregation = Aggregation(self._store)
         await asyncio.gather(

@@ -1,0 +1,102 @@
+"""Retention of a schedule's backups by count and age. Off unless the schedule is annotated; the API has no field for it.
+
+Only completed backups of the schedule itself are judged, by `core.retention`, so the newest good one always stays. The files go
+first and the ClusterBackup only after them; a deletion that failed is tried again an hour later.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from holdfast.core.calls import ArchiveDelete
+from holdfast.core.labels import annotation
+from holdfast.core.objects import Object, Ref, bounded_name
+from holdfast.core.plan import Desired, Doomed, Plan, Problem, RunKind, Step
+from holdfast.core.ports import View
+from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, phase_of, text, uid_of
+from holdfast.core.retention import Health, Keep, RecoveryPoint, retain
+from holdfast.core.times import parse_period, parse_time
+from holdfast.dialects.mirantis import archive_jobs, control_plane
+from holdfast.dialects.mirantis.kinds import CLUSTER, CLUSTER_BACKUP, JOB, KEEP_LAST, KEEP_WITHIN, SCHEDULE_LABEL
+
+AGAIN: Final = timedelta(hours=1)
+STEP: Final = "delete"
+
+
+def children(obj: Object, view: View) -> list[Object]:
+    """Return the ClusterBackups that a schedule made."""
+    found = view.list(CLUSTER_BACKUP, namespace_of(obj), label=(SCHEDULE_LABEL, bounded_name(name_of(obj))))
+    target = text(obj, "spec", "targetCluster")
+    return [backup for backup in found if text(backup, "spec", "targetCluster") == target]
+
+
+def problems(obj: Object) -> list[Problem]:
+    """Judge the annotations."""
+    found: list[Problem] = []
+    count, period = annotation(obj, KEEP_LAST), annotation(obj, KEEP_WITHIN)
+    if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 100_000):
+        found.append(Problem(f"metadata.annotations.{KEEP_LAST}", f"{count!r} is not a number of backups from 1 on"))
+    if period:
+        try:
+            parse_period(period)
+        except ValueError as error:
+            found.append(Problem(f"metadata.annotations.{KEEP_WITHIN}", str(error)))
+    return found
+
+
+def drop(obj: Object, view: View, now: datetime) -> Desired:
+    """Return what retention lets go now: Jobs that delete files, and then the objects."""
+    count, period = annotation(obj, KEEP_LAST), annotation(obj, KEEP_WITHIN)
+    if not count and not period:
+        return Desired()
+    keep = Keep(last=int(count) if count else None, max_age=parse_period(period) if period else None)
+    by_uid = {uid_of(each): each for each in children(obj, view) if phase_of(each) == "Completed" and not deleting(each)}
+    verdicts = retain([_point(each) for each in by_uid.values()], keep, now)
+    plans: list[Plan] = []
+    doomed: list[Doomed] = []
+    times = [at for each in by_uid.values() if period and (at := _end(each) + parse_period(period)) > now]
+    for verdict in reversed(verdicts.dropped):
+        backup = by_uid[verdict.point.id]
+        ref = Ref(JOB, namespace_of(obj), bounded_name(f"delete-{name_of(backup)}"))
+        job = view.get(ref.kind, ref.namespace, ref.name)
+        state = view.step(ref.namespace, ref.name)
+        if job is not None and state.phase.terminal and not _failed(job):
+            doomed += [
+                Doomed(Ref(CLUSTER_BACKUP, ref.namespace, name_of(backup)), "; ".join(verdict.reasons)),
+                Doomed(ref, "done"),
+            ]
+        elif job is not None and _failed(job):
+            since = state.finished or now
+            doomed += [Doomed(ref, "it failed an hour ago: tries again")] if now >= since + AGAIN else []
+            times.append(max(since + AGAIN, now + timedelta(seconds=1)))
+        elif (plan := _plan(obj, backup, ref.name, view)) is not None:
+            plans.append(plan)
+    return Desired(runs=tuple(plans[:1]), doomed=tuple(doomed), wake_at=min(times, default=None))
+
+
+def _plan(obj: Object, backup: Object, name: str, view: View) -> Plan | None:
+    """Return the deletion of one backup's files; None while its place can't be reached, since nothing is dropped blindly."""
+    target = text(backup, "spec", "targetCluster")
+    cluster = view.get(CLUSTER, namespace_of(obj), target)
+    if cluster is None:
+        return None
+    node, block = text(backup, "status", "node"), mapping(backup, "status", "parameters")
+    place = archive_jobs.destination(backup, target, block, control_plane.settings(cluster), node, view)
+    if isinstance(place, Problem):
+        return None
+    files = tuple(text(file, "name") for file in items(backup, "status", "files"))
+    call = archive_jobs.call(ArchiveDelete(place.place, files), place)
+    job = archive_jobs.job(obj, name, target, node, place)
+    step = Step(name=STEP, child=job, mover=call, deadline=timedelta(minutes=30))
+    return Plan(name=f"drop-{name_of(backup)}", kind=RunKind.RETENTION, steps=(step,))
+
+
+def _failed(job: Object) -> bool:
+    return any(each.get("type") == "Failed" and each.get("status") == "True" for each in items(job, "status", "conditions"))
+
+
+def _end(backup: Object) -> datetime:
+    return parse_time(text(backup, "status", "completedAt"))
+
+
+def _point(backup: Object) -> RecoveryPoint:
+    return RecoveryPoint(id=uid_of(backup), time=_end(backup), health=Health.GOOD)

@@ -1,0 +1,182 @@
+"""A small cluster with the engine on it, whose control plane is a real etcd: what the tests of the Mirantis API drive.
+
+Take `world` as a fixture. The engine's clock can be set; Jobs run as real pods.
+"""
+
+import asyncio
+import contextlib
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from holdfast.cli.apiserver import admission, sealers
+from holdfast.cli.dialects import KINDS, resource_of, resources
+from holdfast.cli.node import images
+from holdfast.core.objects import Object
+from holdfast.dialects.mirantis.dialect import Mirantis
+from holdfast.embedded.apiserver.server import ApiServer
+from holdfast.embedded.node.run import run_node
+from holdfast.embedded.node.settings import Settings as NodeSettings
+from holdfast.engine.shell import Engine
+from holdfast.kube.builtin import CRDS
+from holdfast.kube.events import EventRecorder
+from holdfast.kube.resource import Resource
+from holdfast.movers.fills import movers
+from holdfast.schema.emit import crd
+from tests import tools
+from tests.e2e.cluster import NODE, Cluster
+from tests.etcd_server import Etcd, etcd_server
+
+REST: dict[str, Resource] = {spec.kind: resource_of(spec) for spec in KINDS["mirantis"]}
+ZONE = "Europe/Prague"
+KEY_TEXT = "correct horse battery staple, twice!"
+SECONDS = 25.0
+
+
+class World(Cluster):
+    """The cluster, its engine, and the machine's folders."""
+
+    def __init__(self, directory: Path, etcd: Etcd) -> None:
+        super().__init__(directory)
+        self.etcd, self.local = etcd, directory.parent / "srv-backup"
+        self.offset = timedelta()
+        dialect = Mirantis(ZONE)
+        self.server = ApiServer(directory, admission=admission(dialect.handlers), sealers=sealers(dialect.handlers))
+        self._dialect = dialect
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+    async def start(self) -> None:
+        await super().start()
+        for spec in KINDS["mirantis"]:
+            await self.client.apply(CRDS, crd(spec))
+        await self.start_engine()
+
+    async def start_node(self, settings: NodeSettings = NODE) -> None:
+        ready = asyncio.Event()
+        root = self.directory / "node"
+        work = run_node(self.client, self.config, root, "here", settings=settings, images=images(), ready=ready)
+        await self._begin("node", work, ready)
+
+    async def start_engine(self) -> None:
+        await self._begin("engine", self._engine(ready := asyncio.Event()), ready)
+
+    async def _engine(self, ready: asyncio.Event) -> None:
+        recorder = EventRecorder(self.client, component="holdfast")
+        engine = Engine(
+            self.client, (self._dialect,), movers(), resources(), image="holdfast:test", recorder=recorder, clock=self.now
+        )
+        self.engine = engine
+        async with asyncio.TaskGroup() as group:
+            group.create_task(engine.run())
+            await engine.manager.synced()
+            ready.set()
+
+    async def stop(self) -> None:
+        if "engine" in self._tasks:
+            await self.stop_part("engine")
+        await super().stop()
+
+    async def set_clock(self, moment: datetime) -> None:
+        """Let the engine live at another time, as after a downtime."""
+        await self.stop_part("engine")
+        self.offset = moment - datetime.now(UTC)
+        await self.start_engine()
+
+    def cluster(self, name: str = "kaas-mgmt", **spec: Any) -> Object:
+        annotations = {
+            "backup.holdfast.dev/nodes": "holdfast.dev/node=sandbox",
+            "backup.holdfast.dev/etcd": self.etcd.endpoint,
+            "backup.holdfast.dev/pki": str(self.etcd.pki),
+            "backup.holdfast.dev/manifests": str(self.etcd.manifests),
+            "backup.holdfast.dev/local-folder": str(self.local),
+        }
+        return thing("Cluster", name, annotations=annotations, **spec)
+
+    async def wait(self, kind: str, name: str, holds: Callable[[Object], bool]) -> Object:
+        return await self.until(REST[kind], name, holds, seconds=SECONDS)
+
+    async def ended(self, name: str) -> Object:
+        found = await self.wait("ClusterBackup", name, lambda obj: status(obj).get("phase") in ("Completed", "Failed"))
+        return status(found)
+
+    async def get(self, kind: str, name: str) -> Object:
+        return await self.client.get(REST[kind], name, "default")
+
+    async def all(self, kind: str) -> list[Object]:
+        return list((await self.client.list(REST[kind], "default")).items)
+
+    async def refused(self, obj: Object) -> str:
+        """Apply with kubectl what must be refused, and return the answer."""
+        answer = await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(obj), check=False)
+        assert "created" not in answer, answer
+        assert "configured" not in answer, answer
+        return answer
+
+
+def status(obj: Object) -> Object:
+    return obj.get("status") or {}
+
+
+def thing(kind: str, name: str, *, annotations: dict[str, str] | None = None, **spec: Any) -> Object:
+    meta: Object = {"name": name, "namespace": "default", **({"annotations": annotations} if annotations else {})}
+    return {"apiVersion": "kaas.mirantis.com/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+
+
+def backup(name: str, **parameters: Any) -> Object:
+    spec: Object = {"targetCluster": "kaas-mgmt", **({"parameters": parameters} if parameters else {})}
+    return thing("ClusterBackup", name, **spec)
+
+
+def schedule(name: str, cron: str, **parameters: Any) -> Object:
+    spec: Object = {"targetCluster": "kaas-mgmt", "schedule": cron, **({"parameters": parameters} if parameters else {})}
+    return thing("ClusterBackupSchedule", name, **spec)
+
+
+def credential(name: str, endpoint: str, secret: str, key_id: str, *, older: bool = False, remote: str = "swift") -> Object:
+    config = {"type": "s3", "provider": "Other", "access_key_id": key_id, "endpoint": endpoint}
+    given = {"secret": {"value": secret}} if older else {"value": secret}
+    return thing(
+        "RCloneCredential",
+        name,
+        remoteConfig=config,
+        remoteName=remote,
+        remoteConfigSecretKey="secret_access_key",
+        remoteSecret=given,
+    )
+
+
+def open_with_openssl(encrypted: Path, dek: Path, key_text: str, target: Path) -> None:
+    """Do by hand what the documentation says, with the stock program alone."""
+    key, recovered = target.with_name("key.txt"), target.with_name("dek.txt")
+    key.write_text(key_text)
+    for source, secret, out in ((dek, key, recovered), (encrypted, recovered, target)):
+        command = [tools.openssl(), "enc", "-d", "-aes-256-cbc", "-pbkdf2", "-in", str(source), "-out", str(out)]
+        done = subprocess.run([*command, "-pass", f"file:{secret}"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    with etcd_server(tmp_path_factory.mktemp("etcd")) as server:
+        server.fill(300)
+        yield server
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path, etcd: Etcd) -> AsyncIterator[World]:
+    made = World(tmp_path / "data", etcd)
+    await made.start()
+    try:
+        await made.apply(made.cluster())
+        yield made
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await made.stop()
