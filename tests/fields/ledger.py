@@ -114,7 +114,8 @@ def _rule(rule: str, node: Node) -> str:
         case "enum":
             return "" if set(value.split("|")) <= set(node.get("enum", [])) else lacks
         case "range":
-            return "" if node.get("minimum") == int(value.removesuffix("..")) else lacks
+            low, _, high = value.partition("..")
+            return "" if node.get("minimum") == int(low) and node.get("maximum") == (int(high) if high else None) else lacks
         case "minItems" | "maxItems":
             return "" if node.get(name) == int(value) else lacks
         case "pattern":
