@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Final, Literal
 
-from msgspec import UNSET
+from msgspec import UNSET, field
 
 from holdfast.dialects.mirantis.kinds import GROUP, VERSION
 from holdfast.schema.fields import Maybe, Opaque, Time, Wire, doc
@@ -176,7 +176,7 @@ class RemoteConfig(Wire):
 
     OPEN: ClassVar[bool] = True
 
-    access_key_id: Annotated[str, doc("Access key id.", min_length=1)]
+    access_key_id: Annotated[str, doc("Access key id.", min_length=1)] = field(name="access_key_id")
     endpoint: Annotated[str, doc("Address of the storage.", min_length=1)]
     type: Annotated[Literal["s3"], doc("Type of the remote.")]
 
