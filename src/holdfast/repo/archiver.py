@@ -17,6 +17,7 @@ from holdfast.repo.errors import Stopped
 from holdfast.repo.folders import Counts, Folder, Job, PureFolder, Subfolder, Wanted
 from holdfast.repo.packer_native import NativePacker
 from holdfast.repo.reading import FileReader
+from holdfast.repo.sources import Sources
 
 _MOST_ENTRIES = 10_000
 _AHEAD, _GROUP = 5, 4
@@ -56,10 +57,10 @@ class Archiver:
         """What became of files and folders."""
         return self._job.counts
 
-    def run(self, sources: list[str], parent_tree: str) -> str:
+    def run(self, sources: Sources, parent_tree: str) -> str:
         """Store everything; returns the id of the root tree, which is durable after the writer's `finish`."""
         try:
-            root = _Level(self._folder("/", parent_tree, _wanted(sources)), "/", None, None)
+            root = _Level(self._folder(sources.base, parent_tree, sources.wanted), sources.base, None, None)
             root.folder.open()
             self._walk(root)
             while len(self._waiting) > 1:
@@ -164,16 +165,3 @@ class Archiver:
             self._job.meter.tick()
             wait([future], timeout=0.5)
         future.result()
-
-
-def _wanted(sources: list[str]) -> Wanted:
-    root = Wanted()
-    for path in sorted(sources, key=len):
-        at, parts = root, [part for part in path.split("/") if part]
-        for number, part in enumerate(parts):
-            if part in at and not at[part]:
-                break
-            at = at.setdefault(part, Wanted())
-            if number == len(parts) - 1:
-                at.clear()
-    return root

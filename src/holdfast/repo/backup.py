@@ -1,6 +1,5 @@
 """Backing up paths: the call, and what it leaves out. The order of its steps is in `run`, the walk in `archiver`."""
 
-import os
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,6 +13,7 @@ from holdfast.repo.repository import Repository
 from holdfast.repo.result import BackupResult, Faults, Meter, ProgressHook
 from holdfast.repo.run import AUTO, Run
 from holdfast.repo.scan import CACHE_MARKER, Marker, Rules, Totals
+from holdfast.repo.sources import find_sources
 
 __all__ = ["AUTO", "backup"]
 
@@ -41,7 +41,7 @@ def backup(
     progress: ProgressHook | None = None,
     stop: threading.Event | None = None,
 ) -> BackupResult:
-    """Store `paths` (made absolute) as a new snapshot and return what was done.
+    """Store `paths` as a new snapshot and return what was done; `sources` says where in its tree they stand.
 
     What is left out: `excludes` are patterns (see `patterns`, and `lists` for files of them); `exclude_if_present` are names of
     files, or `name:header`, that leave out all else in their folder, and `exclude_caches` does so by CACHEDIR.TAG; files larger
@@ -52,15 +52,17 @@ def backup(
     `chunking`). With `dry_run` all is read and nothing is written, not even a lock; the result says what would have been
     added, with an empty `snapshot_id`.
 
-    Errors on single files end in the result and make it partial. Raises SourceError when a path is missing, Stopped when `stop`
-    is set, LockLost, RepositoryLocked, or the StoreError of a store that failed.
+    Errors on single files, and paths that are missing while others are there, end in the result and make it partial. Raises
+    SourceError when none is there, BadRequest for a pattern that can't be read, Stopped when `stop` is set, LockLost,
+    RepositoryLocked, or the StoreError of a store that failed.
     """
-    sources = [os.path.abspath(path) for path in paths]
+    patterns, faults = Patterns(excludes, excludes_ignoring_case), Faults()
     markers = _markers(exclude_if_present, caches=exclude_caches)
-    rules = _rules(sources, Patterns(excludes, excludes_ignoring_case), one_file_system, max_file_bytes, markers)
-    faults, totals = Faults(), Totals(sources, rules)
+    sources = find_sources(paths, patterns, faults)
+    rules = Rules(patterns, sources.devices if one_file_system else frozenset(), max_file_bytes, markers)
+    totals = Totals(sources.kept, rules)
     meter = Meter(progress, lambda: (totals.files, totals.bytes, totals.done))
-    run = Run(repo, sources, host, tags, time, [*excludes, *excludes_ignoring_case], meter, faults)
+    run = Run(repo, sources.paths, host, tags, time, [*excludes, *excludes_ignoring_case], meter, faults)
     with run.begin(parent, chunking, dry_run=dry_run, self_check=self_check) as writer:
         comparison = Comparison(ignore_ctime or ignore_inode, ignore_inode)
         job = Job(repo, writer, rules, comparison, faults, meter)
@@ -80,17 +82,3 @@ def _markers(names: Sequence[str], *, caches: bool) -> tuple[Marker, ...]:
         if not marker.name or "/" in marker.name:
             raise SourceError(f"{marker.name!r} marks no folder: give the name of a file, without a path")
     return (*found, CACHE_MARKER) if caches else tuple(found)
-
-
-def _rules(
-    sources: list[str], excludes: Patterns, one_file_system: bool, max_file_bytes: int, markers: tuple[Marker, ...]
-) -> Rules:
-    if not sources:
-        raise SourceError("there is nothing to back up: no path was given")
-    devices: set[int] = set()
-    for path in sources:
-        try:
-            devices.add(os.lstat(path).st_dev)
-        except OSError as error:
-            raise SourceError(f"{path}: {error.strerror}: the path to back up can't be read") from error
-    return Rules(excludes, frozenset(devices if one_file_system else ()), max_file_bytes, markers)

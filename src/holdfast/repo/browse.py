@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.repo.documents import decode, parse_id
 from holdfast.repo.errors import Damaged, NoSuchPath
-from holdfast.repo.patterns import Patterns
+from holdfast.repo.patterns import Patterns, refuse_taking_back
 from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import Snapshot
 from holdfast.repo.times import parse_time
@@ -148,11 +148,15 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class Finder:
-    """Searches snapshot after snapshot; folders that were seen to hold nothing are not read again."""
+    """Searches snapshot after snapshot; folders that were seen to hold nothing are not read again.
+
+    Raises BadRequest for a pattern that can't be read.
+    """
 
     def __init__(self, trees: Trees, query: Query) -> None:
         self._trees, self._query = trees, query
         self._patterns = Patterns((), query.patterns) if query.ignore_case else Patterns(query.patterns)
+        refuse_taking_back(self._patterns)
         self._barren: set[tuple[str, str]] = set()
 
     def search(self, snapshot: Snapshot, subfolder: str = "") -> list[Item]:

@@ -6,14 +6,23 @@ Paths stand one a line too, or, where names may hold line breaks, with a NUL byt
 
 import glob
 import os
+import re
 
 from holdfast.repo.errors import SourceError
 
+_VARIABLE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
+
 
 def read_patterns(path: str) -> list[str]:
-    """The patterns of a file, with `$NAME` and `${NAME}` replaced from the environment. Raises SourceError."""
+    """The patterns of a file, with `$NAME` and `${NAME}` replaced from the environment, and `$$` by `$`. Raises SourceError."""
     lines = (line.strip() for line in os.fsdecode(_read(path)).splitlines())
-    return [os.path.expandvars(line) for line in lines if line and not line.startswith("#")]
+    return [_VARIABLE.sub(_value, line) for line in lines if line and not line.startswith("#")]
+
+
+def _value(found: re.Match[str]) -> str:
+    """What stands for a variable; one that is not set is empty, as in a shell."""
+    name = found[1] or found[2]
+    return os.environ.get(name, "") if name else "$"
 
 
 def read_paths(path: str, *, verbatim: bool = False, raw: bool = False) -> list[str]:

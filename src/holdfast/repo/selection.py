@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from holdfast.repo.patterns import Patterns
+from holdfast.repo.patterns import Patterns, refuse_taking_back
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,11 +22,12 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Selector:
-    """A compiled selection."""
+    """A compiled selection. Raises BadRequest for patterns that can't be read, or that choose by taking back."""
 
     def __init__(self, wanted: Selection) -> None:
         literal = [_literal(path) for path in wanted.paths]
         self._include = Patterns([*literal, *wanted.include], wanted.iinclude)
+        refuse_taking_back(self._include)
         self._exclude = Patterns(wanted.exclude, wanted.iexclude)
         self.takes_all = self._include.empty
         """Whether no path and no include pattern narrows the restore."""

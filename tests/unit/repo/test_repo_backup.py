@@ -28,7 +28,8 @@ from holdfast.repo.maintain import forget, read_root, snapshots, stats
 from holdfast.repo.patterns import Patterns
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
-from holdfast.repo.result import Progress
+from holdfast.repo.result import Faults, Progress
+from holdfast.repo.sources import find_sources
 from holdfast.repo.stores.faults import FaultyStore
 from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.tree import decode_tree
@@ -64,10 +65,10 @@ def foreign(*paths: Path) -> None:
 
 
 @pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Arrange for something to happen once, after the source's folder was looked at and before its files are opened."""
 
-    def arrange(action: Callable[[], None]) -> None:
+    def arrange(action: Callable[[], object]) -> None:
         left = [action]
 
         def match(_: object, path: str) -> bool:
@@ -174,7 +175,7 @@ def test_a_folder_that_cannot_be_listed_is_named(repo: Repository, source: Path)
 
 
 def test_a_file_that_vanished_is_counted_and_no_error(
-    repo: Repository, source: Path, between: Callable[[Callable[[], None]], None]
+    repo: Repository, source: Path, between: Callable[[Callable[[], object]], None]
 ) -> None:
     between(lambda: (source / "file4").unlink())
     made = backup(repo, [str(source)], excludes=["nothing"])
@@ -184,7 +185,7 @@ def test_a_file_that_vanished_is_counted_and_no_error(
 
 
 def test_a_file_that_became_a_link_or_a_fifo_is_not_followed(
-    repo: Repository, source: Path, between: Callable[[Callable[[], None]], None]
+    repo: Repository, source: Path, between: Callable[[Callable[[], object]], None]
 ) -> None:
     def swap() -> None:
         (source / "file3").unlink()
@@ -203,10 +204,10 @@ def test_a_file_that_became_a_link_or_a_fifo_is_not_followed(
 
 @pytest.mark.parametrize("size", [0, 100, MIN_BYTES - 1, MIN_BYTES + 5, 3 * MIN_BYTES])
 def test_a_file_that_grew_or_shrank_before_it_was_opened_is_stored_as_read(
-    repo: Repository, source: Path, tmp_path: Path, between: Callable[[Callable[[], None]], None], size: int
+    repo: Repository, source: Path, tmp_path: Path, between: Callable[[Callable[[], object]], None], size: int
 ) -> None:
     content = os.urandom(size)
-    between(lambda: (source / "file1").write_bytes(content) and None)
+    between(lambda: (source / "file1").write_bytes(content))
     made = backup(repo, [str(source)], excludes=["nothing"])
     restore(repo, made.snapshot_id, str(tmp_path / "t"), subfolder=str(source))
 
@@ -297,6 +298,46 @@ def test_stopping_ends_soon_and_leaves_a_clean_repository(repo: Repository, stor
         backup(repo, [str(source)], stop=stop)
     assert list(store.list("locks")) == []
     assert list(store.list("snapshots")) == []
+
+
+def test_a_path_that_is_missing_beside_others_makes_the_backup_partial(repo: Repository, source: Path) -> None:
+    made = backup(repo, [str(source), str(source / "nothing here")])
+
+    assert [error.path for error in made.errors] == [str(source / "nothing here")]
+    assert made.files == 10
+    assert repo.snapshot(made.snapshot_id).paths == (str(source),)
+
+
+def test_a_path_within_another_does_not_narrow_it(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source / "folder").mkdir()
+    monkeypatch.chdir(source)
+
+    for outer, inner in ((".", "folder"), ("/", str(source))):
+        assert find_sources([outer, inner], Patterns([]), Faults()).wanted == {}
+
+
+def test_relative_paths_stand_at_the_root_of_the_tree(repo: Repository, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(source)
+    inside = backup(repo, ["."])
+    monkeypatch.chdir(source.parent)
+    beside = backup(repo, [source.name])
+    (source / "elsewhere").mkdir()
+    monkeypatch.chdir(source / "elsewhere")
+    above = backup(repo, [f"../../{source.name}/file1", "../../nothing"])
+
+    assert inside.tree == find_path(repo, beside.tree, source.name)
+    assert inside.files == beside.files == 10
+    assert beside.parent == inside.snapshot_id
+    assert above.files == 1
+    assert find_path(repo, above.tree, source.name) != above.tree
+
+
+def test_a_path_that_an_exclude_names_is_left_out(repo: Repository, source: Path) -> None:
+    both = [str(source / "file1"), str(source / "file2")]
+
+    assert backup(repo, both, excludes=["file1"]).files == 1
+    with pytest.raises(SourceError, match="leave out every path"):
+        backup(repo, both, excludes=[str(source.parent)])
 
 
 def test_progress_ends_with_the_whole(repo: Repository, source: Path) -> None:

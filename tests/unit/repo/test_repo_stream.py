@@ -108,9 +108,9 @@ def test_a_dry_run_of_a_stream_writes_nothing(repo: Repository, store: LocalStor
 
 def test_patterns_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIND", "log")
-    (tmp_path / "list").write_text("# old things\n*.bak\n\n  *.$KIND  \n")
+    (tmp_path / "list").write_text("# old things\n*.bak\n\n  *.$KIND  \n$$KIND/${KIND}s\n*$NOT_SET_AT_ALL\n")
 
-    assert read_patterns(str(tmp_path / "list")) == ["*.bak", "*.log"]
+    assert read_patterns(str(tmp_path / "list")) == ["*.bak", "*.log", "$KIND/logs", "*"]
     with pytest.raises(SourceError, match="can't be read"):
         read_patterns(str(tmp_path / "missing"))
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from holdfast.repo.errors import BadRequest
 from holdfast.repo.names import json_name, json_text, unquote_name
 from holdfast.repo.patterns import Patterns
+from holdfast.repo.selection import Selection, Selector
 from holdfast.repo.times import format_ns, format_time, parse_ns, parse_time
 
 file_names = some.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & {0, 0x2F})
@@ -76,10 +78,17 @@ def test_moments_are_written_in_utc() -> None:
         ("/home/**/tmp", "/home/a/b/tmp", True),
         ("/home/**/tmp", "/home/tmp", True),
         ("file[0-3]", "/file2", True),
-        ("file[!0-3]", "/file2", False),
+        ("file[^0-3]", "/file2", False),
+        ("file[^0-3]", "/filex", True),
+        ("[!a]", "/!", True),
+        ("[!a]", "/b", False),
+        ("[\\]]", "/]", True),
+        ("[z-a]", "/m", False),
+        ("./data/../tmp", "/srv/tmp", True),
         ("a?c", "/abc", True),
         ("a?c", "/a/c", False),
-        ("[", "/[", True),
+        ("]", "/]", True),
+        ("\\!a", "/!a", True),
         ("\\*", "/*", True),
         ("\\*", "/a", False),
         ("a.b", "/axb", False),
@@ -87,6 +96,31 @@ def test_moments_are_written_in_utc() -> None:
 )
 def test_patterns(pattern: str, path: str, matches: bool) -> None:
     assert Patterns([pattern]).match(path) is matches
+
+
+@pytest.mark.parametrize("pattern", ["[", "[]]", "[^]]", "[a-]", "[-a]", "a/[b/c]", "a\\", "![a"])
+def test_a_pattern_that_cannot_be_read_is_refused(pattern: str) -> None:
+    with pytest.raises(BadRequest, match="can't be read"):
+        Patterns([pattern])
+
+
+def test_the_last_pattern_that_matches_a_path_or_a_folder_above_decides() -> None:
+    patterns = Patterns(["/data/*", "!/data/keep", "/data/keep/*.tmp"])
+
+    left_out = {path: patterns.match(path) for path in ("/data/a", "/data/keep", "/data/keep/b", "/data/keep/b.tmp", "/srv")}
+
+    assert left_out == {"/data/a": True, "/data/keep": False, "/data/keep/b": False, "/data/keep/b.tmp": True, "/srv": False}
+
+
+def test_the_case_ignoring_patterns_decide_by_themselves() -> None:
+    patterns = Patterns(["*.TXT"], ["!a.txt", "*.md", "!READ*"])
+
+    assert [patterns.match(path) for path in ("/a.TXT", "/a.txt", "/b.MD", "/readme.md")] == [True, False, True, False]
+
+
+def test_what_chooses_cannot_take_back() -> None:
+    with pytest.raises(BadRequest, match="takes back"):
+        Selector(Selection(include=["*.txt", "!b.txt"]))
 
 
 def test_a_folder_is_entered_only_if_something_below_could_match() -> None:
