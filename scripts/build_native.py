@@ -5,11 +5,13 @@ It needs a C compiler and the headers of Python, nothing else: libraries are loo
 CFLAGS to use others, for instance `CFLAGS=-fsanitize=address`.
 """
 
+import functools
 import os
 import shlex
 import subprocess
 import sys
 import sysconfig
+import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +47,10 @@ def build() -> Path:
         raise NotBuilt(f"{header} is missing: install the development files of this Python (Debian: python3-dev)")
     fresh = TARGET.with_name(f".{os.getpid()}{TARGET.name}")
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    command = [*compiler, *_FLAGS, *_DEFINES, f"-I{header.parent}", *map(str, sources), "-o", str(fresh), "-ldl"]
+    files = sorted((*SOURCES.glob("*.c"), *SOURCES.glob("*.h")))
+    fingerprint = functools.reduce(lambda total, path: zlib.crc32(path.read_bytes(), total), files, 0)
+    command = [*compiler, *_FLAGS, *_DEFINES, f"-DHOLDFAST_SOURCES={fingerprint}u", f"-I{header.parent}", *map(str, sources)]
+    command += ["-o", str(fresh), "-ldl"]
     command += shlex.split(os.environ.get("CFLAGS", ""))
     try:
         subprocess.run(command, check=True, stdout=sys.stderr)

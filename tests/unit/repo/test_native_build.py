@@ -47,3 +47,16 @@ def test_a_machine_that_can_not_compile_gets_the_pure_path_and_is_told(tmp_path:
 
 def test_status_names_one_of_the_two_paths() -> None:
     assert native.status().split(",")[0].split(" ")[0] in ("native", "pure")
+
+
+def test_a_module_of_other_sources_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.c").write_text("int other;")
+    monkeypatch.setattr(native, "_HERE", tmp_path)
+    monkeypatch.delenv("HOLDFAST_PURE", raising=False)
+    native.forget()
+    try:
+        assert native.module() is None
+        assert "make setup" in native.status()
+    finally:
+        monkeypatch.undo()
+        native.forget()

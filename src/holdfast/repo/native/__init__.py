@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,8 +20,7 @@ from holdfast.repo.crypto import Key
 PURE_VARIABLE = "HOLDFAST_PURE"
 """Set to anything but `0`, it forbids the native module."""
 
-ABI = 1
-"""What `_native.abi()` says when it was built from these sources."""
+_HERE = Path(__file__).parent
 
 _CRYPTO = "libcrypto.so.3"
 
@@ -31,12 +31,18 @@ def _load() -> tuple[ModuleType | None, str]:
         return None, f"pure Python, since {PURE_VARIABLE} is set"
     try:
         found = importlib.import_module("holdfast.repo._native")
-        if found.abi() != ABI:
-            raise ImportError("it was built from other sources; run scripts/build_native.py")
+        if found.sources() != fingerprint():
+            raise ImportError("it was built from other sources; run `make setup`")
         version = found.bind(_zstd(), _CRYPTO)
     except ImportError as error:
         return None, f"pure Python, since the native module can't be loaded: {error}"
     return found, f"native, with zstd {version // 10_000}.{version // 100 % 100}.{version % 100}"
+
+
+def fingerprint() -> int:
+    """A checksum over the C files of this folder; the module holds the one of the files that it was built from."""
+    paths = sorted((*_HERE.glob("*.c"), *_HERE.glob("*.h")))
+    return functools.reduce(lambda total, path: zlib.crc32(path.read_bytes(), total), paths, 0)
 
 
 def _zstd() -> str:

@@ -2,17 +2,15 @@
 
 #include "holdfast.h"
 
-#define HOLDFAST_ABI 1
-
-static PyObject *abi(PyObject *self, PyObject *unused)
+static PyObject *built_from(PyObject *self, PyObject *unused)
 {
     (void)self;
     (void)unused;
-    return PyLong_FromLong(HOLDFAST_ABI);
+    return PyLong_FromUnsignedLong(HOLDFAST_SOURCES); /* given by scripts/build_native.py */
 }
 
 static PyMethodDef functions[] = {
-    {"abi", abi, METH_NOARGS, "abi() -> int: the number that the Python side expects."},
+    {"sources", built_from, METH_NOARGS, "sources() -> int: the checksum of the C files that it was built from."},
     {"bind", bind_libraries, METH_VARARGS,
      "bind(zstd, crypto) -> int: load the two libraries by path; returns zstd's version number. Call it before anything else.\n"
      "Raises ImportError."},
