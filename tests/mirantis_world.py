@@ -19,7 +19,9 @@ from holdfast.cli.apiserver import admission, sealers
 from holdfast.cli.dialects import KINDS, resource_of, resources
 from holdfast.cli.node import images
 from holdfast.core.objects import Object
+from holdfast.core.times import format_time
 from holdfast.dialects.mirantis.dialect import Mirantis
+from holdfast.embedded.apiserver import metadata
 from holdfast.embedded.apiserver.server import ApiServer
 from holdfast.embedded.node.run import run_node
 from holdfast.embedded.node.settings import Settings as NodeSettings
@@ -171,8 +173,9 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
 
 
 @pytest_asyncio.fixture
-async def world(tmp_path: Path, etcd: Etcd) -> AsyncIterator[World]:
+async def world(tmp_path: Path, etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     made = World(tmp_path / "data", etcd)
+    monkeypatch.setattr(metadata, "stamp_now", lambda: format_time(made.now()))
     await made.start()
     try:
         await made.apply(made.cluster())

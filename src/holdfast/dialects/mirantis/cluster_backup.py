@@ -154,7 +154,7 @@ def _plan(obj: Object, cluster: Object, view: View, now: datetime) -> Plan | Pro
     wrapped = archive_jobs.key(obj, block, view)
     if isinstance(wrapped, Problem):
         return wrapped
-    stamp = f"{now:%Y%m%dT%H%M%SZ}"
+    stamp = f"{now:%Y%m%dT%H%M%SZ}-{uid_of(obj)[:4]}"
     wanted = ControlPlaneBackup(
         _target(obj),
         f"{_target(obj)}-{stamp}",
