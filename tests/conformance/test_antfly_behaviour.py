@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.conformance.antfly_world import (
 
 from holdfast.cli.apiserver import admission
 from holdfast.cli.dialects import handlers
-from holdfast.core.calls import AntflyBackup, AntflyRestore
+from holdfast.core.calls import AntflyBackup, AntflyRestore, AntflyRetention, Call
 from holdfast.core.calls import AntflyServer as Server
 from holdfast.core.report import Failure
 from holdfast.core.run_id import JOB_NAME, JOB_UID
@@ -66,7 +67,7 @@ def antfly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AntflySe
 
 def asked(server: AntflyServer, **fields: Any) -> AntflyBackup:
     at = Server(server.url, "production/my-cluster")
-    given = {"location": LOCATION, "prefix": "daily-backup", "cron_job": "daily-backup-cron", "timeout": 30}
+    given = {"location": LOCATION, "owner": "production/daily-backup", "cron_job": "daily-backup-cron", "timeout": 30}
     return AntflyBackup(at, **(given | fields))
 
 
@@ -306,3 +307,33 @@ async def test_a_cronjob_of_somebody_else_is_left_alone_and_named(world: AntflyW
     await world.client.create(BACKUPS, backup())
     assert reasons(await world.phase("Failed"))["ScheduleReady"] == ("False", "CronJobFailed")
     assert (await world.cron_job())["spec"]["schedule"] == "0 1 * * *"
+
+
+async def test_old_backups_go_after_a_good_one_only_when_annotations_say_so(world: AntflyWorld) -> None:
+    await world.cluster()
+    await world.client.create(BACKUPS, backup())
+    await world.phase("Active")
+    await world.start("one")
+    await world.end("one", "a", at="2026-11-20T02:00:09Z")
+    good = (await world.until(lambda status: "lastSuccessfulBackup" in status))["lastSuccessfulBackup"]["backupId"]
+    assert await retention_calls(world) == []
+
+    await world.client.create(RESTORES, restore())
+    rules = {"holdfast.dev/keep-last": "3", "holdfast.dev/keep-for": "30d"}
+    await world.client.merge_patch(BACKUPS, "daily-backup", NAMESPACE, {"metadata": {"annotations": rules}})
+    async with asyncio.timeout(10):
+        while not (found := await retention_calls(world)):  # noqa: ASYNC110 - the engine writes it
+            await asyncio.sleep(0.02)
+
+    (call,) = found
+    assert isinstance(call, AntflyRetention)
+    assert (call.keep_last, call.keep_seconds, call.owner) == (3, 30 * 86400, "production/daily-backup")
+    assert set(call.spared) == {good, "daily-backup-20261121020000-1a2b3c4d"}
+    wrong = {"metadata": {"annotations": {"holdfast.dev/keep-last": "few"}}}
+    await world.client.merge_patch(BACKUPS, "daily-backup", NAMESPACE, wrong)
+    assert reasons(await world.phase("Failed"))["ScheduleReady"] == ("False", "ValidationFailed")
+
+
+async def retention_calls(world: AntflyWorld) -> list[Call]:
+    label = "holdfast.dev/mover=antfly-retention"
+    return [call_of(job) for job in (await world.client.list(JOBS, NAMESPACE, label_selector=label)).items]

@@ -171,15 +171,15 @@ class AntflyServer(msgspec.Struct, frozen=True, omit_defaults=True):
 class AntflyBackup(Call, frozen=True, omit_defaults=True):
     """Let an Antfly cluster back itself up to `location`; no `tables` means all. Gives up after `timeout` seconds.
 
-    The backup's id derives from `prefix`, `cron_job` and the Job (see `core.run_id`). With `adopt_job` and `adopt_uid` nothing
-    is started: the mover waits for the backup that this earlier Job had asked for, and reports what came of it.
+    The backup's id derives from `owner` (`<namespace>/<name>`), `cron_job` and the Job (see `core.run_id`). With `adopt_job`
+    and `adopt_uid` nothing is started: the mover waits for the backup that this earlier Job asked for, and says how it ended.
     """
 
     MOVER: ClassVar[str] = "antfly-backup"
 
     server: AntflyServer
     location: str
-    prefix: str
+    owner: str
     cron_job: str
     timeout: int
     tables: tuple[str, ...] = ()
@@ -198,6 +198,25 @@ class AntflyRestore(Call, frozen=True, omit_defaults=True):
     mode: str
     timeout: int
     tables: tuple[str, ...] = ()
+
+
+class AntflyRetention(Call, frozen=True, omit_defaults=True):
+    """Delete old backups of one AntflyBackup from an S3 location. A backup goes when neither rule keeps it.
+
+    `keep_last` newest ones stay, and those younger than `keep_seconds` (0: that rule keeps nothing); the newest one and
+    `spared` ids always stay. Only what the schedule of `owner` (`<namespace>/<name>`) made is looked at. `credentials_dir`
+    holds the AWS_* keys, AWS_ENDPOINT_URL and AWS_REGION as files.
+    """
+
+    MOVER: ClassVar[str] = "antfly-retention"
+
+    server: AntflyServer
+    location: str
+    owner: str
+    credentials_dir: str
+    keep_last: int = 0
+    keep_seconds: int = 0
+    spared: tuple[str, ...] = ()
 
 
 class AntflyHealth(Call, frozen=True, omit_defaults=True):
@@ -282,6 +301,7 @@ CALLS: Mapping[str, type[Call]] = {
         Trigger,
         AntflyBackup,
         AntflyRestore,
+        AntflyRetention,
         AntflyHealth,
         ControlPlaneBackup,
         ArchiveDelete,

@@ -28,16 +28,31 @@ def job_environment() -> Sequence[Object]:
     ]
 
 
-def run_id(prefix: str, cron_job: str, job: str, uid: str) -> str:
-    """Return `<prefix>-<due time as YYYYmmddHHMMSS, or the Job's name>-<8 hex digits of the uid>`.
+def run_id(owner: str, cron_job: str, job: str, uid: str) -> str:
+    """Return `<name>-<due time as YYYYmmddHHMMSS, or the Job's name>-<4 hex digits of the owner, 8 of the Job's uid>`.
 
-    The due time stands in the name of a Job that a CronJob made by itself (`<cron_job>-<minutes since 1970>`); a Job that a
-    person made keeps its own name. Only letters, digits, `-` and `_` are left; 150 characters at most.
+    `owner` is `<namespace>/<name>`. The due time stands in the name of a Job that a CronJob made by itself
+    (`<cron_job>-<minutes since 1970>`); a Job that a person made keeps its own name. 150 characters at most: letters, digits,
+    `-` and `_`.
     """
     minutes = job.removeprefix(f"{cron_job}-") if job.startswith(f"{cron_job}-") else ""
     due = minutes.isdigit() and len(minutes) == 8
     moment = datetime.fromtimestamp(int(minutes) * 60, UTC).strftime("%Y%m%d%H%M%S") if due else bounded_name(plain(job))
-    return f"{bounded_name(plain(prefix))}-{moment}-{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
+    return f"{_head(owner)}-{moment}-{_digest(owner, 4)}{_digest(uid, 8)}"
+
+
+def is_scheduled(owner: str, ident: str) -> bool:
+    """Whether an id is one that the schedule of this owner made, and not a person's, nor that of a namesake elsewhere."""
+    head, place = re.escape(_head(owner)), _digest(owner, 4)
+    return re.fullmatch(rf"{head}-[0-9]{{14}}-{place}[0-9a-f]{{8}}", ident) is not None
+
+
+def _head(owner: str) -> str:
+    return bounded_name(plain(owner.rpartition("/")[2]))
+
+
+def _digest(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
 def plain(text: str) -> str:

@@ -149,7 +149,7 @@ def _identity(call: AntflyBackup) -> str:
     job, uid = call.adopt_job or os.environ.get(JOB_NAME, ""), call.adopt_uid or os.environ.get(JOB_UID, "")
     if not job or not uid:
         raise MoverError("NoJob", f"{JOB_NAME} and {JOB_UID} are not set", "run it in a Job made from the schedule's CronJob")
-    return run_id(call.prefix, call.cron_job, job, uid)
+    return run_id(call.owner, call.cron_job, job, uid)
 
 
 def _unsaid(status: str) -> str:

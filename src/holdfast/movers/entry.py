@@ -32,6 +32,7 @@ PROGRAMS: Mapping[str, str] = {
     "trigger": "holdfast.movers.trigger:run",
     "antfly-backup": "holdfast.movers.antfly_backup:run",
     "antfly-restore": "holdfast.movers.antfly_restore:run",
+    "antfly-retention": "holdfast.movers.antfly_retention:run",
     "antfly-health": "holdfast.movers.antfly_health:run",
     "control-plane-backup": "holdfast.movers.control_plane:run",
     "archive-delete": "holdfast.movers.control_plane:delete",

@@ -15,7 +15,7 @@ from holdfast.core.plan import Desired, Doomed, Note, Plan, Problems, RunKind
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import conditions_of, deleting, generation_of, mapping, name_of, owned_by, text
 from holdfast.core.times import format_time
-from holdfast.dialects.antfly import clusters, cronjob, decode, names, records, validate
+from holdfast.dialects.antfly import clusters, cronjob, decode, names, records, retention, validate
 from holdfast.dialects.antfly.decode import Backup
 from holdfast.dialects.antfly.kinds import BACKUP, CLUSTER, CRON_JOB, JOB
 
@@ -52,11 +52,12 @@ class AntflyBackupHandler:
         children = ()
         if ours and (judged.usable or present is not None):
             children = (cronjob.child(obj, wanted, cluster, suspended=wanted.suspended or not judged.usable),)
-        jobs = records.seen(obj, view)
+        jobs, newest = records.seen(obj, view), text(obj, "status", "lastSuccessfulBackup", "backupId")
+        kept = retention.plans(obj, wanted, cluster, newest, view) if judged.usable else ()
         return Desired(
             children=children,
-            doomed=_told(obj, wanted, jobs, view),
-            runs=_adoptions(obj, wanted, cluster, jobs, now),
+            doomed=(*_told(obj, wanted, jobs, view), *retention.outdated(obj, wanted, newest, view)),
+            runs=(*_adoptions(obj, wanted, cluster, jobs, now), *kept),
             notes=_notes(obj, wanted, jobs, judged),
             wake_at=_next(wanted, now) if judged.usable else None,
         )
@@ -72,7 +73,8 @@ class AntflyBackupHandler:
         present = view.get(CRON_JOB, wanted.place.namespace, name)
         schedule = _schedule_ready(obj, wanted, judged, present, outcome.refused.get(name, ""))
         recent = records.current(obj, records.seen(obj, view), dict(outcome.runs), now)
-        told = [schedule, judged.condition(generation), *_last(recent, generation)]
+        applied = retention.told(outcome.runs.get(retention.PLAN), generation)
+        told = [schedule, judged.condition(generation), *_last(recent, generation), *applied]
         given = clusters.credentials(wanted.cluster, cluster, wanted.place.namespace, wanted.storage, generation)
         kept = conditions_of(obj) if given else remove(conditions_of(obj), clusters.CREDENTIALS)
         phase = "Failed" if schedule.status == "False" else "Suspended" if wanted.suspended else "Active"
@@ -152,7 +154,7 @@ def _adoptions(
         started = each.state.started or now
         left = max(started + wanted.timeout - (each.state.finished or started), _ADOPTION)
         step = cronjob.adoption(wanted, cluster, each.job, left)
-        plans.append(Plan(name=name_of(each.job), kind=RunKind.BACKUP, steps=(step,)))
+        plans.append(Plan(name=records.adoption_plan(each.job), kind=RunKind.BACKUP, steps=(step,)))
     return tuple(plans)
 
 

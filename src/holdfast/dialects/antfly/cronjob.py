@@ -68,7 +68,7 @@ def call(wanted: Backup, cluster: Object | None, timeout: timedelta, *, adopt: t
     asked = AntflyBackup(
         server=AntflyServer(clusters.endpoint(wanted.cluster, cluster), str(wanted.cluster), token),
         location=wanted.storage.location,
-        prefix=wanted.place.name,
+        owner=str(wanted.place),
         cron_job=names.cron_job(wanted.place.name),
         timeout=jobs.patience(timeout),
         tables=wanted.tables,

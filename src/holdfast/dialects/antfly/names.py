@@ -1,5 +1,6 @@
 """Names, labels and annotations of the Antfly API, and ours beside them. Nothing else in the dialect spells one."""
 
+import hashlib
 from typing import Final
 
 from holdfast.core.objects import Object, bounded_name
@@ -10,6 +11,10 @@ RESTORE: Final = "antfly.io/restore"
 
 ENDPOINT: Final = "holdfast.dev/antfly-endpoint"
 """On an AntflyCluster: the URL of its public API, where its Service is not to be used (on a laptop, behind TLS)."""
+
+KEEP_LAST: Final = "holdfast.dev/keep-last"
+KEEP_FOR: Final = "holdfast.dev/keep-for"
+"""On an AntflyBackup: how many stored backups stay, and for how long (`30d`). Without both nothing is ever deleted."""
 
 _CRON_JOB_LIMIT: Final = 52
 _SUFFIX: Final = "-cron"
@@ -28,6 +33,16 @@ def restore_job(restore: str) -> str:
 def adoption_job(job: str) -> str:
     """Name the Job that looks for the backup of a Job whose pod was lost."""
     return f"{bounded_name(job, 57)}-adopt"
+
+
+def retention_job(backup: str, newest: str) -> str:
+    """Name the Job that deletes old backups after a new one."""
+    return f"{bounded_name(backup, 40)}-retain-{hashlib.sha256(newest.encode()).hexdigest()[:10]}"
+
+
+def retention_labels() -> Object:
+    """Return the labels of the Jobs that delete old backups."""
+    return _labels("retention")
 
 
 def health_job(cluster: str, check: int) -> str:

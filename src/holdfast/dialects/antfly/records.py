@@ -48,9 +48,14 @@ def seen(obj: Object, view: View) -> list[Seen]:
     for job in view.list(JOB, namespace, label=(names.BACKUP, names.label(backup))):
         if job["metadata"]["labels"].get(MOVER) != AntflyBackup.MOVER or owner_uid(job):
             continue
-        ident = run_id(backup, names.cron_job(backup), name_of(job), uid_of(job))
+        ident = run_id(f"{namespace}/{backup}", names.cron_job(backup), name_of(job), uid_of(job))
         found.append(Seen(job, ident, view.step(namespace, name_of(job))))
     return found
+
+
+def adoption_plan(job: Object) -> str:
+    """Name the plan that looks after a Job whose pod was lost."""
+    return f"adopt-{name_of(job)}"
 
 
 def ended(obj: Object) -> dict[str, Object]:
@@ -64,9 +69,11 @@ def remembered(obj: Object) -> list[Object]:
 
 
 def current(obj: Object, jobs: Sequence[Seen], adoptions: dict[str, Run], now: datetime) -> list[Object]:
-    """Return the records as they are now, newest first, `KEPT` at most. `adoptions`: runs by the Job they look after."""
+    """Return the records as they are now, newest first, `KEPT` at most. `adoptions`: runs by plan."""
     final, before = ended(obj), {text(record, "backupId"): record for record in remembered(obj)}
-    records = {each.backup_id: final.get(each.backup_id) or _record(each, adoptions.get(name_of(each.job))) for each in jobs}
+    records = {
+        each.backup_id: final.get(each.backup_id) or _record(each, adoptions.get(adoption_plan(each.job))) for each in jobs
+    }
     for ident, record in before.items():
         if ident not in records:
             records[ident] = final.get(ident) or _vanished(record, now)

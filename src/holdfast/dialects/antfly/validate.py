@@ -12,7 +12,7 @@ from holdfast.core.objects import Object
 from holdfast.core.plan import Problem, Problems
 from holdfast.core.read import mapping, strings, text
 from holdfast.core.times import parse_duration
-from holdfast.dialects.antfly import decode
+from holdfast.dialects.antfly import decode, retention
 
 GRAMMAR: Final = Grammar(name="Antfly", macros=False, every=False, question_mark=False, sunday_seven=False)
 """Five fields, weekday 0 to 6; names such as MON are taken as well, macros such as `@daily` are not."""
@@ -34,6 +34,7 @@ def backup(obj: Object, old: Object | None) -> Problems | None:
         *_location(obj, "destination", INVALID_DESTINATION),
         *_tables(obj),
         *_duration(obj, "backupTimeout", decode.BACKUP_TIMEOUT),
+        *retention.problems(obj),
     ]
     return Problems(tuple(found)) if found else None
 

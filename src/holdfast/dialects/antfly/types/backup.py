@@ -68,7 +68,7 @@ class AntflyBackupStatus(Wire):
     conditions: Maybe[
         Annotated[
             list[Condition],
-            doc("ScheduleReady, ClusterReady, LastBackupSucceeded, and ServersHaveCredentials with a credentialsSecret."),
+            doc("ScheduleReady, ClusterReady, LastBackupSucceeded; as needed ServersHaveCredentials and RetentionApplied."),
         ]
     ] = UNSET
     next_scheduled_backup: Maybe[Annotated[Time, doc("When the next backup is due.")]] = UNSET
