@@ -20,7 +20,11 @@ $(VENV)/.native: $(VENV)/.installed $(wildcard src/holdfast/repo/native/*.[ch]) 
 	@touch $@
 
 .tools/.fetched: scripts/fetch-tools.sh scripts/packages.sh
-	@scripts/fetch-tools.sh .tools
+	@scripts/fetch-tools.sh .tools trixie
+	@touch $@
+
+.tools/restic/.fetched: .tools/.fetched
+	@scripts/fetch-tools.sh .tools bookworm sid
 	@touch $@
 
 demo: setup ## back up and restore real data of this machine, and prove it
@@ -30,10 +34,10 @@ demo: setup ## back up and restore real data of this machine, and prove it
 	@scripts/fetch-azurite.sh .tools/azurite $(VENV)
 	@touch $@
 
-test: setup .tools/azurite/.fetched ## run every test
+test: setup .tools/restic/.fetched .tools/azurite/.fetched ## run every test
 	@$(BIN)/python -m pytest
 
-soak: setup ## run the long crash, fault and model series of the repository: make soak SEED=1 N=3
+soak: setup .tools/restic/.fetched ## run the long crash, fault and model series of the repository: make soak SEED=1 N=3
 	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py
 
 fuzz: setup ## feed the native module with broken input under the compiler's sanitizers: make fuzz N=20000
@@ -48,10 +52,10 @@ lint: setup ## style, types and layers
 gen: setup ## write CRDs and reference pages from the types
 	@$(BIN)/holdfast gen
 
-bench: setup ## measure the repository against stock restic, in small: two minutes
+bench: setup .tools/restic/.fetched ## measure the repository against stock restic, in small: two minutes
 	@$(BIN)/python -m benchmarks.repository --only large --only small --scale 0.1
 
-bench-repo: setup ## measure it in full, against restic, borg and rclone: half an hour
+bench-repo: setup .tools/restic/.fetched ## measure it in full, against restic, borg and rclone: half an hour
 	@scripts/bench-tools.sh
 	@$(BIN)/python -m benchmarks.repository
 

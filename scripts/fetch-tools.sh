@@ -4,16 +4,18 @@
 #   <folder>/restic/<version>/restic     restic of several Debian releases, from the first that knows our format to the newest
 #   <folder>/restic/<suite>              a link to the version that came from that suite
 # They come as Debian packages, through an apt that has its own source list, its own lists and its own cache below <folder>;
-# signatures are checked as always, and the system's sources and packages stay as they are. Needs no root, but for the
-# first list of packages on a fresh machine.
-# Usage: scripts/fetch-tools.sh <folder>
+# signatures are checked as always, and the system's sources and packages stay as they are. The age of a list is not: a
+# frozen mirror serves an unstable suite that is past its date. Needs no root, but for the first list of packages on a
+# fresh machine.
+# Usage: scripts/fetch-tools.sh <folder> <suite>...    the suites are bookworm, trixie and sid
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/packages.sh"
 
-suites=(bookworm trixie sid)
 mkdir -p "$1/bin" "$1/restic"
 tools=$(cd "$1" && pwd)
+shift
+suites=("$@")
 
 version_of() { # version_of <program> <words that print its version>...
     "$@" 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n1
@@ -45,7 +47,7 @@ sites() { # where this machine gets Debian from, most likely first
 }
 
 own_apt() {
-    apt-get -q -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=- \
+    apt-get -q -o Acquire::Check-Valid-Until=false -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=- \
         -o Dir::State="$state" -o Dir::State::Lists="$state/lists" -o Dir::State::status="$state/status" \
         -o Dir::Cache="$state/cache" -o Dir::Log="$state" -o Acquire::Languages=none -o APT::Sandbox::User="$(id -un)" \
         -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
