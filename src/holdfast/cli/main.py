@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "operator": "run the controllers and the backup engine alone",
     "node": "run pods of any Kubernetes API server as sandboxed processes of this machine",
     "repo": "work with a backup repository by hand: back up, browse, restore, check, forget",
+    "cluster-restore": "restore the control plane of a cluster from a backup of it",
     "gen": "write the CRDs and the reference pages from the types",
 }
 
@@ -68,7 +69,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
 
 
 def _module(name: str) -> Command:
-    return cast(Command, importlib.import_module(f"holdfast.cli.{name}"))
+    return cast(Command, importlib.import_module(f"holdfast.cli.{name.replace('-', '_')}"))
 
 
 if __name__ == "__main__":
