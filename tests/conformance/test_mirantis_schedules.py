@@ -1,6 +1,7 @@
 """ClusterBackupSchedules: when they are due, what they make, and what their status says."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -165,3 +166,15 @@ async def test_a_schedule_of_this_moment_does_not_look_back(world: World) -> Non
     await due(world, "hourly")
 
     assert (await world.client.list(REST["ClusterBackup"], "default")).items == []
+
+
+async def test_the_printed_sample_and_the_other_examples_are_accepted(world: World) -> None:
+    folder = Path(__file__).parents[2] / "examples" / "mirantis"
+    for name in ("key", "credential", "sample-schedule", "schedule-kept"):
+        await world.apply((folder / f"{name}.yaml").read_text())
+
+    at = await due(world, "test-schedule")
+
+    assert at.minute == 0
+    found = status(await world.get("ClusterBackupSchedule", "test-schedule"))
+    assert found["attempts"] == {"total": 0}, "a status that a client sends is not believed"

@@ -10,7 +10,7 @@ from typing import Final
 from holdfast.core.calls import ArchiveDelete
 from holdfast.core.labels import annotation
 from holdfast.core.objects import Object, Ref, bounded_name
-from holdfast.core.plan import Desired, Doomed, Plan, Problem, RunKind, Step
+from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, RunKind, Step
 from holdfast.core.ports import View
 from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.core.retention import Health, Keep, RecoveryPoint, retain
@@ -57,14 +57,13 @@ def drop(obj: Object, view: View, now: datetime) -> Desired:
     for verdict in reversed(verdicts.dropped):
         backup = by_uid[verdict.point.id]
         ref = Ref(JOB, namespace_of(obj), bounded_name(f"delete-{name_of(backup)}"))
-        job = view.get(ref.kind, ref.namespace, ref.name)
         state = view.step(ref.namespace, ref.name)
-        if job is not None and state.phase.terminal and not _failed(job):
+        if state.phase is Phase.SUCCEEDED:
             doomed += [
                 Doomed(Ref(CLUSTER_BACKUP, ref.namespace, name_of(backup)), "; ".join(verdict.reasons)),
                 Doomed(ref, "done"),
             ]
-        elif job is not None and _failed(job):
+        elif state.phase.terminal:
             since = state.finished or now
             doomed += [Doomed(ref, "it failed an hour ago: tries again")] if now >= since + AGAIN else []
             times.append(max(since + AGAIN, now + timedelta(seconds=1)))
@@ -88,10 +87,6 @@ def _plan(obj: Object, backup: Object, name: str, view: View) -> Plan | None:
     job = archive_jobs.job(obj, name, target, node, place)
     step = Step(name=STEP, child=job, mover=call, deadline=timedelta(minutes=30))
     return Plan(name=f"drop-{name_of(backup)}", kind=RunKind.RETENTION, steps=(step,))
-
-
-def _failed(job: Object) -> bool:
-    return any(each.get("type") == "Failed" and each.get("status") == "True" for each in items(job, "status", "conditions"))
 
 
 def _end(backup: Object) -> datetime:
