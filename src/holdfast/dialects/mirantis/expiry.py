@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from holdfast.core.calls import ArchiveDelete
-from holdfast.core.labels import annotation
+from holdfast.core.labels import annotation, owner_uid
 from holdfast.core.objects import Object, Ref, bounded_name
-from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, RunKind, Step
+from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, RunKind, Step, StepState
 from holdfast.core.ports import View
 from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.core.retention import Health, Keep, RecoveryPoint, retain
@@ -57,7 +57,9 @@ def drop(obj: Object, view: View, now: datetime) -> Desired:
     for verdict in reversed(verdicts.dropped):
         backup = by_uid[verdict.point.id]
         ref = Ref(JOB, namespace_of(obj), bounded_name(f"delete-{name_of(backup)}"))
-        state = view.step(ref.namespace, ref.name)
+        job = view.get(JOB, ref.namespace, ref.name)
+        ours = job is not None and owner_uid(job) == uid_of(obj)
+        state = view.step(ref.namespace, ref.name) if ours else StepState()
         if state.phase is Phase.SUCCEEDED:
             doomed += [
                 Doomed(Ref(CLUSTER_BACKUP, ref.namespace, name_of(backup)), "; ".join(verdict.reasons)),
