@@ -178,6 +178,21 @@ class Lock:
         if self._lost:
             raise LockLost(f"{self._store.location}: our lock {self._lost}; stopped before the next write; run again")
 
+    def confirm(self) -> None:
+        """`ensure`, and ask the store too. Called before a snapshot is written.
+
+        A repository that was removed, or pruned after somebody broke our lock, must not end in one that names what is gone.
+        """
+        name = ""
+        while name != self._name and not self._lost:
+            name = self._name
+            try:
+                self._store.size(path_of("locks", name))
+            except ObjectNotFound:
+                if name == self._name:  # else it was refreshed meanwhile
+                    self._lost = f"{name[:8]} was removed by somebody else"
+        self.ensure()
+
     def _sealed(self) -> tuple[str, bytes]:
         lock = LockJson(
             time=format_time(datetime.now(UTC)),

@@ -71,7 +71,7 @@ class Run:
         """Make everything durable, then write the snapshot of this tree."""
         self._writer.finish()
         if self._lock is not None:
-            self._lock.ensure()
+            self._lock.confirm()
         self._meter.tick(force=True)
         ident = self._repo.put_json("snapshots", encode_snapshot(self._document(tree, counts))) if self._lock else ""
         return self._result(ident, tree, counts)

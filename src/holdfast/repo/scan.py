@@ -71,11 +71,15 @@ class Rules(msgspec.Struct, frozen=True):
         """Whether nothing is left out, so that nobody has to ask."""
         return self.excludes.empty and not (self.devices or self.max_file_bytes or self.markers)
 
-    def admits(self, path: str, mode: int, size: int, device: int) -> bool:
-        """Whether an entry belongs to the backup."""
+    def inside(self, folder: str) -> bool:
+        """Whether a folder is on one of the devices: those that others are mounted at stay, without their content."""
+        return not self.devices or os.lstat(folder).st_dev in self.devices
+
+    def admits(self, path: str, mode: int, size: int, device: int, *, inside: bool) -> bool:
+        """Whether an entry belongs to the backup; `inside` is that of its folder."""
         if self.max_file_bytes and st.S_ISREG(mode) and size > self.max_file_bytes:
             return False
-        if self.devices and st.S_ISDIR(mode) and device not in self.devices:
+        if self.devices and device not in self.devices and not (inside and st.S_ISDIR(mode)):
             return False
         return self.excludes.empty or not self.excludes.match(path)
 
@@ -100,11 +104,13 @@ def list_folder(path: str, rules: Rules) -> Listing:
             if not st.S_ISSOCK(stat.st_mode):
                 every.append(Found(entry.name, base + entry.name, stat))
     only = rules.marker(path, {found.name for found in every}) if rules.markers else ""
+    inside = rules.inside(path)
     for found in every:
         stat = found.stat
-        if (only and found.name != only) or not rules.admits(found.path, stat.st_mode, stat.st_size, stat.st_dev):
+        if only and found.name != only:
             continue
-        sort_out(found, listing)
+        if rules.admits(found.path, stat.st_mode, stat.st_size, stat.st_dev, inside=inside):
+            sort_out(found, listing)
     listing.folders.sort(key=sort_key)
     return listing
 
@@ -134,8 +140,9 @@ def scan_native(path: str, rules: Rules, *, utc: bool) -> tuple[Any, int]:
     base = path if path.endswith("/") else path + "/"
     entries = [(number, os.fsdecode(name), *rest) for number, name, *rest in folder.entries()]
     only = rules.marker(path, {entry[1] for entry in entries}) if rules.markers else ""
+    inside = rules.inside(path)
     for number, name, mode, size, device in entries:
-        if (only and name != only) or not rules.admits(base + name, mode, size, device):
+        if (only and name != only) or not rules.admits(base + name, mode, size, device, inside=inside):
             folder.drop(number)
     return folder, vanished
 

@@ -5,6 +5,7 @@ an index object is written when enough blobs wait for one, so that an interrupte
 data, 1 tree) plus `uploads` finished ones and one per thread that waits to hand over, each of PACK_BYTES and one blob at most.
 """
 
+import contextlib
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Self
 
 from holdfast.repo import native
 from holdfast.repo.blob import BlobKind, Sealed
-from holdfast.repo.errors import RepositoryError, SelfCheckFailed
+from holdfast.repo.errors import RepositoryError, SelfCheckFailed, Stopped
 from holdfast.repo.index_native import NativeIndex
 from holdfast.repo.locks import Lock
 from holdfast.repo.packer import FullPack, Packer, PurePacker
@@ -31,6 +32,7 @@ INDEX_SECONDS = 300.0
 class BlobWriter:
     """Stores blobs under a held lock. A context manager: leaving it by an exception abandons what is not stored.
 
+    Leaving it by Stopped writes the index of what is.
     With `dry_run` blobs are counted and nothing is stored; no lock is needed then.
     """
 
@@ -55,6 +57,9 @@ class BlobWriter:
         if error is not None:
             self.abandon(error)
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if isinstance(error, Stopped):  # what is stored by now spares the next run its upload
+            with contextlib.suppress(RepositoryError):
+                self._write_index(force=True)
 
     def abandon(self, error: BaseException) -> None:
         """Make every further `save` fail with `error`, so that threads that still work come to an end."""

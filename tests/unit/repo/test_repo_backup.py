@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from tests.rights import without_override
 from holdfast.repo import native, writer
 from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
+from holdfast.repo.check import check
 from holdfast.repo.chunker import MIN_BYTES
 from holdfast.repo.errors import (
     NoRepository,
@@ -290,6 +293,31 @@ def test_bad_memory_is_caught_before_anything_is_stored(repo: Repository, store:
     assert list(store.list("data")) == []
 
 
+def test_what_was_stored_before_a_stop_is_not_stored_again(
+    repo: Repository, store: LocalStore, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PACK_BYTES", 300_000)
+    for number in range(40):
+        (source / f"folder{number}").mkdir()
+        (source / f"folder{number}" / "file").write_bytes(os.urandom(100_000))
+    stop, put = threading.Event(), store.put
+
+    def put_and_stop(path: str, data: bytes) -> None:
+        put(path, data)
+        if path.startswith("data/"):
+            stop.set()
+
+    monkeypatch.setattr(store, "put", put_and_stop)
+    with pytest.raises(Stopped):
+        backup(repo, [str(source)], stop=stop)
+    stored = sum(entry.size for entry in store.list("data"))
+    again = backup(repo, [str(source)])
+
+    assert stored >= 300_000
+    assert again.added_stored <= 40 * 100_000 - stored + 100_000
+    assert not check(repo).problems
+
+
 def test_stopping_ends_soon_and_leaves_a_clean_repository(repo: Repository, store: LocalStore, source: Path) -> None:
     stop = threading.Event()
     stop.set()
@@ -355,6 +383,34 @@ def test_max_file_bytes_and_one_file_system(repo: Repository, tmp_path: Path) ->
 
     assert backup(repo, [str(tmp_path / "s")], max_file_bytes=999).files == 1
     assert backup(repo, ["/dev/null"], one_file_system=True).files == 0
+
+
+def test_with_one_file_system_what_is_mounted_stays_as_an_empty_folder(repo: Repository, tmp_path: Path) -> None:
+    for name in ("at/below", "other"):
+        (tmp_path / "s" / name).mkdir(parents=True)
+    (tmp_path / "s" / "file").touch()
+    (tmp_path / "s" / "bound").touch()
+    command = f"""
+        cd {tmp_path}/s
+        mount -t tmpfs none at && mkdir at/inner && touch at/file at/inner/file
+        mount --bind at/file bound
+        exec {sys.executable} -c '
+import sys
+from pathlib import Path
+from holdfast.repo.repository import Repository
+from holdfast.repo.stores.local import LocalStore
+from holdfast.repo.backup import backup
+repo = Repository.open(LocalStore(Path(sys.argv[1])), sys.argv[2])
+print(backup(repo, [sys.argv[3]], one_file_system=True).snapshot_id)' "$@"
+    """
+    arguments = [str(repo.store.location), PASSWORD, str(tmp_path / "s")]
+    unshare = ["unshare", "--mount", "sh", "-ec", command, "sh", *arguments]
+    made = subprocess.run(unshare, capture_output=True, text=True, check=True).stdout.strip()
+    repo.load_index()
+    restore(repo, made, str(tmp_path / "t"), subfolder=str(tmp_path / "s"))
+
+    found = sorted(str(path.relative_to(tmp_path / "t")) for path in (tmp_path / "t").rglob("*"))
+    assert found == ["at", "file", "other"]
 
 
 def test_packs_hold_blobs_of_one_kind_and_random_sizes(

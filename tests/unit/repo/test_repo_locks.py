@@ -158,6 +158,23 @@ def test_a_holder_that_cannot_refresh_in_time_must_not_go_on(repo: Repository, m
             lock.ensure()
 
 
+def test_a_backup_whose_lock_was_removed_a_moment_ago_writes_no_snapshot(
+    repo: Repository, store: LocalStore, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = store.put
+
+    def put_and_break(path: str, data: bytes) -> None:
+        put(path, data)
+        if path.startswith("index/"):
+            for lock in lock_files(store):
+                lock.unlink()
+
+    monkeypatch.setattr(store, "put", put_and_break)
+    with pytest.raises(LockLost, match="removed by somebody else"):
+        backup(repo, [str(source)])
+    assert list(store.list("snapshots")) == []
+
+
 def test_a_backup_that_lost_its_lock_writes_no_snapshot(
     repo: Repository, store: LocalStore, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
