@@ -203,6 +203,8 @@ class _Run:
         if not group:
             return
         self._writer.finish()
+        for lock in self._locks:
+            lock.confirm()
         for record in group:
             self.pause()
             if self._still_there(record):
