@@ -41,7 +41,7 @@ class Outcome(Protocol):
         ...
 
     def unowned(self, files: int) -> None:
-        """The owner of files could not be set, since we are not root."""
+        """The owner of files could not be set, since we lack the right."""
         ...
 
 

@@ -1,8 +1,8 @@
 """Putting a node's metadata on what was restored: owner, attributes, mode, times, in this order.
 
-Changing the owner clears setuid bits and file capabilities, so it comes first; times come last. Without root an owner that
-can't be set is passed over and counted, as `cp -p` does; everything else that fails is an error of that file. All works on open
-descriptors, so that nothing else can be hit that has taken the name meanwhile.
+Changing the owner clears setuid bits and file capabilities, so it comes first; times come last. Without the right to change
+owners one that can't be set is passed over and counted, as `cp -p` does; everything else that fails is an error of that file.
+All works on open descriptors, so that nothing else can be hit that has taken the name meanwhile.
 """
 
 import errno
@@ -11,6 +11,7 @@ import stat as st
 from collections.abc import Callable
 
 from holdfast.repo.errors import Damaged
+from holdfast.repo.privileges import CHOWN, SETFCAP, SYS_ADMIN, holds
 from holdfast.repo.times import parse_ns
 from holdfast.repo.tree import Node
 
@@ -66,7 +67,7 @@ def _owner(change: Callable[[], None]) -> bool:
     try:
         change()
     except PermissionError:
-        if os.geteuid() == 0:
+        if holds(CHOWN):
             raise
         return False
     return True
@@ -79,5 +80,6 @@ def _set_attribute(where: str | int, name: str, value: bytes, *, follow: bool) -
         raise OSError(errno.EINVAL, f"extended attribute {name!r}: {error}") from error
     except OSError as error:
         foreign = name.startswith(_PRIVILEGED) and error.errno in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP)
-        if not (foreign and os.geteuid() != 0):
+        needed = SYS_ADMIN if name.startswith("trusted.") else SETFCAP
+        if not foreign or holds(needed):
             raise OSError(error.errno, f"extended attribute {name}: {error.strerror}") from error

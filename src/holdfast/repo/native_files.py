@@ -17,6 +17,7 @@ from holdfast.repo.files import Outcome, PureFiles
 from holdfast.repo.native import native_key
 from holdfast.repo.pack import PackEntry
 from holdfast.repo.plan import PIECES, Plan, Read, Rows
+from holdfast.repo.privileges import CHOWN, holds
 from holdfast.repo.repository import Repository, blob_fault
 from holdfast.repo.tree import permissions_of
 
@@ -36,7 +37,7 @@ class NativeFiles:
         self._module, self._repo, self._outcome, self._plan, self._sparse = module, repo, outcome, plan, sparse
         self._key: Any = native_key(repo.key)
         self._pure = PureFiles(repo, outcome, plan, sparse=sparse)
-        self._must_own = os.geteuid() == 0
+        self._must_own = holds(CHOWN)
         files = plan.files
         nodes = [file.node for file in files]
         names = [os.fsencode(file.name) for file in files]
