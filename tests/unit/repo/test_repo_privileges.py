@@ -14,7 +14,7 @@ from holdfast.repo.restore import restore
 from holdfast.repo.stores import open_store
 with Repository.open(open_store(sys.argv[1], {}), "secret") as repo:
     result = restore(repo, "latest", sys.argv[3], subfolder=sys.argv[2])
-print(result.error_count, result.owners_not_set)
+print(result.error_count, result.unowned)
 """
 BACKUP = """
 import sys
