@@ -16,8 +16,9 @@ import msgspec
 import pytest
 import yaml
 
+from holdfast.core.kinds import JOB
 from holdfast.core.objects import Kind, Object, kind_of
-from holdfast.core.plan import Desired, Problems, StepState
+from holdfast.core.plan import Desired, Problems, StepState, Until
 from holdfast.core.ports import Handler, Outcome
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.types import KINDS
@@ -48,7 +49,7 @@ class Seen:
     ) -> Sequence[Object]:
         return ()
 
-    def step(self, namespace: str, job: str) -> StepState:
+    def step(self, namespace: str, name: str, kind: Kind = JOB, until: Until | None = None) -> StepState:
         return StepState()
 
 

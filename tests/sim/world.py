@@ -1,4 +1,4 @@
-"""A small world in memory: objects, Jobs that end as a script says, and one pass of the engine's loop over them.
+"""A small world in memory: objects, steps that end as a script says, and one pass of the engine's loop over them.
 
 It stands in for the cluster where only decisions matter, so that thousands of histories run in a second. `Crash` cuts a
 pass between two effects; what the effects did stays, what the process knew is gone.
@@ -7,16 +7,19 @@ pass between two effects; what the effects did stays, what the process knew is g
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from holdfast.core.advance import Decision, advance
 from holdfast.core.diff import merge_patch
 from holdfast.core.effects import AddFinalizer, Apply, Create, Delete, Effect, PatchStatus, ReleaseFinalizer
+from holdfast.core.kinds import JOB
 from holdfast.core.labels import OWNER_UID
 from holdfast.core.objects import Kind, Object, Ref, ref_of
 from holdfast.core.observe import observe_job
-from holdfast.core.plan import Desired, OnError, Phase, Plan, Run, RunKind, Step, StepState, When
+from holdfast.core.observe_objects import observe_object
+from holdfast.core.plan import Desired, OnError, Phase, Plan, Run, RunKind, Step, StepState, Until, When
 from holdfast.core.times import format_time
 
-JOB = Kind("batch", "Job")
 START = datetime(2026, 11, 20, 13, 0, tzinfo=UTC)
 OWNER: Object = {"apiVersion": "test/v1", "kind": "Thing", "metadata": {"name": "t", "namespace": "demo", "uid": "u1"}}
 
@@ -29,6 +32,25 @@ def job(name: str) -> Object:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "demo"}, "spec": {}}
 
 
+def snapshot(name: str) -> Object:
+    meta = {"name": name, "namespace": "demo"}
+    source = {"source": {"persistentVolumeClaimName": "data"}}
+    return {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "metadata": meta, "spec": source}
+
+
+def claim(name: str) -> Object:
+    meta = {"name": name, "namespace": "demo"}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": {"storageClassName": "fast"}}
+
+
+CHILDREN: Mapping[str, Callable[[str], Object]] = {"Job": job, "VolumeSnapshot": snapshot, "PersistentVolumeClaim": claim}
+ENDS: Mapping[str, tuple[Object, Object]] = {
+    "VolumeSnapshot": ({"readyToUse": True}, {"error": {"message": "rpc error: code = InvalidArgument desc = no"}}),
+    "PersistentVolumeClaim": ({"phase": "Bound"}, {"phase": "Lost"}),
+}
+"""What the status of a child that is no Job says when it has ended well, and when not."""
+
+
 def step(
     name: str,
     *needs: str,
@@ -36,8 +58,10 @@ def step(
     on_error: OnError = OnError.FAIL,
     deadline: timedelta | None = None,
     begun: bool = False,
+    kind: str = "Job",
 ) -> Step:
-    return Step(name=name, child=job(name), needs=needs, when=when, on_error=on_error, deadline=deadline, begun=begun)
+    child = CHILDREN[kind](name)
+    return Step(name=name, child=child, needs=needs, when=when, on_error=on_error, deadline=deadline, begun=begun)
 
 
 def plan(*steps: Step, deadline: datetime | None = None) -> Plan:
@@ -63,8 +87,10 @@ class World:
     ) -> Sequence[Object]:
         return [obj for ref, obj in self.objects.items() if ref.kind == kind and namespace in (None, ref.namespace)]
 
-    def step(self, namespace: str, job: str) -> StepState:
-        return observe_job(self.get(JOB, namespace, job), (), (), self.now)
+    def step(self, namespace: str, name: str, kind: Kind = JOB, until: Until | None = None) -> StepState:
+        if kind == JOB:
+            return observe_job(self.get(JOB, namespace, name), (), (), self.now)
+        return observe_object(self, namespace, name, kind, until)
 
     def admit(self, plan: Plan, step: Step) -> str:
         return self.full
@@ -95,20 +121,25 @@ class World:
             return
         self._uids += 1
         labels = {**obj["metadata"].get("labels", {}), OWNER_UID: owner["metadata"]["uid"]}
-        meta = {**obj["metadata"], "labels": labels, "uid": f"c{self._uids}"}
-        status = {"startTime": format_time(self.now)} if obj["kind"] == "Job" else {}
+        made = format_time(self.now)
+        meta = {**obj["metadata"], "labels": labels, "uid": f"c{self._uids}", "creationTimestamp": made}
+        status = {"startTime": made} if obj["kind"] == "Job" else {}
         self.objects[ref_of(obj)] = {**obj, "metadata": meta, "status": status}
         self.created.append(obj["metadata"]["name"])
 
     def end(self, name: str, *, well: bool) -> None:
-        """Let a Job end."""
+        """Let the child of a step end."""
+        obj = next(obj for ref, obj in self.objects.items() if ref.name == name)
+        if obj["kind"] in ENDS:
+            obj["status"] = ENDS[obj["kind"]][0 if well else 1]
+            return
         condition = {"type": "Complete" if well else "Failed", "status": "True", "lastTransitionTime": format_time(self.now)}
-        self.objects[Ref(JOB, "demo", name)]["status"]["conditions"] = [condition]
+        obj["status"]["conditions"] = [condition]
 
     def running(self) -> Iterator[str]:
-        """Yield the Jobs that have not ended."""
+        """Yield the children that have not ended."""
         for ref, obj in self.objects.items():
-            if ref.kind == JOB and "conditions" not in obj["status"]:
+            if obj["kind"] in CHILDREN and not self.step(ref.namespace, ref.name, ref.kind).phase.terminal:
                 yield ref.name
 
 
@@ -135,10 +166,7 @@ class FakeDialect:
         if status.get("phase") in ("Succeeded", "Failed"):
             return Desired()
         begun: Mapping[str, str] = status.get("steps", {})
-        steps = [
-            step(item.name, *item.needs, when=item.when, on_error=item.on_error, begun=item.name in begun)
-            for item in self._steps
-        ]
+        steps = [msgspec.structs.replace(item, begun=item.name in begun) for item in self._steps]
         return Desired(runs=(plan(*steps, deadline=self._deadline),))
 
     def project(self, owner: Object, runs: Mapping[str, Run]) -> Object:

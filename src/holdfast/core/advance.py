@@ -26,13 +26,17 @@ from holdfast.core.effects import (
     ReleaseFinalizer,
     Requeue,
 )
+from holdfast.core.kinds import JOB
 from holdfast.core.labels import APPLIED, annotation, owner_uid
-from holdfast.core.objects import Object, ref_of
+from holdfast.core.objects import Kind, Object, ref_of
 from holdfast.core.plan import Child, Desired, OnError, Phase, Plan, Run, Step, StepState, When
 from holdfast.core.ports import View
 
 STOP_GRACE: Final = timedelta(minutes=2)
 """How long past a deadline a stopped step may still be seen before its run goes on without it."""
+
+OBJECT_DEADLINE: Final = timedelta(days=1)
+"""The deadline of a step without a Job for which nobody set one: no controller of the cluster minds it for us."""
 
 NEED_FAILED: Final = "NeedFailed"
 NOT_NEEDED: Final = "NotNeeded"
@@ -158,27 +162,31 @@ class _Pass:
 
     def _state(self, step: Step) -> StepState:
         namespace, name = _place(step.child)
-        job = self._world.get(ref_of(step.child).kind, namespace, name)
-        if job is None or owner_uid(job) != self._owner["metadata"]["uid"]:
-            return self._absent(step, taken=job is not None)
-        seen = self._world.step(namespace, name)
-        if seen.phase.terminal or not (limit := self._limit(step, seen)):
+        kind = ref_of(step.child).kind
+        child = self._world.get(kind, namespace, name)
+        if child is None or owner_uid(child) != self._owner["metadata"]["uid"]:
+            return self._absent(step, taken=child is not None)
+        seen = self._world.step(namespace, name, kind, step.until)
+        if seen.phase.terminal or not (limit := self._limit(step, kind, seen)):
             return seen
         if self._now < limit:
             self.times.append(limit)
             return seen
-        return self._stopped(step, job, seen, limit)
+        return self._stopped(step, child, seen, limit)
 
-    def _limit(self, step: Step, seen: StepState) -> datetime | None:
-        """Return when this running step must be stopped. Its own deadline is the Job's business first, ours after a grace."""
-        own = seen.started + step.deadline + STOP_GRACE if seen.started and step.deadline else None
+    def _limit(self, step: Step, kind: Kind, seen: StepState) -> datetime | None:
+        """Return when this running step must be stopped. A Job minds its own deadline first, and is ours after a grace."""
+        if kind == JOB:
+            own = seen.started + step.deadline + STOP_GRACE if seen.started and step.deadline else None
+        else:
+            own = seen.started + (step.deadline or OBJECT_DEADLINE) if seen.started else None
         whole = self._plan.deadline if step.when is When.SUCCESS else None
         return min((at for at in (own, whole) if at), default=None)
 
-    def _stopped(self, step: Step, job: Object, seen: StepState, limit: datetime) -> StepState:
-        if not job["metadata"].get("deletionTimestamp"):
+    def _stopped(self, step: Step, child: Object, seen: StepState, limit: datetime) -> StepState:
+        if not child["metadata"].get("deletionTimestamp"):
             self.effects.append(
-                Delete(ref_of(job), job["metadata"]["uid"], f"step {step.name} is past its deadline", wait=True)
+                Delete(ref_of(child), child["metadata"]["uid"], f"step {step.name} is past its deadline", wait=True)
             )
         if self._now < limit + STOP_GRACE:
             self.times.append(limit + STOP_GRACE)

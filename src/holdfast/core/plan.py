@@ -51,12 +51,31 @@ class MoverCall(msgspec.Struct, frozen=True):
     secrets: tuple[SecretFiles, ...] = ()
 
 
+class Until(msgspec.Struct, frozen=True):
+    """When the child of a step is done, for kinds that the engine does not know by themselves: what its status says.
+
+    The word that decides is the text at `path`, or the status of the condition of type `condition`. Done well is one of
+    `good`, failed one of `bad`, all else still runs. `message` is the path of a text for people; a condition brings its own.
+    """
+
+    path: tuple[str, ...] = ("status", "phase")
+    condition: str = ""
+    good: tuple[str, ...] = ("True", "Succeeded")
+    bad: tuple[str, ...] = ("Failed",)
+    message: tuple[str, ...] = ("status", "message")
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a plan.
 
-    `child` is the whole object but for what the mover fills into its first container: command, environment, mounts.
-    `deadline` counts from the start of the step. `begun` says that the owner's status already shows this step as
-    started: a child that is missing then was deleted by somebody, and is a failure instead of a second start.
+    `child` is in nearly every case a Job: the whole object but for what the mover fills into its first container (command,
+    environment, mounts). It may as well be a VolumeSnapshot, done when it is ready to use; a PersistentVolumeClaim, done when
+    it is bound, or made if its class waits for a pod; or any other object, done as `until` says (at once without one). Such
+    children have no mover and take no slot of the budget. Their kinds must be in the dialect's `watched`.
+
+    `deadline` counts from the start of the step; past it the child is deleted. `begun` says that the owner's status already
+    shows this step as started: a child that is missing then was deleted by somebody, and is a failure instead of a second
+    start. `outlives`: the child stays when its owner goes (a restored claim); else it goes with it.
     """
 
     name: str
@@ -67,6 +86,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     on_error: OnError = OnError.FAIL
     deadline: timedelta | None = None
     begun: bool = False
+    until: Until | None = None
+    outlives: bool = False
 
 
 class RunKind(enum.Enum):

@@ -10,8 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from holdfast.core.kinds import JOB
 from holdfast.core.objects import Kind, Object
-from holdfast.core.plan import Desired, Problems, Run, Step, StepState
+from holdfast.core.plan import Desired, Problems, Run, Step, StepState, Until
 
 
 class Refs(Protocol):
@@ -34,10 +35,13 @@ class Refs(Protocol):
 
 
 class View(Refs, Protocol):
-    """Refs, and what the cluster shows of a Job."""
+    """Refs, and what the cluster shows of the child of a step."""
 
-    def step(self, namespace: str, job: str) -> StepState:
-        """Return the observed state of a Job by name, with its report and its progress."""
+    def step(self, namespace: str, name: str, kind: Kind = JOB, until: Until | None = None) -> StepState:
+        """Return the observed state of a step by its child: for a Job with its report and its progress.
+
+        Other kinds must be in the dialect's `watched`; `until` is that of the step.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""Garbage that Kubernetes does not see: Jobs and Secret copies in another namespace than their owner.
+"""Garbage that Kubernetes does not see: children of steps and Secret copies in another namespace than their owner.
 
 An owner reference may not cross namespaces, so a label holds the owner's uid and an annotation its name. What is left
 when that owner is gone, or is another object of the same name, is deleted: at the start, soon after an owner goes, and
@@ -9,11 +9,11 @@ import asyncio
 import logging
 from typing import Final
 
+from holdfast.core.kinds import CLAIM, JOB, VOLUME_SNAPSHOT
 from holdfast.core.labels import OWNER, OWNER_UID, annotation
 from holdfast.core.objects import Kind, Object
 from holdfast.engine.cache import Cache
-from holdfast.engine.view import JOB
-from holdfast.kube.builtin import JOBS, SECRETS
+from holdfast.kube.builtin import JOBS, PVCS, SECRETS, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
 from holdfast.kube.errors import ApiError, Conflict, NotFound
 from holdfast.kube.objects import labels_of
@@ -22,14 +22,18 @@ from holdfast.kube.resource import Resource
 EVERY: Final = 300.0
 SOON: Final = 1.0
 
+_SWEPT: Final = {JOB: JOBS, VOLUME_SNAPSHOT: VOLUMESNAPSHOTS, CLAIM: PVCS}
+"""What steps make in other namespaces. The sweep looks at those of them that are watched."""
+
 _log = logging.getLogger(__name__)
 
 
 class Collector:
     """Deletes leftovers while `run` runs."""
 
-    def __init__(self, client: Client, cache: Cache, handled: frozenset[Kind]) -> None:
+    def __init__(self, client: Client, cache: Cache, handled: frozenset[Kind], watched: frozenset[Kind]) -> None:
         self._client, self._cache, self._handled = client, cache, handled
+        self._swept = [(kind, resource) for kind, resource in _SWEPT.items() if kind in watched]
         self._wake = asyncio.Event()
 
     def owner_gone(self) -> None:
@@ -53,7 +57,8 @@ class Collector:
     async def sweep(self) -> int:
         """Delete every leftover there is and return how many there were. The one LIST outside of the informers: Secrets."""
         secrets = await self._client.list(SECRETS, label_selector=OWNER_UID)
-        leftovers = [(JOBS, obj) for obj in self._cache.list(JOB)] + [(SECRETS, obj) for obj in secrets.items]
+        leftovers = [(resource, obj) for kind, resource in self._swept for obj in self._cache.list(kind)]
+        leftovers += [(SECRETS, obj) for obj in secrets.items]
         gone = [(resource, obj) for resource, obj in leftovers if self._orphaned(obj)]
         for resource, obj in gone:
             await self._delete(resource, obj)

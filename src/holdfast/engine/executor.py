@@ -23,8 +23,9 @@ from holdfast.core.effects import (
     PatchStatus,
     ReleaseFinalizer,
 )
+from holdfast.core.kinds import JOB, POD
 from holdfast.core.labels import APPLIED
-from holdfast.core.objects import Kind, Object, Ref, ref_of
+from holdfast.core.objects import Kind, Object, Ref, kind_of, ref_of
 from holdfast.core.plan import Note, Step
 from holdfast.core.ports import Mover
 from holdfast.core.times import format_time
@@ -34,7 +35,7 @@ from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Key
 from holdfast.engine.jobs import finish_step
 from holdfast.engine.secrets import SecretCopier, SecretRefused
-from holdfast.engine.view import POD, SECRETS
+from holdfast.engine.view import SECRETS
 from holdfast.kube.client import Client
 from holdfast.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, TooManyRequests, Unauthorized, Unavailable
 from holdfast.kube.resource import Resource
@@ -160,10 +161,11 @@ class Executor:
         return None
 
     async def _start(self, key: Key, owner: Object, step: Step, run: str) -> None:
-        pods = self._cache.list(POD, step.child["metadata"].get("namespace", ""))
-        job = finish_step(owner, run, step, self._movers, self._image, dead_hosts(pods))
-        await self._create(job)
-        self._holds.release(key, job["metadata"]["name"])
+        namespace = step.child["metadata"].get("namespace", "")
+        dead = dead_hosts(self._cache.list(POD, namespace)) if kind_of(step.child) == JOB else ()
+        child = finish_step(owner, run, step, self._movers, self._image, dead)
+        await self._create(child)
+        self._holds.release(key, child["metadata"]["name"])
 
     async def _create(self, obj: Object) -> None:
         resource = self._resource(obj)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.calls import DEAD_HOSTS
+from holdfast.core.kinds import JOB
 from holdfast.core.labels import MOVER, OWNER, OWNER_UID, RUN, STEP
 from holdfast.core.objects import Object, bounded_name, kind_of, owner_reference
 from holdfast.core.plan import Child, Plan, Step
@@ -27,7 +28,10 @@ _NOBODY: Final = 65534
 def finish_step(
     owner: Object, plan: Plan | str, step: Step, movers: Mapping[str, Mover], image: str, dead: Sequence[str] = ()
 ) -> Object:
-    """Return the complete Job of a step. `dead`: hosts whose repository locks protect nobody any more."""
+    """Return the complete child of a step: a Job ready to run, or another object with our marks.
+
+    `dead`: hosts whose repository locks protect nobody any more.
+    """
     job = copy.deepcopy(step.child)
     run = plan if isinstance(plan, str) else plan.name
     marks = marks_of(owner) | {RUN: label(run), STEP: label(step.name)}
@@ -35,8 +39,11 @@ def finish_step(
         marks[MOVER] = step.mover.mover
     meta = job["metadata"]
     meta["labels"] = {**labels_of(job), **marks}
-    meta["annotations"] = {**(meta.get("annotations") or {}), OWNER: owner_name(owner)}
-    _own(meta, owner)
+    if not step.outlives:
+        meta["annotations"] = {**(meta.get("annotations") or {}), OWNER: owner_name(owner)}
+        _own(meta, owner)
+    if kind_of(job) != JOB:
+        return job
     spec: Object = job.setdefault("spec", {})
     limit = int(max(1.0, (step.deadline or LONGEST).total_seconds()))
     spec["activeDeadlineSeconds"] = min(limit, spec.get("activeDeadlineSeconds") or limit)

@@ -16,6 +16,7 @@ import msgspec
 from holdfast.core.advance import Decision, advance
 from holdfast.core.diff import merge_patch
 from holdfast.core.effects import Create, Emit, PatchStatus
+from holdfast.core.kinds import CLAIM, JOB, POD, STORAGE_CLASS, VOLUME_SNAPSHOT
 from holdfast.core.objects import Kind, Object, ref_of
 from holdfast.core.plan import Child, Desired, Problems
 from holdfast.core.ports import Dialect, Handler, Mover, Outcome
@@ -27,8 +28,8 @@ from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Interests, Key, Named, Token, tokens_of
 from holdfast.engine.jobs import finish_child
 from holdfast.engine.progress import ProgressFollower, job_of
-from holdfast.engine.view import JOB, POD, SECRETS, PassView, Senses
-from holdfast.kube.builtin import JOBS, PODS
+from holdfast.engine.view import SECRETS, PassView, Senses
+from holdfast.kube.builtin import JOBS, PODS, PVCS, STORAGECLASSES, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
 from holdfast.kube.errors import NotFound
@@ -38,7 +39,8 @@ from holdfast.kube.transport import Gate
 
 _log = logging.getLogger(__name__)
 
-_STEP_KINDS: Final = {JOB: JOBS, POD: PODS}
+_STEP_KINDS: Final = {JOB: JOBS, POD: PODS, CLAIM: PVCS, STORAGE_CLASS: STORAGECLASSES, VOLUME_SNAPSHOT: VOLUMESNAPSHOTS}
+"""Where the kinds of steps live, for wirings that do not say."""
 
 
 class Engine:
@@ -64,7 +66,10 @@ class Engine:
         self._resources = {**_STEP_KINDS, **resources}
         self._handlers = _handlers(dialects)
         self.manager = Manager(client)
-        informers = {kind: self.manager.informer(self._resource(kind)) for kind in _kinds(dialects)}
+        informers = {
+            kind: self.manager.informer(self._resource(kind), may_lack=kind.group == VOLUME_SNAPSHOT.group)
+            for kind in _kinds(dialects)
+        }
         self.cache = Cache(informers)
         self.interests = Interests()
         self._budgets = Budgets(budget or Budget())
@@ -72,7 +77,7 @@ class Engine:
         self._progress = ProgressFollower(client, self._progress_moved)
         self._executor = Executor(self._writer, self.cache, self._resources, movers, image, self._holds, recorder)
         self._senses = Senses(self.cache, self.interests, self._progress, self._budgets, self._holds, self._executor)
-        self._collector = Collector(self._writer, self.cache, frozenset(self._handlers))
+        self._collector = Collector(self._writer, self.cache, frozenset(self._handlers), frozenset(informers))
         self.controllers = {kind: self._controller(kind) for kind in self._handlers}
         for kind, informer in informers.items():
             informer.subscribe(self._listener(kind))
@@ -235,11 +240,16 @@ def _handlers(dialects: Sequence[Dialect]) -> dict[Kind, Handler]:
 
 
 def _kinds(dialects: Sequence[Dialect]) -> list[Kind]:
-    """Return every kind to watch. Secrets are not: they are read by name when a run starts."""
+    """Return every kind to watch. Secrets are not: they are read by name when a run starts.
+
+    With claims come their StorageClasses, by which a step knows whether a claim waits for a pod.
+    """
     found = {JOB, POD}
     for dialect in dialects:
         found.update(handler.kind for handler in dialect.handlers)
         found.update(dialect.watched)
+    if CLAIM in found:
+        found.add(STORAGE_CLASS)
     if Kind("", "Secret") in found:
         raise ValueError("Secrets are never watched: a dialect must not name them in `watched`")
     return sorted(found)

@@ -3,17 +3,17 @@
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from holdfast.core.objects import Kind, Object, Ref, ref_of
+from holdfast.core.kinds import JOB, POD
+from holdfast.core.objects import Kind, Object, Ref, kind_of, ref_of
 from holdfast.core.observe import last_word_due, observe_job
-from holdfast.core.plan import Plan, Step, StepState
+from holdfast.core.observe_objects import observe_object
+from holdfast.core.plan import Plan, Step, StepState, Until
 from holdfast.engine.budgets import Budgets, Slot
 from holdfast.engine.cache import OVERLAY_LIFE, Cache
 from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Collection, Interests, Key, Named, Token
 from holdfast.engine.progress import ProgressFollower
 
-JOB: Final = Kind("batch", "Job")
-POD: Final = Kind("", "Pod")
 SECRETS: Final = "secrets"
 """The subject under which a key is held because a Secret is missing."""
 
@@ -61,23 +61,27 @@ class PassView:
         self._look(Collection(kind, namespace, by, value))
         return list(self._senses.cache.list(kind, namespace, label=label, owner=owner))
 
-    def step(self, namespace: str, job: str) -> StepState:
-        """Return the state of a Job."""
-        found = self.get(JOB, namespace, job)
+    def step(self, namespace: str, name: str, kind: Kind = JOB, until: Until | None = None) -> StepState:
+        """Return the state of a step by its child."""
+        if kind != JOB:
+            return observe_object(self, namespace, name, kind, until)
+        found = self.get(JOB, namespace, name)
         if found is None:
             return StepState()
         if due := last_word_due(found, self._now):
             self.times.append(due)
         pods = self._senses.cache.list(POD, namespace, owner=found["metadata"].get("uid", ""))
-        return observe_job(found, pods, self._senses.progress.of(namespace, job), self._now)
+        return observe_job(found, pods, self._senses.progress.of(namespace, name), self._now)
 
     def admit(self, plan: Plan, step: Step) -> str:
         """Return what holds a start back: a missing Secret, a refusal of the server, a budget."""
-        job = step.child["metadata"]
+        child = step.child["metadata"]
         holds = self._senses.holds
-        if held := holds.message(self._key, SECRETS) or holds.message(self._key, job["name"]):
+        if held := holds.message(self._key, SECRETS) or holds.message(self._key, child["name"]):
             return held
-        self._asked.add((job.get("namespace", ""), job["name"]))
+        if kind_of(step.child) != JOB:
+            return ""
+        self._asked.add((child.get("namespace", ""), child["name"]))
         return self._senses.budgets.admit(self._key, plan, step)
 
     def settled(self, wanted: Object, actual: Object) -> bool:

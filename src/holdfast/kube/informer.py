@@ -22,6 +22,8 @@ from holdfast.kube.store import IndexFunction, Store
 
 BACKOFF: Final = 0.1
 BACKOFF_LIMIT: Final = 10.0
+LACKING: Final = 30.0
+"""Seconds between two looks for a kind that is not served."""
 _SLICE: Final = 256
 _SHORT: Final = 1.0
 
@@ -46,7 +48,9 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         trim: Trim | None = None,
+        may_lack: bool = False,
     ):
+        """`may_lack`: the cluster may not serve this kind; then it has no objects, until it is served."""
         self.resource = res
         self.namespace = namespace
         self.trim = trim
@@ -54,13 +58,14 @@ class Informer:
         """Whether subscribers are being told about a (re)list rather than about a change that someone just made."""
         self.failure: Exception | None = None
         """Why the cache is behind right now, or None while list and watch work."""
-        self._client = client
+        self._client, self._may_lack = client, may_lack
         self._labels, self._fields = label_selector, field_selector
         self._store = Store()
         self._subscribers: list[Subscriber] = []
         self._synced = asyncio.Event()
         self._version = ""
         self._failures = 0
+        self._lacking = False
 
     def __repr__(self) -> str:
         return f"Informer({self.resource}, {len(self._store)} objects)"
@@ -123,6 +128,7 @@ class Informer:
         finally:
             self.listing = False
         self._version = listing.resource_version
+        self._lacking = False
         self._synced.set()
 
     async def _watch(self) -> None:
@@ -183,6 +189,9 @@ class Informer:
         """Wait longer after each failure in a row. Only an answer that leaves the version good keeps it."""
         if not _keeps_version(error):
             self._version = ""
+        if self._may_lack and isinstance(error, NotFound):
+            await self._do_without()
+            return
         if isinstance(error, Gone):
             _log.debug("%s: the watch is too far behind; listing again", self.resource)
         elif self.failure is None or str(self.failure) != str(error):
@@ -190,6 +199,17 @@ class Informer:
         if not isinstance(error, Gone):
             self.failure = error
         await self._pause(getattr(error, "retry_after", None) or 0.0, at_once=isinstance(error, Gone))
+
+    async def _do_without(self) -> None:
+        """Hold nothing while the kind is not served, and look rarely whether it is."""
+        present: set[Key] = set()
+        for key in self._store.keys_except(present):
+            self._drop(key)
+        if not self._lacking:
+            _log.info("%s is not served here: it counts as having no objects", self.resource)
+        self._lacking = True
+        self._synced.set()
+        await asyncio.sleep(LACKING)
 
     async def _pause(self, at_least: float = 0.0, *, at_once: bool = False) -> None:
         """Sleep before the next try; `at_once` spares the first failure in a row."""

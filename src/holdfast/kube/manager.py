@@ -29,8 +29,12 @@ class Manager:
         label_selector: str = "",
         field_selector: str = "",
         trim: Trim | None = None,
+        may_lack: bool = False,
     ) -> Informer:
-        """Return the shared informer of this selection; made while running, it starts at once."""
+        """Return the shared informer of this selection; made while running, it starts at once.
+
+        `may_lack`, of a kind that the cluster may not serve, is settled by whoever asks first.
+        """
         identity = (res, namespace, label_selector, field_selector)
         present = self._informers.get(identity)
         if present is not None:
@@ -38,7 +42,13 @@ class Manager:
                 raise ValueError(f"informer of {res}: exists already with another trim; agree on one")
             return present
         made = Informer(
-            self.client, res, namespace=namespace, label_selector=label_selector, field_selector=field_selector, trim=trim
+            self.client,
+            res,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            trim=trim,
+            may_lack=may_lack,
         )
         self._informers[identity] = made
         if self._group is not None:

@@ -4,10 +4,11 @@ import copy
 from datetime import timedelta
 
 import pytest
-from tests.sim.world import JOB, OWNER, START, World, job, plan, step
+from tests.sim.world import OWNER, START, World, job, plan, step
 
-from holdfast.core.advance import advance, in_order
+from holdfast.core.advance import OBJECT_DEADLINE, advance, in_order
 from holdfast.core.effects import AddFinalizer, Apply, CopySecret, Create, Delete, Emit, ReleaseFinalizer
+from holdfast.core.kinds import JOB, VOLUME_SNAPSHOT
 from holdfast.core.objects import Kind, Object, Ref
 from holdfast.core.plan import Child, Desired, Doomed, Note, OnError, Phase, Plan, Run, SecretCopy, When
 
@@ -197,3 +198,41 @@ def test_the_finalizer_is_taken_first_and_released_last() -> None:
 def test_a_circle_of_needs_is_an_error_of_the_dialect() -> None:
     with pytest.raises(ValueError, match="a, b need each other"):
         in_order([step("a", "b"), step("b", "a")])
+
+
+def test_a_snapshot_is_taken_between_its_neighbours_and_none_is_made_twice() -> None:
+    world = World()
+    work = plan(step("freeze"), step("snap", "freeze", kind="VolumeSnapshot"), step("copy", "snap"))
+    decide(world, work)
+    world.end("freeze", well=True)
+    assert decide(world, work)[0] == ["snap"]
+    assert decide(world, work)[0] == []
+    world.end("snap", well=True)
+    assert decide(world, work)[0] == ["copy"]
+
+
+def test_a_snapshot_past_its_deadline_is_deleted_without_a_grace_since_nothing_else_minds_it() -> None:
+    world, work = World(), plan(step("snap", kind="VolumeSnapshot", deadline=timedelta(minutes=1)))
+    decide(world, work)
+    decision = advance(OWNER, Desired(runs=(work,)), world, world.now)
+    assert decision.requeue is not None
+    assert decision.requeue.at == START + timedelta(minutes=1)
+    world.now += timedelta(minutes=1)
+    _, runs = decide(world, work)
+    assert runs["run"].steps["snap"].reason == "DeadlineExceeded"
+    assert Ref(VOLUME_SNAPSHOT, "demo", "snap") not in world.objects
+
+
+def test_a_claim_without_a_deadline_gets_one() -> None:
+    world, work = World(), plan(step("made", kind="PersistentVolumeClaim"))
+    decide(world, work)
+    decision = advance(OWNER, Desired(runs=(work,)), world, world.now)
+    assert decision.requeue is not None
+    assert decision.requeue.at == START + OBJECT_DEADLINE
+
+
+def test_a_snapshot_that_somebody_deleted_is_not_taken_again() -> None:
+    begun = plan(step("snap", kind="VolumeSnapshot", begun=True))
+    created, runs = decide(World(), begun)
+    assert (created, runs["run"].reason) == ([], "Deleted")
+    assert runs["run"].message == "snap: VolumeSnapshot demo/snap was deleted before it had ended"

@@ -125,3 +125,24 @@ def test_a_cron_job_is_filled_in_its_template() -> None:
 def test_an_unknown_mover_is_named() -> None:
     with pytest.raises(LookupError, match="mover 'other' is unknown"):
         finish_step(OWNER_OBJECT, "r", Step(name="s", child=job(), mover=MoverCall("other", {})), MOVERS, "i")
+
+
+def snapshot(namespace: str = "demo") -> Object:
+    meta = {"name": "s", "namespace": namespace}
+    source = {"persistentVolumeClaimName": "data"}
+    return {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "metadata": meta, "spec": {"source": source}}
+
+
+def test_a_child_that_is_no_job_gets_our_marks_and_nothing_else() -> None:
+    made = finish_step(OWNER_OBJECT, "run-1", Step(name="snap", child=snapshot()), MOVERS, "image:1")
+    assert made["spec"] == snapshot()["spec"]
+    assert made["metadata"]["labels"] == {OWNER_UID: "u1", RUN: "run-1", STEP: "snap"}
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "u1"
+    assert made["metadata"]["annotations"] == {OWNER: "Thing.test/demo/t"}
+
+
+def test_a_child_that_outlives_its_owner_is_neither_owned_nor_collected() -> None:
+    made = finish_step(OWNER_OBJECT, "run-1", Step(name="snap", child=snapshot(), outlives=True), MOVERS, "image:1")
+    assert made["metadata"]["labels"][OWNER_UID] == "u1"
+    assert "ownerReferences" not in made["metadata"]
+    assert OWNER not in made["metadata"].get("annotations", {})

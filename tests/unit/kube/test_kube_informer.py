@@ -234,3 +234,31 @@ async def test_whatever_goes_wrong_the_cache_and_what_was_told_end_at_the_truth(
             for value in "012":
                 found = {obj["metadata"]["name"] for obj in informer.by_index("x", value)}
                 assert found == {obj["metadata"]["name"] for obj in api.objects.values() if obj["data"]["x"] == value}
+
+
+async def test_a_kind_that_the_cluster_may_lack_has_no_objects_until_it_is_served(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("holdfast.kube.informer.LACKING", 0.01)
+    await api.put("/api/v1/configmaps", config_map("a"))
+    api.fail("GET", Fault(404, reason="NotFound"))
+    api.fail("GET", Fault(404, reason="NotFound"))
+    async with api.client() as client:
+        informer = Informer(client, CONFIGMAPS, may_lack=True)
+        async with running(informer.run()):
+            await informer.synced()
+            assert names(informer) == set()
+            assert informer.failure is None
+            await until(lambda: names(informer) == {"a"})
+
+
+async def test_a_kind_that_is_served_no_more_loses_its_objects(api: FakeApi):
+    await api.put("/api/v1/configmaps", config_map("a"))
+    async with api.client() as client:
+        informer = Informer(client, CONFIGMAPS, may_lack=True)
+        diary = Diary(informer)
+        async with running(informer.run()):
+            await informer.synced()
+            api.fail("GET", Fault(404, reason="NotFound"), watch=True)
+            api.break_watches()
+            await until(lambda: diary.entries == ["+a", "-a"])

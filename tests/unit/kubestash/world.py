@@ -19,9 +19,11 @@ from holdfast.core.advance import advance
 from holdfast.core.calls import CALLS, decode_call
 from holdfast.core.diff import merge_patch
 from holdfast.core.effects import AddFinalizer, Apply, CopySecret, Create, Delete, ReleaseFinalizer
+from holdfast.core.kinds import JOB, POD
 from holdfast.core.objects import Kind, Object, kind_of
 from holdfast.core.observe import observe_job
-from holdfast.core.plan import Plan, Problems, Step, StepState
+from holdfast.core.observe_objects import observe_object
+from holdfast.core.plan import Plan, Problems, Step, StepState, Until
 from holdfast.core.ports import Fill, Handler, Outcome
 from holdfast.core.report import Failure, Progress, Report, RepositoryResult
 from holdfast.core.times import format_time
@@ -32,7 +34,6 @@ from holdfast.schema.emit import openapi_of
 from holdfast.schema.structural import Schema
 
 START = datetime(2026, 11, 20, 13, 42, 30, tzinfo=UTC)
-JOB, POD = Kind("batch", "Job"), Kind("", "Pod")
 ROOT = Path(__file__).resolve().parents[3]
 _SCHEMAS = {Kind(spec.group, spec.kind): Schema.compile(openapi_of(spec.type)) for spec in KINDS}
 _CLUSTER_SCOPED = {"Namespace", "Addon", "Function", "ClusterRole"}
@@ -82,10 +83,12 @@ class World:
             found = [obj for obj in found if owner in {ref["uid"] for ref in obj["metadata"].get("ownerReferences") or ()}]
         return found
 
-    def step(self, namespace: str, job: str) -> StepState:
-        found = self.get(JOB, namespace, job)
+    def step(self, namespace: str, name: str, kind: Kind = JOB, until: Until | None = None) -> StepState:
+        if kind != JOB:
+            return observe_object(self, namespace, name, kind, until)
+        found = self.get(JOB, namespace, name)
         pods = self.list(POD, namespace, owner=found["metadata"]["uid"]) if found else []
-        return observe_job(found, pods, self.progress.get(job, ()), self.now)
+        return observe_job(found, pods, self.progress.get(name, ()), self.now)
 
     def admit(self, plan: Plan, step: Step) -> str:
         return self.missing_secret

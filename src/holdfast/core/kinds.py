@@ -1,0 +1,11 @@
+"""Kubernetes' own kinds that the engine knows by themselves: what the steps of a plan are made of."""
+
+from typing import Final
+
+from holdfast.core.objects import Kind
+
+JOB: Final = Kind("batch", "Job")
+POD: Final = Kind("", "Pod")
+CLAIM: Final = Kind("", "PersistentVolumeClaim")
+STORAGE_CLASS: Final = Kind("storage.k8s.io", "StorageClass")
+VOLUME_SNAPSHOT: Final = Kind("snapshot.storage.k8s.io", "VolumeSnapshot")
