@@ -101,7 +101,7 @@ def _holds(owner: Object, desired: Desired, finalizer: str) -> tuple[list[Effect
         return [], []
     held = finalizer in owner["metadata"].get("finalizers", ())
     if not owner["metadata"].get("deletionTimestamp"):
-        return ([] if held else [AddFinalizer(finalizer)]), []
+        return ([] if held or not desired.hold else [AddFinalizer(finalizer)]), []
     return [], ([ReleaseFinalizer(finalizer)] if held and desired.release else [])
 
 

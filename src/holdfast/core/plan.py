@@ -201,8 +201,9 @@ class Doomed(msgspec.Struct, frozen=True):
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """What a dialect makes of one object.
 
-    `amend` corrects the object itself before anything else is done. `release` lifts the handler's finalizer: the object may
-    go. `wake_at` asks for another look at that time.
+    `amend` corrects the object itself before anything else is done. `hold` says whether the handler's finalizer is needed while
+    the object lives; `release` lifts it from an object that is being deleted: it may go. `wake_at` asks for another look at
+    that time.
     """
 
     amend: Amend | None = None
@@ -212,6 +213,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Plan, ...] = ()
     notes: tuple[Note, ...] = ()
     wake_at: datetime | None = None
+    hold: bool = True
     release: bool = False
 
 

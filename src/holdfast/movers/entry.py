@@ -17,6 +17,7 @@ import msgspec
 from holdfast.core.calls import Call, decode_call
 from holdfast.core.report import EXIT_AGAIN, Failure, Report
 from holdfast.movers.context import Context, MoverError, log, stop_on_signals
+from holdfast.movers.priority import settle_priority
 from holdfast.movers.report import ProgressWriter, write_report
 from holdfast.repo.memory import settle_allocator
 
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"holdfast-mover: {message}", file=sys.stderr)
         return 2
     settle_allocator()
+    settle_priority(os.environ)
     stop, progress = threading.Event(), ProgressWriter()
     stop_on_signals(stop)
     report = perform(envelope.mover, call, Context(progress, stop))

@@ -354,3 +354,34 @@ def test_a_namespace_that_the_storage_does_not_admit_gets_nothing():
     found = world.find("RestoreSession", "back", "other")
     assert found["status"]["phase"] == "Invalid"
     assert "does not admit namespace other" in condition(found, "ValidationPassed")["message"]
+
+
+def at_time(world: World, moment: str, **more: bool) -> Object:
+    """Restore to a moment, and return the status of the session."""
+    wanted = restore("back")
+    wanted["spec"]["dataSource"] = {"repository": REPO, "pitr": {"targetTime": moment, **more}}
+    world.add(wanted)
+    world.settle()
+    return status(world)
+
+
+def test_a_moment_restores_the_newest_snapshot_that_is_not_younger():
+    world = backed_up()
+    older = world.find("Snapshot", f"{REPO}-run-0")["status"]["snapshotTime"]
+    assert at_time(world, older)["dependencies"][0]["name"] == f"{REPO}-run-0"
+
+
+def test_an_exclusive_moment_leaves_out_the_snapshot_of_that_very_time():
+    world = backed_up()
+    newer = world.find("Snapshot", f"{REPO}-run-1")["status"]["snapshotTime"]
+    assert at_time(world, newer, exclusive=True)["dependencies"][0]["name"] == f"{REPO}-run-0"
+
+
+def test_a_moment_before_the_first_backup_is_told():
+    world = backed_up()
+    found = at_time(world, "2020-01-01T00:00:00Z")
+    assert (
+        "no Snapshot that Succeeded at or before 2020-01-01T00:00:00Z"
+        in condition(world.find("RestoreSession", "back"), "RestoreExecutorEnsured")["message"]
+    )
+    assert found["dependencies"][0]["found"] is False

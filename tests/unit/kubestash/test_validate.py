@@ -58,8 +58,8 @@ CASES: list[tuple[str, Change, str]] = [
     ("no password", lambda o: repository(o).pop("encryptionSecret"), "encryptionSecret: needed by logical-backup"),
     (
         "a nice value",
-        lambda o: first(o)["addon"].update(containerRuntimeSettings={"nice": {"adjustment": 5}}),
-        "nice is not supp",
+        lambda o: first(o)["addon"].update(containerRuntimeSettings={"nice": {"adjustment": 50}}),
+        "containerRuntimeSettings.nice.adjustment: 50 is out of range: use -20 to 19",
     ),
     ("no target", lambda o: o["spec"].pop("target"), "a backup without a target is not supported yet"),
     ("a database", lambda o: o["spec"]["target"].update(apiGroup="x.y", kind="MySQL"), "MySQL.x.y is not supported yet"),
@@ -207,7 +207,11 @@ def test_the_spec_of_a_session_never_changes():
     [
         (lambda o: o["spec"].update(dataSource={}), "dataSource: needed"),
         (lambda o: o["spec"]["dataSource"].pop("repository"), "repository: needed with snapshot latest"),
-        (lambda o: o["spec"]["dataSource"].update(pitr={"targetTime": "2026-11-20T00:00:00Z"}), "pitr is not supported yet"),
+        (lambda o: o["spec"]["dataSource"].update(pitr={"targetTime": "2026-11-20T00:00:00Z"}), "snapshot: excludes pitr"),
+        (
+            lambda o: o["spec"].update(dataSource={"pitr": {"targetTime": "2026-11-20T00:00:00Z"}}),
+            "repository: needed with pitr",
+        ),
         (lambda o: o["spec"].update(hooks={"preRestore": [{"name": "h"}]}), "hooks.preRestore is not supported yet"),
         (
             lambda o: o["spec"].update(manifestOptions={"workload": {"restoreNamespace": "x"}}),

@@ -8,8 +8,9 @@ includes the Addon and the Repositories.
 from datetime import datetime
 from typing import Final
 
-from holdfast.core.conditions import condition, find, upsert
+from holdfast.core.conditions import condition, find, is_true, upsert
 from holdfast.core.cron import Cron
+from holdfast.core.labels import annotation
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Child, Desired, Doomed, Problems
 from holdfast.core.ports import Outcome, Refs, View
@@ -27,7 +28,7 @@ from holdfast.core.read import (
     uid_of,
     why_not,
 )
-from holdfast.core.times import format_time
+from holdfast.core.times import format_time, optional_time
 from holdfast.dialects.kubestash import history, names, triggers, validate
 from holdfast.dialects.kubestash.decode import Configuration, Place, RepositoryUse, Session, configuration
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
@@ -46,6 +47,7 @@ from holdfast.dialects.kubestash.kinds import (
 
 PASSED: Final = ("ResourceValidationPassed", "Validation has been passed successfully.")
 FAILED_REASON: Final = "ResourceValidationFailed"
+INITIAL: Final = "InitialBackupTriggered"
 ENSURED: Final = ("SchedulerEnsured", "Scheduler has been ensured successfully.")
 
 
@@ -72,7 +74,7 @@ class BackupConfigurationHandler:
             return Desired(children=tuple(scheduled), doomed=doomed)
         stores = {backend.name: backend for backend in backends(wanted, view)}
         return Desired(
-            children=(*_repositories(obj, wanted, stores), *scheduled),
+            children=(*_repositories(obj, wanted, stores), *scheduled, *_initial(obj, wanted)),
             doomed=(*doomed, *history.surplus(wanted, view)),
             wake_at=min((due for session in wanted.sessions if (due := _next(session, wanted, now))), default=None),
         )
@@ -156,6 +158,19 @@ def _repository(wanted: Configuration, use: RepositoryUse, storage: Place) -> Ob
     }
 
 
+def _initial(obj: Object, wanted: Configuration) -> tuple[Child, ...]:
+    """Return the first BackupSession of each session, where the annotation asks for it and everything is Ready."""
+    born = optional_time(text(obj, "metadata", "creationTimestamp"))
+    if annotation(obj, names.BACKUP_NOW) != "true" or phase_of(obj) != "Ready" or born is None:
+        return ()
+    done = {text(item, "name") for item in items(obj, "status", "sessions") if is_true(items(item, "conditions"), INITIAL)}
+    return tuple(
+        Child(triggers.first_session(obj, session, born), create_only=True)
+        for session in wanted.sessions
+        if session.name not in done and not flag(session.scheduler, "suspend")
+    )
+
+
 def _dropped(obj: Object, wanted: Configuration, view: View) -> tuple[Doomed, ...]:
     """Return the CronJobs of sessions that are gone from the spec, with their accounts."""
     keep = {names.trigger(wanted.place.name, session.name) for session in wanted.sessions}
@@ -225,7 +240,13 @@ def _session_status(session: Session, wanted: Configuration, obj: Object, view: 
         judged = condition("SchedulerEnsured", False, "SchedulerNotEnsured", f"CronJob {name} belongs to another owner")
     else:
         judged = condition("SchedulerEnsured", False, "SchedulerNotEnsured", f"CronJob {name} is not there yet")
-    status: Object = {"name": session.name, "conditions": upsert(items(before, "conditions"), judged, now, restamp=True)}
+    conditions = upsert(items(before, "conditions"), judged, now, restamp=True)
+    born = optional_time(text(obj, "metadata", "creationTimestamp"))
+    first = names.backup_session(wanted.place.name, session.name, born) if born else ""
+    if annotation(obj, names.BACKUP_NOW) == "true" and view.get(BACKUP_SESSION, wanted.place.namespace, first) is not None:
+        said = f"BackupSession {first} has been created."
+        conditions = upsert(conditions, condition(INITIAL, True, "SuccessfullyTriggeredInitialBackup", said), now)
+    status: Object = {"name": session.name, "conditions": conditions}
     due = _next(session, wanted, now)
     return {**status, "nextSchedule": format_time(due)} if due else status
 

@@ -27,12 +27,20 @@ from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_CONFIGURATION, BACKU
 
 NOT_SATISFIED: Final = "PreRequisitesNotSatisfied"
 ANOTHER_RUNS: Final = "AnotherBackupSessionRunning"
+REPLACED: Final = "BackupReplaced"
+"""Ours: True on a session that a later one cancelled, since the scheduler's concurrencyPolicy is Replace."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
     """Why a session can't run: a documented reason and a sentence."""
 
     reason: str
+    message: str
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """A session that may run, but not yet: what it waits for."""
+
     message: str
 
 
@@ -96,8 +104,11 @@ def gather(obj: Object, view: View) -> Context | Refusal:
     )
 
 
-def gate(obj: Object, view: View) -> Refusal | None:
-    """Judge whether a new session may start: all is ready, nothing else runs, nothing writes to the target."""
+def gate(obj: Object, view: View) -> Refusal | Turn | None:
+    """Judge whether a new session may start: all is ready, nothing else runs, nothing writes to the target.
+
+    With concurrencyPolicy Replace it waits for its turn while the earlier session of its name is being cancelled.
+    """
     found = gather(obj, view)
     if isinstance(found, Refusal):
         return found
@@ -110,12 +121,25 @@ def gate(obj: Object, view: View) -> Refusal | None:
         return _missing(f"{found.target.ref} has no pods, so there is nothing to back up")
     for other in history.sessions(place.name, place.namespace, view):
         if name_of(other) != name_of(obj) and _blocks(other, obj):
-            return Refusal(ANOTHER_RUNS, f"BackupSession {place.namespace}/{name_of(other)} is still running")
+            runs = f"BackupSession {place.namespace}/{name_of(other)} is still running"
+            if found.session.replaces and text(other, "spec", "session") == found.session.name:
+                return Turn(f"{runs}; it is being cancelled, since concurrencyPolicy is Replace")
+            return Refusal(ANOTHER_RUNS, runs)
     for restore in view.list(RESTORE_SESSION):
         if phase_of(restore) == "Running" and _writes_to(restore, found.target):
             there = f"{namespace_of(restore)}/{name_of(restore)}"
             return _missing(f"RestoreSession {there} is writing to the target")
     return None
+
+
+def replacement(context: Context, view: View) -> Object | None:
+    """Return the later session of the same name that waits for this one to be cancelled; None for no such session."""
+    if not context.session.replaces:
+        return None
+    place, obj = context.configuration.place, context.obj
+    waiting = (other for other in history.sessions(place.name, place.namespace, view) if not phase_of(other))
+    same = (other for other in waiting if text(other, "spec", "session") == context.session.name and not deleting(other))
+    return next((other for other in same if history.age(other) > history.age(obj)), None)
 
 
 def _missing(message: str) -> Refusal:

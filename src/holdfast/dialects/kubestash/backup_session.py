@@ -31,7 +31,7 @@ from holdfast.core.read import (
 )
 from holdfast.core.times import format_time, optional_time
 from holdfast.dialects.kubestash import backup_context, backup_plan, cleanup, decode, history, names, retry, validate
-from holdfast.dialects.kubestash.backup_context import Context, Refusal
+from holdfast.dialects.kubestash.backup_context import Context, Refusal, Turn
 from holdfast.dialects.kubestash.cleanup import Cleanup
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, SNAPSHOT
 from holdfast.dialects.kubestash.snapshot import TERMINAL, components_of, failure_of
@@ -52,6 +52,7 @@ class Stage(enum.Enum):
     """How far a session is."""
 
     SKIP = enum.auto()
+    WAIT = enum.auto()
     FAIL = enum.auto()
     PREPARE = enum.auto()
     BACKUP = enum.auto()
@@ -68,6 +69,8 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: tuple[Object, ...] = ()
     states: tuple[StepState, ...] = ()
     cleanups: tuple[Cleanup, ...] = ()
+    deadline: datetime | None = None
+    replaced: str = ""
 
 
 class BackupSessionHandler:
@@ -106,7 +109,7 @@ class BackupSessionHandler:
         where = _where(obj, view, now)
         if where.stage is Stage.FAIL:
             return Desired(doomed=_running_jobs(obj, view))
-        if where.context is None or where.stage is Stage.SKIP:
+        if where.context is None or where.stage in (Stage.SKIP, Stage.WAIT):
             return Desired()
         if where.stage is Stage.PREPARE:
             return Desired(children=backup_plan.snapshots(where.context, view))
@@ -122,6 +125,8 @@ class BackupSessionHandler:
             return _failed(obj, where, refusal, now) if phase_of(obj) else _skipped(obj, refusal, now)
         if where.stage is Stage.SKIP and where.refusal is not None:
             return _skipped(obj, where.refusal, now)
+        if where.stage is Stage.WAIT and where.refusal is not None:
+            return _waiting(obj, where.refusal, now)
         if where.stage is Stage.FAIL and where.refusal is not None:
             return _failed(obj, where, where.refusal, now)
         return _progressed(obj, where, _held_back(outcome), now)
@@ -129,6 +134,8 @@ class BackupSessionHandler:
 
 def _where(obj: Object, view: View, now: datetime) -> Where:
     if not phase_of(obj) and (refusal := backup_context.gate(obj, view)) is not None:
+        if isinstance(refusal, Turn):
+            return Where(stage=Stage.WAIT, refusal=Refusal("WaitsToStart", refusal.message))
         return Where(stage=Stage.SKIP, refusal=refusal)
     context = backup_context.gather(obj, view)
     if isinstance(context, Refusal):
@@ -151,11 +158,18 @@ def _where(obj: Object, view: View, now: datetime) -> Where:
             stage=Stage.FAIL, refusal=Refusal("FailedToEnsureSnapshots", message), context=context, snapshots=snapshots
         )
     states = _states(obj, context, snapshots, view)
-    if any(phase_of(snapshot) not in TERMINAL for snapshot in snapshots) or _live(states, _deadline(obj, context), now):
-        return Where(stage=Stage.BACKUP, context=context, snapshots=snapshots, states=states)
+    reading = any(phase_of(snapshot) not in TERMINAL for snapshot in snapshots)
+    replaced = text(find(conditions_of(obj), backup_context.REPLACED) or {}, "message")
+    deadline = optional_time(text(obj, "status", "backupDeadline")) if replaced else _deadline(obj, context)
+    if reading and not replaced and (other := backup_context.replacement(context, view)) is not None:
+        replaced = f"BackupSession {namespace}/{name_of(other)} replaces it, since concurrencyPolicy is Replace"
+        deadline = min(now, deadline or now)
+    where = Where(stage=Stage.BACKUP, context=context, snapshots=snapshots, states=states, deadline=deadline, replaced=replaced)
+    if reading or _live(states, deadline, now):
+        return where
     cleanups = cleanup.cleanups(context, view, now)
     stage = Stage.CLEAN if any(item.phase == cleanup.PENDING for item in cleanups) else Stage.DONE
-    return Where(stage=stage, context=context, snapshots=snapshots, states=states, cleanups=cleanups)
+    return msgspec.structs.replace(where, stage=stage, cleanups=cleanups)
 
 
 def _states(obj: Object, context: Context, snapshots: Sequence[Object], view: View) -> tuple[StepState, ...]:
@@ -185,7 +199,7 @@ def _deadline(obj: Object, context: Context) -> datetime | None:
 def _running(obj: Object, where: Where, view: View, now: datetime) -> Desired | Problems:
     """Keep the backup's plan until the end, so that its Jobs are looked after, and add retention's when it is time."""
     assert where.context is not None
-    deadline = _deadline(obj, where.context)
+    deadline = where.deadline
     backup = backup_plan.plan(where.context, where.snapshots, deadline, view)
     if isinstance(backup, Problem):
         return Problems((backup,))
@@ -204,6 +218,12 @@ def _running_jobs(obj: Object, view: View) -> tuple[Doomed, ...]:
     jobs = ((namespace_of(job), name_of(job)) for job in view.list(JOB, label=(OWNER_UID, uid_of(obj))))
     running = ((namespace, job) for namespace, job in jobs if view.step(namespace, job).phase is Phase.RUNNING)
     return tuple(Doomed(Ref(JOB, namespace, job), "its BackupSession has failed") for namespace, job in running)
+
+
+def _waiting(obj: Object, refusal: Refusal, now: datetime) -> Object:
+    """Return the status of a session whose turn has not come: without a phase, since it has not been judged yet."""
+    judged = condition(EXECUTOR, None, refusal.reason, refusal.message)
+    return {**mapping(obj, "status"), "conditions": upsert_all(conditions_of(obj), (judged,), now, restamp=True)}
 
 
 def _skipped(obj: Object, refusal: Refusal, now: datetime) -> Object:
@@ -244,14 +264,14 @@ def _progressed(obj: Object, where: Where, held: str, now: datetime) -> Object:
     status: Object = {"phase": _phase(where), "totalSnapshots": len(context.destinations), "conditions": conditions}
     if where.snapshots:
         status["snapshots"] = [_listed(snapshot) for snapshot in where.snapshots]
-    deadline = _deadline(obj, context)
+    deadline = where.deadline or _deadline(obj, context)
     if deadline is not None:
         status |= {"sessionDeadline": format_time(deadline), "backupDeadline": format_time(deadline)}
     if where.cleanups:
         status["retentionPolicy"] = [item.status for item in where.cleanups]
     if where.stage is Stage.DONE:
         status["duration"] = lasted(obj, now)
-    if status["phase"] == "Failed":
+    if status["phase"] == "Failed" and not where.replaced:
         status |= retry.planned(obj, context.session, now)
     return status
 
@@ -274,6 +294,8 @@ def _conditions(where: Where, held: str) -> list[Condition]:
         found.append(condition(EXECUTOR, True, "SuccessfullyEnsuredBackupExecutor", said))
     elif held:
         found.append(condition(EXECUTOR, None, "WaitsToStart", held))
+    if where.replaced:
+        found.append(condition(backup_context.REPLACED, True, "ConcurrencyPolicyReplace", where.replaced))
     waiting = next((state for state in where.states if state.message and not state.phase.terminal), None)
     if waiting is not None:
         found.append(condition(PENDING_LONG, None, waiting.reason or "PodPending", waiting.message))
@@ -294,6 +316,8 @@ def _conditions(where: Where, held: str) -> list[Condition]:
 
 def _failures(where: Where) -> tuple[str, str] | None:
     """Return why the session failed, as (reason, message): the first component that did, else the first retention."""
+    if where.replaced:
+        return "Replaced", where.replaced
     bad = [state for state in where.states if state.phase is Phase.FAILED]
     if bad:
         return bad[0].reason or "BackupFailed", bad[0].message or "the backup failed"

@@ -126,6 +126,11 @@ class Session(msgspec.Struct, frozen=True):
         """The cron expression."""
         return text(self.scheduler, "schedule")
 
+    @property
+    def replaces(self) -> bool:
+        """Whether a new run cancels one that still goes on, instead of being skipped."""
+        return text(self.scheduler, "concurrencyPolicy") == "Replace"
+
 
 class Backend(msgspec.Struct, frozen=True):
     """A storage and the retention of what lies there. What is not given is searched by `defaults`."""

@@ -36,6 +36,8 @@ FORGETS: Final = "holdfast.dev/forgets"
 """On a retention Job: the Snapshots it was told to forget, comma-separated."""
 RETRY_OF: Final = "holdfast.dev/retry-of"
 """On a BackupSession: the failed one it repeats."""
+BACKUP_NOW: Final = "holdfast.dev/initial-backup"
+"""On a BackupConfiguration: `true` asks for one backup of each session as soon as it is Ready, before its first tick."""
 SHARES_SECRETS: Final = "holdfast.dev/shares-secrets-with"
 """On a Namespace: other namespaces, comma-separated, whose objects may name its encryption Secrets; `*` for all."""
 

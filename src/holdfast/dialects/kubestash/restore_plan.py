@@ -14,7 +14,8 @@ from holdfast.core.calls import VolumeRestore
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem, SecretCopy, Step
 from holdfast.core.ports import View
-from holdfast.core.read import items, mapping, name_of, namespace_of, phase_of, strings, text
+from holdfast.core.read import flag, items, mapping, name_of, namespace_of, phase_of, strings, text
+from holdfast.core.times import optional_time, parse_time
 from holdfast.dialects.kubestash import addons, decode, executor, intrusion, names, pods, runtime, storage, usage, validate
 from holdfast.dialects.kubestash.decode import AddonUse, Place, Target, comma_list
 from holdfast.dialects.kubestash.executor import Component
@@ -28,7 +29,7 @@ from holdfast.dialects.kubestash.kinds import (
     SNAPSHOT,
     STATEFUL_SET,
 )
-from holdfast.dialects.kubestash.repository import newest_first, storage_of
+from holdfast.dialects.kubestash.repository import newest_first, snapshot_time, storage_of
 from holdfast.dialects.kubestash.snapshot import TERMINAL, restic_ids
 
 LATEST: Final = "latest"
@@ -163,9 +164,10 @@ def _snapshot(obj: Object, given: Object, namespace: str, view: View) -> Object 
     noted = [
         entry for entry in items(obj, "status", "dependencies") if text(entry, "kind") == "Snapshot" and entry.get("found")
     ]
-    name = text(noted[0], "name") if noted else text(given, "snapshot")
+    moment = mapping(given, "pitr")
+    name = text(noted[0], "name") if noted else text(given, "snapshot", default=LATEST if moment else "")
     if name == LATEST:
-        return _latest(text(given, "repository"), namespace, view)
+        return _latest(text(given, "repository"), namespace, moment, view)
     snapshot = view.get(SNAPSHOT, namespace, name)
     if snapshot is None:
         gone = f"Snapshot {namespace}/{name} was deleted while this session needed it"
@@ -181,15 +183,29 @@ def _snapshot(obj: Object, given: Object, namespace: str, view: View) -> Object 
     return snapshot
 
 
-def _latest(repository: str, namespace: str, view: View) -> Object | Wait:
+def _latest(repository: str, namespace: str, moment: Object, view: View) -> Object | Wait:
+    """Return the newest Snapshot that Succeeded: at or before the time of `pitr`, strictly before it when it is exclusive."""
     if view.get(REPOSITORY, namespace, repository) is None:
         return Wait(f"Repository {namespace}/{repository} not found", NOT_FOUND)
     label = (names.REPO_NAME, names.label_value(repository))
     all_ = [item for item in view.list(SNAPSHOT, namespace, label=label) if text(item, "spec", "repository") == repository]
-    if found := newest_first([item for item in all_ if phase_of(item) == "Succeeded"]):
+    good = [item for item in all_ if phase_of(item) == "Succeeded" and _by(item, moment)]
+    if found := newest_first(good):
         return found[0]
+    if moment:
+        until = f"{'before' if flag(moment, 'exclusive') else 'at or before'} {text(moment, 'targetTime')}"
+        return Wait(f"Repository {namespace}/{repository} has no Snapshot that Succeeded {until}", NOT_FOUND)
     coming = any(phase_of(item) not in TERMINAL for item in all_)
     return Wait(f"Repository {namespace}/{repository} has no Snapshot that Succeeded", NOT_ENSURED if coming else NOT_FOUND)
+
+
+def _by(snapshot: Object, moment: Object) -> bool:
+    """Whether the data of a Snapshot is old enough for the time that a restore goes back to."""
+    limit = optional_time(text(moment, "targetTime"))
+    if limit is None:
+        return True
+    taken = parse_time(snapshot_time(snapshot))
+    return taken < limit if flag(moment, "exclusive") else taken <= limit
 
 
 def _components(obj: Object, source: Source) -> tuple[str, ...] | Problem:

@@ -20,7 +20,6 @@ from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Problem, Pro
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
 from holdfast.core.read import (
-    at,
     conditions_of,
     deleting,
     items,
@@ -32,7 +31,7 @@ from holdfast.core.read import (
     text,
     uid_of,
 )
-from holdfast.core.times import format_duration, format_time, optional_time
+from holdfast.core.times import format_duration, format_time, optional_time, parse_time
 from holdfast.dialects.kubestash import addons, decode, intrusion, restore_plan, runtime, validate
 from holdfast.dialects.kubestash.executor import template_problems
 from holdfast.dialects.kubestash.kinds import ADDON, JOB, RESTORE_SESSION, TARGETS
@@ -182,15 +181,28 @@ def _source_problems(obj: Object, refs: Refs) -> list[Problem]:
     source, field = mapping(obj, "spec", "dataSource"), "spec.dataSource"
     if not source:
         return [Problem(field, "needed: repository, and snapshot (a name or latest)")]
-    if at(source, "pitr") is not None:
-        return [Problem(f"{field}.pitr", "pitr is not supported yet: name a snapshot, or latest")]
-    snapshot = text(source, "snapshot")
-    if not snapshot:
-        return [Problem(f"{field}.snapshot", "needed: the name of a Snapshot, or latest")]
+    moment, snapshot = mapping(source, "pitr"), text(source, "snapshot")
+    if moment:
+        if found := _moment_problems(moment, source, field):
+            return found
+    elif not snapshot:
+        return [Problem(f"{field}.snapshot", "needed: the name of a Snapshot, or latest, unless pitr says a time")]
     if snapshot == "latest" and not text(source, "repository"):
         return [Problem(f"{field}.repository", "needed with snapshot latest: the name of a Repository")]
     secret = decode.place(mapping(source, "encryptionSecret"), namespace_of(obj))
     return validate.shared_secret(secret, namespace_of(obj), refs, f"{field}.encryptionSecret") if secret else []
+
+
+def _moment_problems(moment: Object, source: Object, field: str) -> list[Problem]:
+    if not text(source, "repository"):
+        return [Problem(f"{field}.repository", "needed with pitr: the name of a Repository")]
+    if text(source, "snapshot"):
+        return [Problem(f"{field}.snapshot", "excludes pitr, which chooses the Snapshot by its time: keep one of them")]
+    try:
+        parse_time(text(moment, "targetTime"))
+    except ValueError as error:
+        return [Problem(f"{field}.pitr.targetTime", str(error))]
+    return []
 
 
 def _target_problems(obj: Object) -> list[Problem]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem
-from holdfast.core.read import at, items, mapping, number, text
+from holdfast.core.read import items, mapping, number, text
 
 _POD: Final = (
     "terminationGracePeriodSeconds", "dnsPolicy", "nodeSelector", "serviceAccountName", "hostNetwork", "hostPID", "hostIPC",
@@ -22,7 +22,12 @@ _POD: Final = (
 _POD_APPENDED: Final = ("volumes", "initContainers", "imagePullSecrets")
 _CONTAINER: Final = ("resources", "livenessProbe", "readinessProbe", "lifecycle")
 _REFUSED_TEMPLATE: Final = ("args",)
-_REFUSED_CONTAINER: Final = ("nice", "ionice")
+_PRIORITY: Final = (
+    ("nice", "adjustment", "NICE_ADJUSTMENT", range(-20, 20)),
+    ("ionice", "class", "IONICE_CLASS", range(4)),
+    ("ionice", "classData", "IONICE_CLASS_DATA", range(8)),
+)
+"""Priorities of the process: block, field, the environment variable that tells the mover, and the values that Linux knows."""
 _TEMPLATE_CONTEXT: Final = "containerSecurityContext"
 
 
@@ -30,7 +35,7 @@ def template_problems(template: Object, field: str) -> list[Problem]:
     """Judge a PodTemplate (`jobTemplate`, `scheduler.jobTemplate.template`)."""
     spec = mapping(template, "spec")
     found = [
-        Problem(f"{field}.spec.{name}", f"{name} is not supported yet: the command is Holdfast's own; remove it")
+        Problem(f"{field}.spec.{name}", f"{name} can't be given: the program in this container is Holdfast's own; remove it")
         for name in _REFUSED_TEMPLATE
         if spec.get(name)
     ]
@@ -47,19 +52,19 @@ def template_problems(template: Object, field: str) -> list[Problem]:
 def container_problems(settings: Object, field: str) -> list[Problem]:
     """Judge container-level runtime settings."""
     return [
-        Problem(f"{field}.{name}", f"{name} is not supported yet: remove it")
-        for name in _REFUSED_CONTAINER
-        if at(settings, name)
+        Problem(f"{field}.{block}.{name}", f"{value} is out of range: use {known[0]} to {known[-1]}")
+        for block, name, _, known in _PRIORITY
+        if (value := number(settings, block, name)) is not None and value not in known
     ]
 
 
 def settings_problems(settings: Object, field: str) -> list[Problem]:
     """Judge `runtimeSettings` {pod, container}."""
     found = container_problems(mapping(settings, "container"), f"{field}.container")
-    annotations = mapping(settings, "pod", "serviceAccountAnnotations")
-    if annotations:
+    if mapping(settings, "pod", "serviceAccountAnnotations"):
         where = f"{field}.pod.serviceAccountAnnotations"
-        found.append(Problem(where, "serviceAccountAnnotations is not supported yet: annotate the account yourself"))
+        why = "this Job has no account of its own to annotate: annotate one yourself and name it in serviceAccountName"
+        found.append(Problem(where, why))
     return found
 
 
@@ -82,6 +87,8 @@ def with_container(job: Object, settings: Object) -> Object:
     container = result["spec"]["template"]["spec"]["containers"][0]
     _set_container_fields(container, settings, settings.get("securityContext"))
     _append(container, "envFrom", items(settings, "envFrom"))
+    given = [(variable, number(settings, block, name)) for block, name, variable, _ in _PRIORITY]
+    _append(container, "env", [{"name": variable, "value": str(value)} for variable, value in given if value is not None])
     return result
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from holdfast.core.conditions import condition, upsert
+from holdfast.core.conditions import condition, find, upsert
 from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Problem, Problems, StepState
 from holdfast.core.ports import Outcome, Refs, View
@@ -110,6 +110,8 @@ def _why_over(obj: Object, session: Object | None, now: datetime) -> str:
         return f"BackupSession {namespace_of(obj)}/{name} is gone"
     if phase_of(session) in ("Succeeded", "Failed", "Skipped"):
         return f"BackupSession {namespace_of(obj)}/{name} ended before this component"
+    if replaced := find(conditions_of(session), "BackupReplaced"):
+        return f"{_DEADLINE}{text(replaced, 'message')}"
     deadline = optional_time(text(session, "status", "backupDeadline"))
     if deadline is not None and now >= deadline:
         return f"{_DEADLINE}the backup was not complete at {format_time(deadline)} (its timeout)"

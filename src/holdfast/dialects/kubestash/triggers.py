@@ -4,6 +4,7 @@ Names, owner and labels are the documented ones. All scheduler fields are taken 
 CronJob's own concurrencyPolicy governs this pod of a few seconds, never the backup: that is the session's gate.
 """
 
+from datetime import datetime
 from typing import Final
 
 from holdfast.core.calls import Trigger
@@ -59,6 +60,13 @@ def session_spec(configuration: str, session: str, retry_left: int, timeout: str
     invoker = {"apiGroup": CORE, "kind": "BackupConfiguration", "name": configuration}
     spec: Object = {"invoker": invoker, "session": session, "retryLeft": retry_left}
     return {**spec, "backupTimeout": timeout} if timeout else spec
+
+
+def first_session(obj: Object, session: Session, born: datetime) -> Object:
+    """Return the BackupSession that is made at once, named after the time at which the BackupConfiguration was made."""
+    document = _document(obj, session)
+    name = names.backup_session(name_of(obj), session.name, born)
+    return {**document, "metadata": {**document["metadata"], "name": name}}
 
 
 def _document(obj: Object, session: Session) -> Object:

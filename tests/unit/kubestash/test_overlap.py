@@ -1,0 +1,79 @@
+"""Sessions that meet: the second is skipped, or with concurrencyPolicy Replace the first is cancelled for it."""
+
+import pytest
+from tests.unit.kubestash.builders import BC, REPO, SESSION, ready_world, sample, session
+from tests.unit.kubestash.world import World, condition
+
+from holdfast.core.objects import Object
+
+
+def policy(value: str) -> Object:
+    obj = sample()
+    obj["spec"]["sessions"][0]["scheduler"]["concurrencyPolicy"] = value
+    return obj
+
+
+def two_sessions(value: str) -> World:
+    world = ready_world(policy(value))
+    world.add(session("first"))
+    world.settle()
+    world.later(minutes=5)
+    world.add(session("second"))
+    world.settle()
+    return world
+
+
+@pytest.mark.parametrize("value", ["Allow", "Forbid"])
+def test_the_second_session_is_skipped_and_names_the_first(value: str):
+    world = two_sessions(value)
+
+    second = world.find("BackupSession", "second")
+    assert second["status"]["phase"] == "Skipped"
+    assert condition(second, "BackupSkipped")["reason"] == "AnotherBackupSessionRunning"
+    assert "demo/first is still running" in condition(second, "BackupSkipped")["message"]
+    assert world.find("BackupSession", "first")["status"]["phase"] == "Running"
+
+
+def test_with_replace_the_first_is_cancelled_with_the_reason_and_the_second_runs():
+    world = two_sessions("Replace")
+
+    first = world.find("BackupSession", "first")
+    assert "demo/second replaces it" in condition(first, "BackupReplaced")["message"]
+    second = world.find("BackupSession", "second")
+    assert first["status"]["phase"] == "Failed"
+    assert condition(first, "BackupFailed")["reason"] == "Replaced"
+    assert "nextRetry" not in first["status"]
+    assert "second replaces it" in world.find("Snapshot", f"{REPO}-first")["status"]["components"]["dump-pod-0"]["error"]
+    assert second["status"]["phase"] == "Running"
+    assert world.names("Job")[-1] == "second-dump-pod-0"
+
+
+def test_replace_is_about_sessions_of_one_name():
+    obj = policy("Replace")
+    obj["spec"]["sessions"].append({**obj["spec"]["sessions"][0], "name": "other"})
+    world = ready_world(obj)
+    world.add(session("first", session="other"))
+    world.settle()
+    world.add(session("second"))
+    world.settle()
+
+    assert world.find("BackupSession", "second")["status"]["phase"] == "Skipped"
+    assert world.find("BackupSession", "first")["status"]["phase"] == "Running"
+
+
+def test_the_annotation_asks_for_one_backup_at_once_and_only_once():
+    obj = sample()
+    obj["metadata"]["annotations"] = {"holdfast.dev/initial-backup": "true"}
+    world = ready_world(obj)
+    born = int(world.now.timestamp())
+    assert world.names("BackupSession") == [f"{BC}-{SESSION}-{born}"]
+    (told,) = world.find("BackupConfiguration", BC)["status"]["sessions"]
+    assert condition({"status": told}, "InitialBackupTriggered")["status"] == "True"
+
+    world.delete("BackupSession", f"{BC}-{SESSION}-{born}")
+    world.settle()
+    assert world.names("BackupSession") == []
+
+
+def test_without_the_annotation_the_first_tick_makes_the_first_backup():
+    assert ready_world().names("BackupSession") == []
