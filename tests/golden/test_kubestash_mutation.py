@@ -1,0 +1,58 @@
+"""Every spec field of the KubeStash API but the listed ones does something: a generated mutation changes what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.fields.ledger import rows
+from tests.fields.mutation import allowed, differences, unread
+from tests.fields.scene import Scene
+from tests.unit.kubestash.builders import REPO, in_place, ready_world, restore, run, sample, sample_world, session
+from tests.unit.kubestash.world import World
+
+from holdfast.core.report import Failure
+from holdfast.dialects.kubestash.dialect import KubeStash
+from holdfast.dialects.kubestash.types import KINDS
+
+
+def scene(world: World) -> Scene:
+    return Scene(world.objects.values(), KubeStash().handlers, world.now)
+
+
+def scenes() -> Sequence[Scene]:
+    """Storage that is made ready, a backup and restores on their way, a retention that is due."""
+    fresh = sample_world()
+    fresh.add(sample())
+    fresh.settle()
+    begun = ready_world()
+    run(begun, "earlier", "4f5a6b7c")
+    begun.add(session("run-1"))
+    begun.settle()
+    begun.add(restore("back"))
+    begun.add(in_place("back-in-place"))
+    begun.settle()
+    return [scene(begun), scene(retained()), scene(fresh)]
+
+
+def retained() -> World:
+    """Good and failed backups of many months, of which the last one is about to let old ones go."""
+    world = ready_world()
+    policy = world.find("RetentionPolicy", "demo-retention")
+    rules = {"successfulSnapshots": {"last": 1}, "failedSnapshots": {"last": 1}}
+    for number in range(3):
+        run(world, f"run-{number}", f"{number}f5a6b7c")
+        world.later(days=70)
+        world.add(session(f"bad-{number}", retryLeft=0))
+        world.settle()
+        world.finish(f"bad-{number}-dump-pod-0", failure=Failure("X", "broken"))
+        world.settle()
+        world.later(days=70)
+    world.add({**policy, "spec": rules})
+    run(world, "run-3", "3f5a6b7c")
+    world.delete("Job", f"retentionpolicy-run-3-{REPO}")
+    return world
+
+
+def test_no_field_of_a_spec_is_without_effect() -> None:
+    found = differences(unread(rows("kubestash"), KINDS, scenes()), allowed("kubestash"))
+    assert not found, "\n".join(found)
