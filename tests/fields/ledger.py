@@ -80,7 +80,7 @@ def steps(path: str) -> list[str]:
 
 
 def _type(row: Row, node: Node) -> str:
-    if row.type == "IntOrString":
+    if row.type in ("IntOrString", "quantity"):
         return "" if node.get("x-kubernetes-int-or-string") else "must be an integer or a string"
     expected = TYPES.get(row.type, "object")
     if node.get("type") != expected:
@@ -112,8 +112,8 @@ def _rule(rule: str, node: Node) -> str:
     lacks = f"lacks {rule}"
     match name:
         case "enum":
-            return "" if set(value.split("|")) <= set(node.get("enum", [])) else lacks
-        case "range":
+            return "" if set(value.replace('""', "").split("|")) <= set(node.get("enum", [])) else lacks
+        case "range" if node.get("type") != "string":
             low, _, high = value.partition("..")
             return "" if node.get("minimum") == int(low) and node.get("maximum") == (int(high) if high else None) else lacks
         case "minItems" | "maxItems":
@@ -123,6 +123,6 @@ def _rule(rule: str, node: Node) -> str:
         case "unique":
             return "" if node.get("x-kubernetes-list-map-keys") == [value] else lacks
         case "preserve-unknown-fields":
-            return "" if node.get(PRESERVE) else lacks
+            return "" if node.get(PRESERVE) or node.get("items", {}).get(PRESERVE) else lacks
         case _:
             return ""

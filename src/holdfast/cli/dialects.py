@@ -7,6 +7,8 @@ from holdfast.core.objects import Kind
 from holdfast.core.ports import Dialect, Handler
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.types import KINDS as ANTFLY
+from holdfast.dialects.kubeblocks.dialect import KubeBlocks
+from holdfast.dialects.kubeblocks.types import KINDS as KUBEBLOCKS
 from holdfast.dialects.kubestash.dialect import KubeStash
 from holdfast.dialects.kubestash.types import KINDS as KUBESTASH
 from holdfast.dialects.mirantis.dialect import Mirantis
@@ -15,16 +17,26 @@ from holdfast.kube import builtin
 from holdfast.kube.resource import Resource
 from holdfast.schema.kind import KindSpec
 
-TITLES: Mapping[str, str] = {"antfly": "Antfly", "kubestash": "KubeStash", "mirantis": "Mirantis"}
+TITLES: Mapping[str, str] = {
+    "antfly": "Antfly",
+    "kubeblocks": "KubeBlocks",
+    "kubestash": "KubeStash",
+    "mirantis": "Mirantis",
+}
 """The APIs by folder, as their reference pages are titled."""
 
-KINDS: Mapping[str, Sequence[KindSpec]] = {"antfly": ANTFLY, "kubestash": KUBESTASH, "mirantis": MIRANTIS}
+KINDS: Mapping[str, Sequence[KindSpec]] = {
+    "antfly": ANTFLY,
+    "kubeblocks": KUBEBLOCKS,
+    "kubestash": KUBESTASH,
+    "mirantis": MIRANTIS,
+}
 """The kinds of each API."""
 
 
 def dialects() -> Sequence[Dialect]:
     """Return every dialect."""
-    return (Antfly(), KubeStash(), Mirantis(local_zone()))
+    return (Antfly(), KubeBlocks(), KubeStash(), Mirantis(local_zone()))
 
 
 def handlers() -> Sequence[Handler]:

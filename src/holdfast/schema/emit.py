@@ -15,7 +15,7 @@ from msgspec import inspect as types
 
 from holdfast.schema.fields import Wire
 from holdfast.schema.kind import KindSpec
-from holdfast.schema.wellformed import INT_OR_STRING, PRESERVE
+from holdfast.schema.wellformed import INT_OR_STRING, PRESERVE, VALIDATIONS
 
 Node = dict[str, Any]
 
@@ -72,8 +72,10 @@ def schema_of(node: types.Type) -> Node:
     """Emit the schema of one type."""
     match node:
         case types.Metadata():
-            extra = {key: value for key, value in extra_of(node).items() if key != "title"}
-            return _ordered(schema_of(node.type) | extra)
+            inner, extra = schema_of(node.type), {key: value for key, value in extra_of(node).items() if key != "title"}
+            if VALIDATIONS in inner and VALIDATIONS in extra:
+                extra[VALIDATIONS] = inner[VALIDATIONS] + extra[VALIDATIONS]
+            return _ordered(inner | extra)
         case types.StructType():
             return _struct(node)
         case types.StrType():
@@ -117,7 +119,7 @@ def default_of(field: types.Field) -> Any:
         return msgspec.to_builtins(field.default)
     if field.default_factory is not msgspec.NODEFAULT:
         return msgspec.to_builtins(field.default_factory())
-    return msgspec.NODEFAULT
+    return extra_of(field.type).get("default", msgspec.NODEFAULT)
 
 
 def _struct(node: types.StructType) -> Node:
@@ -132,6 +134,8 @@ def _struct(node: types.StructType) -> Node:
         schema["required"] = required
     if issubclass(node.cls, Wire) and node.cls.OPEN:
         schema[PRESERVE] = True
+    if issubclass(node.cls, Wire) and node.cls.RULES:
+        schema[VALIDATIONS] = [rule.node() for rule in node.cls.RULES]
     return schema
 
 

@@ -6,7 +6,7 @@ that expands them is larger than all the rest together.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta
 
@@ -18,11 +18,16 @@ EnvVar: TypeAlias = Annotated[dict[str, Any], Meta(title="EnvVar")]
 ExecAction: TypeAlias = Annotated[dict[str, Any], Meta(title="ExecAction")]
 HTTPGetAction: TypeAlias = Annotated[dict[str, Any], Meta(title="HTTPGetAction")]
 HTTPHeader: TypeAlias = Annotated[dict[str, Any], Meta(title="HTTPHeader")]
+JSONSchemaProps: TypeAlias = Annotated[dict[str, Any], Meta(title="JSONSchemaProps")]
 LabelSelector: TypeAlias = Annotated[dict[str, Any], Meta(title="LabelSelector")]
+LabelSelectorRequirement: TypeAlias = Annotated[dict[str, Any], Meta(title="LabelSelectorRequirement")]
 Lifecycle: TypeAlias = Annotated[dict[str, Any], Meta(title="Lifecycle")]
 LocalObjectReference: TypeAlias = Annotated[dict[str, Any], Meta(title="LocalObjectReference")]
+ObjectMeta: TypeAlias = Annotated[dict[str, Any], Meta(title="ObjectMeta")]
+ObjectReference: TypeAlias = Annotated[dict[str, Any], Meta(title="ObjectReference")]
 OwnerReference: TypeAlias = Annotated[dict[str, Any], Meta(title="OwnerReference")]
 PersistentVolumeClaim: TypeAlias = Annotated[dict[str, Any], Meta(title="PersistentVolumeClaim")]
+PersistentVolumeClaimSpec: TypeAlias = Annotated[dict[str, Any], Meta(title="PersistentVolumeClaimSpec")]
 PodDNSConfig: TypeAlias = Annotated[dict[str, Any], Meta(title="PodDNSConfig")]
 PodReadinessGate: TypeAlias = Annotated[dict[str, Any], Meta(title="PodReadinessGate")]
 PodSecurityContext: TypeAlias = Annotated[dict[str, Any], Meta(title="PodSecurityContext")]
@@ -36,3 +41,14 @@ TypedLocalObjectReference: TypeAlias = Annotated[dict[str, Any], Meta(title="Typ
 Volume: TypeAlias = Annotated[dict[str, Any], Meta(title="Volume")]
 VolumeDevice: TypeAlias = Annotated[dict[str, Any], Meta(title="VolumeDevice")]
 VolumeMount: TypeAlias = Annotated[dict[str, Any], Meta(title="VolumeMount")]
+
+_NUMBER: Final = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+
+Quantity: TypeAlias = Annotated[
+    int | str,
+    Meta(
+        title="Quantity",
+        extra_json_schema={"pattern": rf"^(\+|-)?{_NUMBER}(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?{_NUMBER}))?$"},
+    ),
+]
+"""An amount with an optional suffix, such as `20Gi`."""

@@ -1,0 +1,1 @@
+"""The KubeBlocks data protection API on the engine of Holdfast."""

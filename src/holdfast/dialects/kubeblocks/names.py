@@ -1,0 +1,65 @@
+"""Every name and label that KubeBlocks documents, and how ours are cut.
+
+A user, a script or a dashboard may look for these; nothing else in the dialect spells a name.
+"""
+
+from typing import Final
+
+from holdfast.core.objects import Object, bounded_name
+from holdfast.core.read import text, uid_of
+
+_DP: Final = "dataprotection.kubeblocks.io"
+
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MANAGER: Final = "kubeblocks-dataprotection"
+FINALIZER: Final = f"{_DP}/finalizer"
+
+BACKUP_NAME: Final = f"{_DP}/backup-name"
+BACKUP_TYPE: Final = f"{_DP}/backup-type"
+BACKUP_POLICY: Final = f"{_DP}/backup-policy"
+BACKUP_METHOD: Final = f"{_DP}/backup-method"
+BACKUP_SCHEDULE: Final = f"{_DP}/backup-schedule"
+BACKUP_REPO: Final = f"{_DP}/backup-repo-name"
+CLUSTER_UID: Final = f"{_DP}/cluster-uid"
+AUTO_BACKUP: Final = f"{_DP}/autobackup"
+RESTORE: Final = f"{_DP}/restore"
+INSTANCE: Final = "app.kubernetes.io/instance"
+COMPONENT: Final = "apps.kubeblocks.io/component-name"
+ROLE: Final = "kubeblocks.io/role"
+
+WAIT_REPO: Final = f"{_DP}/wait-repo-preparation"
+"""On a Backup or Restore: it waits until the claim or the tool's Secret of its repository is in its namespace."""
+TOOL_CONFIG: Final = f"{_DP}/is-tool-config"
+"""On a Secret: it configures the storage tool."""
+DEFAULT_REPO: Final = f"{_DP}/is-default-repo"
+"""On a BackupRepo: annotation that makes it the default one."""
+REPO_DIGEST: Final = f"{_DP}/backup-repo-digest"
+"""On a BackupRepo: digest of what was checked."""
+TARGET_POD: Final = f"{_DP}/target-pod-name"
+CONNECTION_PASSWORD: Final = f"{_DP}/connection-password"
+SKIP: Final = f"{_DP}/skip-reconciliation"
+"""On a Backup: annotation `true` that leaves it alone."""
+
+REDISCOVERED: Final = "holdfast.dev/rediscovered"
+"""On a Backup: it was found in its repository and made again."""
+
+RECORD_FILE: Final = "kubeblocks-backup.json"
+"""The file beside a backup's data that holds its Backup object, so that it can be found again."""
+
+WORKER: Final = "kubeblocks-dataprotection-worker"
+"""The service account of jobs whose target names none."""
+
+
+def uid8(obj: Object) -> str:
+    """Return the first eight characters of the uid, as many names begin."""
+    return uid_of(obj)[:8]
+
+
+def job(name: str) -> str:
+    """Cut a name to 63 characters; a dash is not left at its end."""
+    return name if len(name) <= 63 else bounded_name(name)
+
+
+def is_true(obj: Object, annotation: str) -> bool:
+    """Whether an annotation says `true`."""
+    return text(obj, "metadata", "annotations", annotation) == "true"
