@@ -57,7 +57,8 @@ def test_what_the_ledger_calls_immutable_has_a_rule_that_says_so(schemas: dict[s
     assert len(frozen) == 13
     for row in frozen:
         found = find(schemas[row.kind], row.path)
-        assert found is not None and found[0] is not None
+        assert found is not None
+        assert found[0] is not None
         assert {"rule": "self == oldSelf", "message": "can't be changed"} in found[0].get("x-kubernetes-validations", []), (
             row.path
         )
