@@ -14,7 +14,8 @@ import msgspec
 from holdfast.core.advance import advance
 from holdfast.core.objects import Kind, Object, Ref, kind_of, owner_reference, ref_of
 from holdfast.core.observe import observe_job
-from holdfast.core.plan import Desired, Plan, Problems, Step, StepState
+from holdfast.core.observe_objects import observe_object
+from holdfast.core.plan import Desired, Plan, Problems, Step, StepState, Until
 from holdfast.core.ports import Handler, Outcome
 
 JOB, POD = Kind("batch", "Job"), Kind("", "Pod")
@@ -61,8 +62,10 @@ class Scene:
             found = [obj for obj in found if owner in {each["uid"] for each in obj["metadata"].get("ownerReferences") or ()}]
         return found
 
-    def step(self, namespace: str, job: str) -> StepState:
-        found = self.get(JOB, namespace, job)
+    def step(self, namespace: str, name: str, kind: Kind = JOB, until: Until | None = None) -> StepState:
+        if kind != JOB:
+            return observe_object(self, namespace, name, kind, until)
+        found = self.get(JOB, namespace, name)
         pods = self.list(POD, namespace, owner=found["metadata"]["uid"]) if found else []
         return observe_job(found, pods, (), self._now)
 

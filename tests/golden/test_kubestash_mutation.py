@@ -35,18 +35,18 @@ def scenes() -> Sequence[Scene]:
 
 
 def retained() -> World:
-    """Good and failed backups of many months, of which the last one is about to let old ones go."""
+    """Good and failed backups over the turn of a year, of which the last one is about to let old ones go."""
     world = ready_world()
     policy = world.find("RetentionPolicy", "demo-retention")
     rules = {"successfulSnapshots": {"last": 1}, "failedSnapshots": {"last": 1}}
     for number in range(3):
         run(world, f"run-{number}", f"{number}f5a6b7c")
-        world.later(days=70)
+        world.later(days=9)
         world.add(session(f"bad-{number}", retryLeft=0))
         world.settle()
         world.finish(f"bad-{number}-dump-pod-0", failure=Failure("X", "broken"))
         world.settle()
-        world.later(days=70)
+        world.later(days=9)
     world.add({**policy, "spec": rules})
     run(world, "run-3", "3f5a6b7c")
     world.delete("Job", f"retentionpolicy-run-3-{REPO}")
