@@ -35,7 +35,7 @@ demo: setup ## back up and restore real data of this machine, and prove it
 	@touch $@
 
 test: setup .tools/restic/.fetched .tools/azurite/.fetched ## run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 soak: setup .tools/restic/.fetched ## run the long crash, fault and model series of the repository: make soak SEED=1 N=3
 	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py
