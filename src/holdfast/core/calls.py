@@ -5,59 +5,21 @@ Both sides know each other only through these structs. A call crosses a process 
 names a folder or a file below `SECRETS` into which the pod mounts one. Lists of stores are in the order of the user's object.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
 
-from holdfast.core.plan import MoverCall, SecretFiles
+from holdfast.core.call import SECRETS, Call, RepositoryTarget, StorageTarget
+from holdfast.core.cluster_calls import Exec, HttpRequest, TcpConnect
 
-SECRETS = "/holdfast/secrets"
-"""Where the Secrets of a call are mounted: `<SECRETS>/<mount>/<KEY>`."""
+__all__ = ["SECRETS", "Call", "RepositoryTarget", "StorageTarget"]
 
 DEAD_HOSTS = "HOLDFAST_DEAD_HOSTS"
 """The environment variable in which the engine names pods that have ended, by commas: their locks protect nobody."""
 
 PASSWORD_KEY = "RESTIC_PASSWORD"
 """The key of an encryption Secret that holds the repository's password."""
-
-
-class StorageTarget(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One place in a store.
-
-    `url` is a path in the pod (local), or `s3:<scheme>://<endpoint>/<bucket>/<path>` as restic writes it (AWS's own endpoint is
-    spelled out too). `options`: `connections` (how many transfers run side by side), and for S3 `region` and `insecure_tls`
-    (`true`). `credentials_dir` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and optionally AWS_SESSION_TOKEN, CA_CERT_DATA;
-    empty: ambient credentials.
-    """
-
-    url: str
-    options: Mapping[str, str] = {}
-    credentials_dir: str = ""
-
-
-class RepositoryTarget(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One restic repository: that of one component of one session. `name` and `snapshot` name the custom resources.
-
-    An empty `password_file` is refused by the mover: restic knows no repository without a password.
-    """
-
-    name: str
-    store: StorageTarget
-    password_file: str
-    component: str = ""
-    snapshot: str = ""
-
-
-class Call(msgspec.Struct, frozen=True):
-    """The arguments of one mover, which the class names."""
-
-    MOVER: ClassVar[str] = ""
-
-    def call(self, secrets: Sequence[SecretFiles] = ()) -> MoverCall:
-        """Return the call as a step carries it."""
-        arguments: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return MoverCall(self.MOVER, arguments, tuple(secrets))
 
 
 class StorageInit(Call, frozen=True, omit_defaults=True):
@@ -305,6 +267,9 @@ CALLS: Mapping[str, type[Call]] = {
         AntflyHealth,
         ControlPlaneBackup,
         ArchiveDelete,
+        Exec,
+        HttpRequest,
+        TcpConnect,
     )
 }
 """Every call by the name of its mover."""

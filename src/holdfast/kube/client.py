@@ -16,6 +16,7 @@ import msgspec
 from holdfast.kube.codec import CodecError, WatchEvent, decode, encode
 from holdfast.kube.config import ClusterConfig
 from holdfast.kube.errors import Gone, NotFound, unreachable
+from holdfast.kube.execution import EXEC_PROTOCOLS, Ended, Output, exec_query, follow
 from holdfast.kube.objects import Object
 from holdfast.kube.resource import Resource
 from holdfast.kube.transport import Call, Gate, Repeat, Transport
@@ -241,6 +242,15 @@ class Client:
             raise unreachable(call.asked, error) from error
         finally:
             response.release()
+
+    async def exec(
+        self, pod: str, namespace: str, command: Sequence[str], *, container: str = "", output: Output | None = None
+    ) -> Ended:
+        """Run a command in a container of a running pod until it ends; see `kube.execution`. Raises ApiError, Unavailable."""
+        query = exec_query(command, container)
+        call = Call(method="GET", path=f"{_POD.path(namespace, pod)}/exec", repeat=Repeat.ONCE)
+        socket = await self._transport.websocket(call, EXEC_PROTOCOLS, query)
+        return await follow(socket, call.asked, output or (lambda _channel, _data: None))
 
     async def post_raw(self, path: str, body: Object) -> Object:
         """POST to a path that is no collection: a binding, a TokenRequest, a TokenReview. Never repeated once it was sent."""

@@ -12,7 +12,7 @@ import logging
 import random
 import ssl
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
@@ -39,6 +39,10 @@ _log = logging.getLogger(__name__)
 
 Gate = Callable[[], None]
 """Called before each attempt of a write; raises when we may not write now, such as without the lease."""
+
+
+Socket = aiohttp.ClientWebSocketResponse
+"""A WebSocket to the API server."""
 
 
 class Repeat(enum.Enum):
@@ -129,6 +133,25 @@ class Transport:
         if response.status == 401:
             self._credentials.forget()
         raise error_of(response.status, await _body(call, response), call.asked, retry_after=_retry_after(response))
+
+    async def websocket(self, call: Call, protocols: Sequence[str], query: Sequence[tuple[str, str]]) -> Socket:
+        """Open a WebSocket with one of these subprotocols, which the caller must close.
+
+        Raises ApiError when refused, in the words of an ordinary answer: a failed handshake has no room for any.
+        """
+        session, path = self._connect(), f"{call.path}?{urlencode(query)}"
+        try:
+            return await session.ws_connect(
+                URL(self._config.server + path, encoded=True),
+                protocols=protocols,
+                headers=await self._headers(call),
+                max_msg_size=0,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            await self.request(msgspec.structs.replace(call, path=path))
+            raise error_of(error.status, error.message.encode(), call.asked) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _no_answer(call, error) from error
 
     async def _send(self, call: Call, headers: CIMultiDict[str], limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         session = self._connect()

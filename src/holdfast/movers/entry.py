@@ -37,6 +37,9 @@ PROGRAMS: Mapping[str, str] = {
     "antfly-health": "holdfast.movers.antfly_health:run",
     "control-plane-backup": "holdfast.movers.control_plane:run",
     "archive-delete": "holdfast.movers.control_plane:delete",
+    "exec": "holdfast.movers.exec:run",
+    "http": "holdfast.movers.http:request",
+    "tcp": "holdfast.movers.http:connect",
 }
 """Where the program of each mover lives: `module:function`, called with the call and a Context."""
 

@@ -1,0 +1,67 @@
+"""The arguments of movers that talk to what runs in the cluster: hooks in containers, over HTTP, to ports.
+
+Each try has a timeout of its own, `attempts` bounds the tries and `delay` is the pause between two, all in seconds. A try
+whose connection is lost may have been carried out, so hooks are at-least-once: with `attempts` above 1 they must bear that.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from holdfast.core.call import Call
+
+
+class Exec(Call, frozen=True, omit_defaults=True):
+    """Run a command in a container of a pod that runs, through the pod's exec API; done well when it ends with code 0.
+
+    No `container` means the pod's default one. With `uid`, another pod of this name is refused. The Job needs an account with
+    the rights of `core.access.exec_access`. What the command prints goes to the Job's log; the report's one item is the
+    container with the exit code as its status and the last lines as its message. A command that runs past `timeout` is left by
+    us; whether it is killed is the container runtime's choice, so a command that must end carries its own `timeout`.
+    """
+
+    MOVER: ClassVar[str] = "exec"
+
+    namespace: str
+    pod: str
+    command: tuple[str, ...]
+    container: str = ""
+    uid: str = ""
+    timeout: int = 300
+    attempts: int = 1
+    delay: int = 5
+
+
+class HttpRequest(Call, frozen=True, omit_defaults=True):
+    """Send a request; done well when the answer's status lies from `least` to `most`. Redirects are answers, not followed.
+
+    `secret_headers` are headers whose values are files below `SECRETS`, `body_file` is a body that is one; `ca_file` holds the
+    certificates to trust in the place of the system's. The report's one item is the URL's host with the status.
+    """
+
+    MOVER: ClassVar[str] = "http"
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = {}
+    secret_headers: Mapping[str, str] = {}
+    body: str = ""
+    body_file: str = ""
+    ca_file: str = ""
+    insecure_tls: bool = False
+    least: int = 200
+    most: int = 399
+    timeout: int = 30
+    attempts: int = 1
+    delay: int = 5
+
+
+class TcpConnect(Call, frozen=True, omit_defaults=True):
+    """Open a connection to a port and close it again; done well when that works."""
+
+    MOVER: ClassVar[str] = "tcp"
+
+    host: str
+    port: int
+    timeout: int = 30
+    attempts: int = 1
+    delay: int = 5
