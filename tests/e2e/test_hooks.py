@@ -24,7 +24,9 @@ async def hook(cluster: Cluster, name: str, call: Exec) -> StepState:
     job: Object = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "default"}}
     run_as(job, "hook")
     owner = await cluster.client.get(PODS, "db", "default")
-    await cluster.client.create(JOBS, finish_step(owner, "run", Step(name="hook", child=job, mover=call.call()), movers(), "holdfast:x"))
+    await cluster.client.create(
+        JOBS, finish_step(owner, "run", Step(name="hook", child=job, mover=call.call()), movers(), "holdfast:x")
+    )
     ended = await cluster.finished(name)
     now = parse_time(ended["status"]["conditions"][0]["lastTransitionTime"])
     return observe_job(ended, await cluster.pods(name), (), now)

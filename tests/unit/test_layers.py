@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "embedded.node": {"core", "kube", "schema"},
 }
 EXCEPTIONS = {
-    "movers": {"holdfast.movers.trigger -> holdfast.kube.*"},
+    "movers": {f"holdfast.movers.{name} -> holdfast.kube.*" for name in ("trigger", "exec")},
     "embedded.apiserver": {"holdfast.embedded.apiserver.** -> holdfast.kube.codec"},
 }
 EMBEDDED = ("embedded.apiserver", "embedded.controllers", "embedded.node")
