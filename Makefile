@@ -15,7 +15,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml hatch_build.py scripts/setu
 	@PYTHON="$(PYTHON)" scripts/setup.sh $(VENV)
 	@touch $@
 
-$(VENV)/.native: $(VENV)/.installed $(wildcard src/holdfast/repo/native/*.[ch]) scripts/build_native.py
+$(VENV)/.native: $(VENV)/.installed $(wildcard src/holdfast/repo/native/*.[ch]) src/holdfast/movers/datasafed/client.c scripts/build_native.py
 	@$(BIN)/python scripts/build_native.py
 	@touch $@
 

@@ -21,6 +21,10 @@ class NativeBuildHook(BuildHookInterface[Any]):
         native = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(native)
         try:
+            build_data["artifacts"].append(str(native.build_client().relative_to(self.root)))
+        except native.NotBuilt as error:
+            print(f"holdfast: the datasafed client is not built, KubeBlocks jobs can't run: {error}", file=sys.stderr)
+        try:
             module = native.build()
         except native.NotBuilt as error:
             print(f"holdfast: the native module is not built, backups will be slower: {error}", file=sys.stderr)

@@ -1,4 +1,5 @@
-"""Compile the native part of the repository: `src/holdfast/repo/native/*.c` becomes `holdfast/repo/_native.abi3.so`.
+"""Compile what is written in C: `src/holdfast/repo/native/*.c` becomes `holdfast/repo/_native.abi3.so`, and
+`src/holdfast/movers/datasafed/client.c` the static program `datasafed-client` beside it.
 
 Used by the build hook (`hatch_build.py`) for wheels and editable installs, and by hand: `python scripts/build_native.py`.
 It needs a C compiler and the headers of Python, nothing else: libraries are looked up when the module is loaded. Set CC and
@@ -17,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "src/holdfast/repo/native"
 TARGET = ROOT / "src/holdfast/repo/_native.abi3.so"
+CLIENT_SOURCE = ROOT / "src/holdfast/movers/datasafed/client.c"
+CLIENT = CLIENT_SOURCE.with_name("datasafed-client")
 
 _FLAGS = (
     "-std=c11",
@@ -45,23 +48,33 @@ def build() -> Path:
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.exists():
         raise NotBuilt(f"{header} is missing: install the development files of this Python (Debian: python3-dev)")
-    fresh = TARGET.with_name(f".{os.getpid()}{TARGET.name}")
-    compiler = shlex.split(os.environ.get("CC", "cc"))
     files = sorted((*SOURCES.glob("*.c"), *SOURCES.glob("*.h")))
     fingerprint = functools.reduce(lambda total, path: zlib.crc32(path.read_bytes(), total), files, 0)
-    command = [*compiler, *_FLAGS, *_DEFINES, f"-DHOLDFAST_SOURCES={fingerprint}u", f"-I{header.parent}", *map(str, sources)]
-    command += ["-o", str(fresh), "-ldl"]
-    command += shlex.split(os.environ.get("CFLAGS", ""))
+    flags = [*_FLAGS, *_DEFINES, f"-DHOLDFAST_SOURCES={fingerprint}u", f"-I{header.parent}", *map(str, sources)]
+    return _compile(TARGET, flags, ["-ldl", *shlex.split(os.environ.get("CFLAGS", ""))])
+
+
+def build_client() -> Path:
+    """Compile what stands for `datasafed` in foreign images, unless it is there; returns its path. Raises NotBuilt."""
+    if CLIENT.exists() and CLIENT.stat().st_mtime >= CLIENT_SOURCE.stat().st_mtime:
+        return CLIENT
+    return _compile(CLIENT, ["-std=c11", "-Os", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-static", "-s", str(CLIENT_SOURCE)], [])
+
+
+def _compile(target: Path, words: list[str], last: list[str]) -> Path:
+    """Run the compiler and put its product in place in one step."""
+    fresh = target.with_name(f".{os.getpid()}{target.name}")
+    compiler = shlex.split(os.environ.get("CC", "cc"))
     try:
-        subprocess.run(command, check=True, stdout=sys.stderr)
-        fresh.replace(TARGET)
+        subprocess.run([*compiler, *words, "-o", str(fresh), *last], check=True, stdout=sys.stderr)
+        fresh.replace(target)
     except FileNotFoundError as error:
         raise NotBuilt(f"there is no compiler {compiler[0]!r}: install one (Debian: gcc)") from error
     except subprocess.CalledProcessError as error:
         raise NotBuilt(f"the compiler ended with {error.returncode}; its words are above") from error
     finally:
         fresh.unlink(missing_ok=True)
-    return TARGET
+    return target
 
 
 def main() -> int:
@@ -70,6 +83,10 @@ def main() -> int:
         print(f"built {build().relative_to(ROOT)}")
     except NotBuilt as error:
         print(f"holdfast: the native module is not built, backups will be slower: {error}", file=sys.stderr)
+    try:
+        print(f"built {build_client().relative_to(ROOT)}")
+    except NotBuilt as error:
+        print(f"holdfast: the datasafed client is not built, KubeBlocks jobs can't run: {error}", file=sys.stderr)
     return 0
 
 

@@ -110,7 +110,7 @@ def _key(algorithm: str, pass_phrase: str) -> bytes:
     return key[: _KEY_BYTES[algorithm]]
 
 
-def _cfb(key: bytes, start: bytes):  # noqa: ANN202 - Cipher[CFB], whose module moves between versions
+def _cfb(key: bytes, start: bytes):
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
     with warnings.catch_warnings():

@@ -1,7 +1,6 @@
 """Streams in the LZ4 frame format, through the system's liblz4 where it is installed."""
 
 import ctypes
-import ctypes.util
 from collections.abc import Iterable, Iterator
 
 from holdfast.movers.datasafed.faults import DatasafedError
@@ -16,15 +15,18 @@ def compress(blocks: Iterable[bytes]) -> Iterator[bytes]:
     library, context = _library(), ctypes.c_void_p()
     _check(library, library.LZ4F_createCompressionContext(ctypes.byref(context), _VERSION))
     try:
-        head = ctypes.create_string_buffer(_HEADER)
-        yield head.raw[: _check(library, library.LZ4F_compressBegin(context, head, _HEADER, None))]
+        out = ctypes.create_string_buffer(_HEADER)
+        made = _check(library, library.LZ4F_compressBegin(context, out, _HEADER, None))
+        yield out.raw[:made]
         for block in blocks:
             room = library.LZ4F_compressBound(len(block), None)
             out = ctypes.create_string_buffer(room)
-            yield out.raw[: _check(library, library.LZ4F_compressUpdate(context, out, room, block, len(block), None))]
+            made = _check(library, library.LZ4F_compressUpdate(context, out, room, block, len(block), None))
+            yield out.raw[:made]
         room = library.LZ4F_compressBound(0, None)
         out = ctypes.create_string_buffer(room)
-        yield out.raw[: _check(library, library.LZ4F_compressEnd(context, out, room, None))]
+        made = _check(library, library.LZ4F_compressEnd(context, out, room, None))
+        yield out.raw[:made]
     finally:
         library.LZ4F_freeCompressionContext(context)
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import subprocess
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, cast
 
@@ -181,7 +181,7 @@ class RemotePlace:
     def _at(self, path: str) -> str:
         return f"{NAME}:{self._root}/{path}" if self._root and path else f"{NAME}:{self._root}{path}"
 
-    def _words(self, verb: str) -> list[str]:
+    def _words(self, verb: str) -> Sequence[str]:
         return [self._program, verb, *_FLAGS]
 
     def _run(self, verb: str, *words: str, fault: str) -> bytes:

@@ -106,8 +106,8 @@ def _handle(connection: socket.socket) -> NoReturn:
         for source, target in zip(files, (0, 1, 2), strict=True):
             os.dup2(source, target)
             os.close(source)
-        streams = Streams(open(0, "rb", closefd=False), open(1, "wb", closefd=False), _opener(connection))
-        sys.stderr = open(2, "w", closefd=False)
+        streams = Streams(os.fdopen(0, "rb"), os.fdopen(1, "wb"), _opener(connection))
+        sys.stderr = os.fdopen(2, "w")
         code = main(words, env, streams)
         sys.stderr.flush()
     except BaseException as error:

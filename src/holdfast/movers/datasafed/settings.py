@@ -95,8 +95,8 @@ def storage_of(settings: Settings) -> tuple[Mapping[str, str], str]:
     return section, root
 
 
-def _unchanged(option: str) -> str:
-    return option
+def _unchanged(optionstr: str) -> str:
+    return optionstr
 
 
 def _unquoted(value: str) -> str:
