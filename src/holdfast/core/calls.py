@@ -251,6 +251,44 @@ class ArchiveDelete(Call, frozen=True, omit_defaults=True):
     files: tuple[str, ...]
 
 
+class DatasafedInstall(Call, frozen=True, omit_defaults=True):
+    """Put the program `datasafed`, which runs in any image, into a folder that the containers of the pod share."""
+
+    MOVER: ClassVar[str] = "datasafed-install"
+
+    folder: str
+
+
+class DatasafedAttend(Call, frozen=True, omit_defaults=True):
+    """Stand beside a container of the user's: carry out what it asks of `datasafed`, and tell what it says of itself.
+
+    `folder` is where `datasafed-install` put the program. `info` is the file in which a backup writes what it knows of itself,
+    as JSON; it is looked at every `interval` seconds and at the end. What was saved is measured then, and `record`, a document
+    to which that is added as its status, is written beside it under the name `record_file`. The repository is that of the
+    environment (see `movers.datasafed.settings`).
+    """
+
+    MOVER: ClassVar[str] = "datasafed-attend"
+
+    folder: str
+    info: str = ""
+    interval: int = 5
+    record: Mapping[str, Any] = {}
+    record_file: str = ""
+
+
+class DatasafedDelete(Call, frozen=True, omit_defaults=True):
+    """Delete a folder of a repository with all that it holds, and the folders above it that are empty then.
+
+    `path` must hold `name`, so that nobody deletes more than one backup. What is gone already is no error.
+    """
+
+    MOVER: ClassVar[str] = "datasafed-delete"
+
+    path: str
+    name: str
+
+
 CALLS: Mapping[str, type[Call]] = {
     kind.MOVER: kind
     for kind in (
@@ -270,6 +308,9 @@ CALLS: Mapping[str, type[Call]] = {
         Exec,
         HttpRequest,
         TcpConnect,
+        DatasafedInstall,
+        DatasafedAttend,
+        DatasafedDelete,
     )
 }
 """Every call by the name of its mover."""

@@ -19,6 +19,9 @@ STEP: Final = "holdfast.dev/step"
 MOVER: Final = "holdfast.dev/mover"
 """Label on a Job: the mover that fills it. Such a Job must leave a report."""
 
+TELLS: Final = "holdfast.dev/tells"
+"""Annotation on a pod: the container whose output holds its progress lines, where that is not the first one."""
+
 APPLIED: Final = "holdfast.dev/applied"
 """Annotation: digest of what was last applied, so that a field that is wanted no more is noticed."""
 

@@ -76,6 +76,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     `deadline` counts from the start of the step; past it the child is deleted. `begun` says that the owner's status already
     shows this step as started: a child that is missing then was deleted by somebody, and is a failure instead of a second
     start. `outlives`: the child stays when its owner goes (a restored claim); else it goes with it.
+
+    `attendants` are containers of the Job's pod, by name, that movers fill beside the first one or instead of it (a sidecar
+    that watches a program of the user's): what one of them reports is the report of the step.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     begun: bool = False
     until: Until | None = None
     outlives: bool = False
+    attendants: Mapping[str, MoverCall] = {}
 
 
 class RunKind(enum.Enum):
@@ -152,12 +156,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 class Child(msgspec.Struct, frozen=True):
     """An object that shall exist. `create_only`: made once and then left to its own controller, never brought back in line.
 
-    `mover` fills the first container of its pod template (`spec.template`, or a CronJob's `spec.jobTemplate.spec.template`).
+    `mover` fills the first container of its pod template (`spec.template`, or a CronJob's `spec.jobTemplate.spec.template`),
+    `attendants` others of it by name.
     """
 
     object: Object
     create_only: bool = False
     mover: MoverCall | None = None
+    attendants: Mapping[str, MoverCall] = {}
 
 
 class SecretCopy(msgspec.Struct, frozen=True):

@@ -5,6 +5,9 @@ JSON document a line. Both cross process and version borders, so readers tolerat
 Neither ever holds a secret.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 MAX_REPORT_BYTES = 4096
@@ -81,7 +84,8 @@ class ArchiveResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="cam
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """The end of a mover: `failure` is absent exactly when everything that was asked is done and reads back.
 
-    `items` are the named parts in the order of the request; `more` counts those for which the message had no room.
+    `items` are the named parts in the order of the request; `more` counts those for which the message had no room. `details`
+    is what else the run told of itself, in the words of the dialect that asked.
     """
 
     mover: str
@@ -90,10 +94,14 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     items: tuple[ItemResult, ...] = ()
     more: int = 0
     archive: ArchiveResult | None = None
+    details: Mapping[str, Any] = {}
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """One line of the progress stream of one repository. `eta` is seconds left, absent while it can't be known."""
+    """One line of the progress stream of one repository. `eta` is seconds left, absent while it can't be known.
+
+    `details` as in `Report`.
+    """
 
     repository: str
     component: str = ""
@@ -104,6 +112,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     seconds: float = 0.0
     rate: float = 0.0
     eta: float | None = None
+    details: Mapping[str, Any] = {}
 
 
 class ProgressLine(msgspec.Struct, frozen=True):

@@ -55,18 +55,21 @@ def finish_step(
         if dead:
             fill = msgspec.structs.replace(fill, env={**fill.env, DEAD_HOSTS: ",".join(dead)})
         _fill(template, fill, image)
+    _attend(template, step, movers, image)
     return job
 
 
 def finish_child(child: Child, movers: Mapping[str, Mover], image: str) -> Object:
     """Return a child with its pod template filled, if a mover is named for it."""
-    if child.mover is None:
+    if child.mover is None and not child.attendants:
         return child.object
     obj = copy.deepcopy(child.object)
     spec: Object = obj["spec"]
     template: Object = spec["jobTemplate"]["spec"]["template"] if "jobTemplate" in spec else spec["template"]
-    step = Step(name=obj["metadata"]["name"], child=obj, mover=child.mover)
-    _fill(template, _mover(movers, child.mover.mover).fill(step), image)
+    step = Step(name=obj["metadata"]["name"], child=obj, mover=child.mover, attendants=child.attendants)
+    if child.mover is not None:
+        _fill(template, _mover(movers, child.mover.mover).fill(step), image)
+    _attend(template, step, movers, image)
     return obj
 
 
@@ -100,21 +103,39 @@ def _mover(movers: Mapping[str, Mover], name: str) -> Mover:
     return movers[name]
 
 
+def _attend(template: Object, step: Step, movers: Mapping[str, Mover], image: str) -> None:
+    """Fill the containers that the attendants of a step name."""
+    pod: Object = template.setdefault("spec", {})
+    containers: list[Object] = [*(pod.get("initContainers") or ()), *(pod.get("containers") or ())]
+    for name, call in step.attendants.items():
+        container = next((each for each in containers if each["name"] == name), None)
+        if container is None:
+            raise LookupError(f"step {step.name}: its pod has no container {name!r} for mover {call.mover}")
+        _fill_container(pod, container, _mover(movers, call.mover).fill(msgspec.structs.replace(step, mover=call)), image)
+        _secure_container(container, _copy_of(pod, "securityContext"))
+
+
 def _fill(template: Object, fill: Fill, image: str) -> None:
     pod: Object = template.setdefault("spec", {})
-    containers: list[Object] = pod.setdefault("containers", [{"name": "main"}])
-    main = containers[0]
-    main["image"] = main.get("image") or image
-    main["command"] = list(fill.command)
-    main.pop("args", None)
-    given = [{"name": name, "value": value} for name, value in fill.env.items()]
-    main["env"] = [*(item for item in main.get("env") or () if item["name"] not in fill.env), *given]
-    _extend(main, "volumeMounts", fill.mounts, "mountPath")
-    _extend(pod, "volumes", fill.volumes, "name")
-    main.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    main: Object = pod.setdefault("containers", [{"name": "main"}])[0]
+    _fill_container(pod, main, fill, image)
     pod.setdefault("restartPolicy", "Never")
     pod.setdefault("automountServiceAccountToken", False)
-    _secure(pod, main)
+    whole = _copy_of(pod, "securityContext")
+    _secure_container(main, whole)
+    whole.setdefault("seccompProfile", {"type": "RuntimeDefault"})
+    pod["securityContext"] = whole
+
+
+def _fill_container(pod: Object, container: Object, fill: Fill, image: str) -> None:
+    container["image"] = container.get("image") or image
+    container["command"] = list(fill.command)
+    container.pop("args", None)
+    given = [{"name": name, "value": value} for name, value in fill.env.items()]
+    container["env"] = [*(item for item in container.get("env") or () if item["name"] not in fill.env), *given]
+    _extend(container, "volumeMounts", fill.mounts, "mountPath")
+    _extend(pod, "volumes", fill.volumes, "name")
+    container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
 
 
 def _extend(holder: Object, field: str, added: tuple[Mapping[str, Any], ...], identity: str) -> None:
@@ -126,17 +147,21 @@ def _extend(holder: Object, field: str, added: tuple[Mapping[str, Any], ...], id
         holder[field] = merged
 
 
-def _secure(pod: Object, main: Object) -> None:
-    context: Object = {**(main.get("securityContext") or {})}
+def _secure_container(container: Object, whole: Object) -> None:
+    """Take from a container every right that it was not given; `whole` is the security context of its pod."""
+    context = _copy_of(container, "securityContext")
     context.setdefault("allowPrivilegeEscalation", False)
     context.setdefault("readOnlyRootFilesystem", True)
-    capabilities: Object = {**(context.get("capabilities") or {})}
+    capabilities = _copy_of(context, "capabilities")
     capabilities.setdefault("drop", ["ALL"])
     context["capabilities"] = capabilities
-    whole: Object = {**(pod.get("securityContext") or {})}
     if "runAsUser" not in context and "runAsUser" not in whole:
         context["runAsUser"] = _NOBODY
     if context.get("runAsUser", whole.get("runAsUser")) != 0:
         context.setdefault("runAsNonRoot", True)
-    whole.setdefault("seccompProfile", {"type": "RuntimeDefault"})
-    main["securityContext"], pod["securityContext"] = context, whole
+    container["securityContext"] = context
+
+
+def _copy_of(obj: Object, field: str) -> Object:
+    """Return a copy of an object inside of another; empty when there is none."""
+    return {**(obj.get(field) or {})}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
-from holdfast.core.labels import STEP
+from holdfast.core.labels import STEP, TELLS, annotation
 from holdfast.core.objects import Object
 from holdfast.core.report import Progress, decode_progress
 from holdfast.kube.client import Client
@@ -83,7 +83,7 @@ class ProgressFollower:
 
     async def _follow(self, pod: Object, job: JobName) -> None:
         meta = pod["metadata"]
-        container: str = pod["spec"]["containers"][0]["name"]
+        container: str = annotation(pod, TELLS) or pod["spec"]["containers"][0]["name"]
         async with self._room:
             for pause in _PAUSES:
                 try:

@@ -40,6 +40,9 @@ PROGRAMS: Mapping[str, str] = {
     "exec": "holdfast.movers.exec:run",
     "http": "holdfast.movers.http:request",
     "tcp": "holdfast.movers.http:connect",
+    "datasafed-install": "holdfast.movers.datasafed.jobs:install",
+    "datasafed-attend": "holdfast.movers.datasafed.attend:attend",
+    "datasafed-delete": "holdfast.movers.datasafed.jobs:delete",
 }
 """Where the program of each mover lives: `module:function`, called with the call and a Context."""
 

@@ -36,26 +36,24 @@ class Server:
         path.chmod(0o666)
         self._listener.listen(_BACKLOG)
         self._clients: dict[int, tuple[socket.socket, int]] = {}
+        self._woken, waker = os.pipe()
+        for handle in (self._woken, waker):
+            os.set_blocking(handle, False)
+        signal.set_wakeup_fd(waker)
         self._poll = select.poll()
-        self._poll.register(self._listener, select.POLLIN)
+        for handle in (self._listener.fileno(), self._woken):
+            self._poll.register(handle, select.POLLIN)
 
     def serve(self, seconds: float) -> None:
-        """Handle what happens within some seconds; returns earlier when something did."""
-        try:
-            events = self._poll.poll(seconds * 1000)
-        except InterruptedError:
-            return
-        for handle, _ in events:
+        """Handle what happens within some seconds; returns earlier when something did, also a signal."""
+        for handle, _ in self._poll.poll(seconds * 1000):
             if handle == self._listener.fileno():
                 self._accept()
+            elif handle == self._woken:
+                os.read(self._woken, 512)
             else:
                 self._gone(handle)
         self._reap()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a command is being carried out."""
-        return bool(self._clients)
 
     def close(self) -> None:
         """End every command that still runs, and listen no more."""
@@ -95,7 +93,9 @@ def _handle(connection: socket.socket) -> NoReturn:
     """Carry out one request in a process of its own, and end it."""
     code = 1
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         _, files, _, _ = socket.recv_fds(connection, 1, 3)
         (length,) = struct.unpack(">I", _exactly(connection, 4))
         parts = _exactly(connection, min(length, _LONGEST)).decode(errors="surrogateescape").split("\0")[:-1]
