@@ -1,9 +1,9 @@
 """The container beside a script of an ActionSet: its hands in the repository, and its voice.
 
-It lives as long as the script does: the pod ends it (SIGTERM) once the script has ended, and what it then says is the report of
-the step. The script may write what it knows of its backup into the info file, as JSON in the field names of the Backup's status;
-every change of it is told as progress. At the end what was really stored is measured, and a record of the backup is put beside
-it, by which a fresh cluster finds it again.
+It lives as long as the script does: the pod ends it (SIGTERM) once the script has ended, and what it then says is the report
+of the step. The script may write what it knows of its backup into the info file, as JSON in the field names of the Backup's
+status; every change of it is told as progress. At the end what was really stored is measured, and a record of the backup is
+put beside it, by which a fresh cluster finds it again.
 """
 
 import os

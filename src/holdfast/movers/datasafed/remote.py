@@ -3,7 +3,7 @@
 One rclone process per operation; settings and secrets travel in its environment. rclone takes the end of its input for the end
 of the file, so a `keeper` holds that pipe open as well: when we die in the middle of a push it ends rclone before the pipe
 closes, and nothing appears. On servers that show half an upload (those with folders) a file is sent under a hidden name and
-then renamed.
+then renamed. What was sent is looked for at the end, with its size. Buckets are made by their owner, not by a backup.
 """
 
 import contextlib
@@ -66,6 +66,8 @@ class RemotePlace:
             given = self._obscured(value) if key.endswith(OBSCURE) else value
             found[f"RCLONE_CONFIG_{NAME.upper()}_{name.upper()}"] = given
         if self._kind == "s3":
+            found[f"RCLONE_CONFIG_{NAME.upper()}_NO_CHECK_BUCKET"] = "true"
+            found.setdefault("RCLONE_S3_USE_MULTIPART_ETAG", "false")
             found.setdefault("RCLONE_S3_CHUNK_SIZE", PART)
             found.setdefault("RCLONE_S3_UPLOAD_CONCURRENCY", "2")
         return found
@@ -84,7 +86,11 @@ class RemotePlace:
             draft = f"{folder}/{DRAFT}{secrets.token_hex(6)}".lstrip("/")
         known = ("--size", str(size)) if size is not None and size > 0 else ()
         try:
-            self._upload([*self._words("rcat"), *known, self._at(draft)], blocks, f"write {name}")
+            sent = self._upload([*self._words("rcat"), *known, self._at(draft)], blocks, f"write {name}")
+            found = self.find(draft)
+            if found is None or found.size != sent:
+                there = f"{found.size} bytes of it are there" if found else "it is not there"
+                raise DatasafedError(f"can't write {path}: {sent} bytes were sent, but {there}")
             if draft != path:
                 self._run("moveto", self._at(draft), self._at(path), fault=f"write {name}")
         except BaseException:
@@ -93,7 +99,8 @@ class RemotePlace:
                     self._run("deletefile", self._at(draft), fault="remove a draft")
             raise
 
-    def _upload(self, command: list[str], blocks: Iterable[bytes], fault: str) -> None:
+    def _upload(self, command: Sequence[str], blocks: Iterable[bytes], fault: str) -> int:
+        sent = 0
         with (
             subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=self._env
@@ -104,6 +111,7 @@ class RemotePlace:
             try:
                 for block in blocks:
                     sink.write(block)
+                    sent += len(block)
                 sink.flush()
             except BrokenPipeError:
                 pass
@@ -116,6 +124,7 @@ class RemotePlace:
             words = said.read()
         if rclone.returncode:
             raise self._failed(fault, words)
+        return sent
 
     def read(self, path: str) -> Iterator[bytes]:
         """Download a file."""
