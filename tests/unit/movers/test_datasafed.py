@@ -25,7 +25,7 @@ SEALED = {"DATASAFED_ENCRYPTION_ALGORITHM": "AES-256-CFB", "DATASAFED_ENCRYPTION
 
 
 def open_file(path: str, mode: str) -> IO[bytes]:
-    return cast("IO[bytes]", open(path, mode))  # noqa: SIM115 - the command closes it
+    return cast("IO[bytes]", open(path, mode))
 
 
 class Shell:
