@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
+# Programs that tests and benchmarks start must not compile all they import anew each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test soak fuzz lint gen bench bench-repo docs clean
 

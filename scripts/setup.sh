@@ -34,7 +34,7 @@ install_missing
 [ -x "$venv/bin/uv" ] || "$venv/bin/pip" install -q --disable-pip-version-check uv
 export VIRTUAL_ENV
 VIRTUAL_ENV=$(cd "$venv" && pwd)
-"$venv/bin/uv" pip sync -q requirements.lock
+"$venv/bin/uv" pip sync -q --compile-bytecode requirements.lock
 "$venv/bin/uv" pip install -q --no-deps -e .
 [ -x "$venv/bin/uv" ] || "$venv/bin/pip" install -q --disable-pip-version-check uv
 "$venv/bin/holdfast" --help >/dev/null
