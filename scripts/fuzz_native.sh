@@ -15,6 +15,7 @@ CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-f
   "$root/.venv/bin/python" "$work/scripts/build_native.py"
 cd "$root"
 LD_PRELOAD="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-  PYTHONPATH="$work/src" PYTHONDONTWRITEBYTECODE=1 FUZZ_ROUNDS="$rounds" \
+  PYTHONPATH="$work/src" PYTHONDONTWRITEBYTECODE=1 HOLDFAST_FUZZ_ROUNDS="$rounds" \
   "$root/.venv/bin/python" -m pytest -x -q --capture=no --timeout 1800 \
-  tests/unit/repo/test_native_twins.py tests/unit/repo/test_repo_backup.py tests/unit/repo/test_repo_stream.py
+  tests/unit/repo/test_native_*s.py tests/unit/repo/test_native_files_fuzz.py tests/unit/repo/test_repo_crypto.py \
+  tests/unit/repo/test_repo_backup.py tests/unit/repo/test_repo_stream.py tests/unit/repo/test_repo_restore*.py

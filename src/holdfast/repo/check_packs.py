@@ -15,11 +15,11 @@ import numpy as np
 
 from holdfast.repo.blob import MAX_BLOB_BYTES
 from holdfast.repo.content import LARGE_BYTES
-from holdfast.repo.crypto import OVERHEAD
+from holdfast.repo.crypto import OVERHEAD, native_key
 from holdfast.repo.errors import RepositoryError
 from holdfast.repo.findings import Findings
 from holdfast.repo.index import Location
-from holdfast.repo.native import module, native_key
+from holdfast.repo.native import module
 from holdfast.repo.native_files import blobs_fail
 from holdfast.repo.pack import LENGTH_BYTES, PackEntry, header_start, read_header
 from holdfast.repo.repository import Repository

@@ -15,9 +15,10 @@ import numpy as np
 from holdfast.repo.errors import RepositoryError
 from holdfast.repo.files import Files, Outcome, PureFiles
 from holdfast.repo.gate import Gate
+from holdfast.repo.gathered import Gathered
 from holdfast.repo.native import module
 from holdfast.repo.native_files import NativeFiles
-from holdfast.repo.plan import FileTarget, Plan, Read, Rows
+from holdfast.repo.plan import Plan, Read, Rows
 from holdfast.repo.repository import Repository
 
 _SMALL_PIECE = 64 << 10
@@ -38,7 +39,7 @@ class Content:
     def __init__(
         self,
         repo: Repository,
-        files: list[FileTarget],
+        files: Gathered,
         outcome: Outcome,
         pool: Executor,
         gate: Gate,
@@ -70,10 +71,9 @@ class Content:
         """Finish what is not finished yet, and let the pool read the larger files back. After the tasks of `begin`."""
         if not self._files:
             return
-        more = np.fromiter((bool(file.node.extended_attributes) for file in self._files), np.bool_, len(self._files))
+        more = self._files.special()
         open_ones = ~self._plan.whole & (self._plan.sizes > 0)
-        failed = np.fromiter((file.failed for file in self._files), np.bool_, len(self._files))
-        self._work.finish(np.flatnonzero((open_ones | more) & ~failed).astype(np.uint32))
+        self._work.finish(np.flatnonzero((open_ones | more) & ~self._files.failed()).astype(np.uint32))
         portions = np.array_split(
             self._pieced, np.flatnonzero(np.diff(np.cumsum(self._plan.sizes[self._pieced]) // _VERIFY_BYTES)) + 1
         )
@@ -83,8 +83,8 @@ class Content:
         native = module()
         self._pure = native is None
         if native is None:
-            return PureFiles(self._repo, self._outcome, plan, sparse=self._sparse)
-        return NativeFiles(native, self._repo, self._outcome, plan, sparse=self._sparse)
+            return PureFiles(self._repo, self._outcome, plan, sparse=self._sparse, verify=self._verify)
+        return NativeFiles(native, self._repo, self._outcome, plan, sparse=self._sparse, verify=self._verify)
 
     def _fetch(self, read: Read) -> None:
         self._check()
@@ -100,8 +100,6 @@ class Content:
         small = self._pure and read.length < (read.last - read.first) * _SMALL_PIECE
         with self._gate if small else contextlib.nullcontext():
             self._work.fill(data, read)
-            if self._verify:
-                self._work.verify(self._plan.whole_of(read))
 
     def _lose(self, read: Read, error: RepositoryError) -> None:
         rows: list[int] = np.unique(self._plan.places_of(read)["file"]).tolist()

@@ -14,8 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from holdfast.repo.errors import Damaged, RepositoryError
+from holdfast.repo.gathered import FileTarget
 from holdfast.repo.metadata import apply
-from holdfast.repo.plan import FileTarget, Plan, Read, Rows
+from holdfast.repo.plan import Plan, Read, Rows
 from holdfast.repo.repository import Repository
 
 _BLOCK = 4096
@@ -56,7 +57,7 @@ class Files(Protocol):
         ...
 
     def fill(self, data: memoryview, read: Read) -> None:
-        """Open the blobs of a read and write them to their places."""
+        """Open the blobs of a read and write them to their places; read back, if asked for, files that one blob fills."""
         ...
 
     def finish(self, rows: Rows) -> None:
@@ -71,8 +72,9 @@ class Files(Protocol):
 class PureFiles:
     """The work in Python."""
 
-    def __init__(self, repo: Repository, outcome: Outcome, plan: Plan, *, sparse: bool) -> None:
+    def __init__(self, repo: Repository, outcome: Outcome, plan: Plan, *, sparse: bool, verify: bool) -> None:
         self._repo, self._outcome, self._plan, self._sparse = repo, outcome, plan, sparse
+        self._checks = verify
         self.identity: dict[int, tuple[int, int]] = {}
         """Device and inode of files that were made and are opened again."""
 
@@ -105,6 +107,8 @@ class PureFiles:
                     self._outcome.fail(self._plan.files[row], error)
                 continue
             self._put(plain, places)
+        if self._checks:
+            self.verify(self._plan.whole_of(read))
 
     def finish(self, rows: Rows) -> None:
         """See Files."""

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from holdfast.repo.crypto import Key, derive
+from holdfast.repo.crypto import Key
+from holdfast.repo.derivation import derive
 from holdfast.repo.documents import MAX_SMALL_BYTES, decode, refuse_large
 from holdfast.repo.errors import Damaged, NoKey, NoRepository, ObjectNotFound, WrongPassword
 from holdfast.repo.store import Store, path_of

@@ -1,7 +1,7 @@
 """The files of a batch by the native module: the same work as `files.PureFiles`, in few calls and outside the interpreter lock.
 
-The tables below have the layouts of the structs in `native/files.c`. What has extended attributes is rare, and is finished by
-the pure path. The time of each file is parsed natively too.
+A file that one blob fills is read back while the blob is at hand, through the descriptor that wrote it, and compared byte by
+byte. What has extended attributes is rare, and is finished by the pure path. Times are parsed natively too.
 """
 
 import os
@@ -12,64 +12,71 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from holdfast.repo.crypto import native_key
 from holdfast.repo.errors import Damaged
 from holdfast.repo.files import Outcome, PureFiles
-from holdfast.repo.native import native_key
+from holdfast.repo.gathered import FileTarget
 from holdfast.repo.pack import PackEntry
 from holdfast.repo.plan import PIECES, Plan, Read, Rows
 from holdfast.repo.privileges import CHOWN, holds
 from holdfast.repo.repository import Repository, blob_fault
 from holdfast.repo.tree import permissions_of
 
-_Result: TypeAlias = tuple[list[tuple[int, int, int, str]], int, int, int]
-FILES = np.dtype(
-    [("size", "i8"), ("seconds", "i8"), ("device", "u8"), ("inode", "u8")]
-    + [("nanoseconds", "u4"), ("folder", "i4"), ("name", "u4")]
-    + [(name, "u4") for name in ("mode", "uid", "gid", "flags", "unused")]
-)
+_Result: TypeAlias = tuple[list[tuple[int, int, int, str]], int, int, int, int, int]
 _PLAIN, _FAILED = 1, 2
 
 
 class NativeFiles:
     """The work on one plan; its folders must stay open until it is done."""
 
-    def __init__(self, module: ModuleType, repo: Repository, outcome: Outcome, plan: Plan, *, sparse: bool) -> None:
+    def __init__(
+        self, module: ModuleType, repo: Repository, outcome: Outcome, plan: Plan, *, sparse: bool, verify: bool
+    ) -> None:
         self._module, self._repo, self._outcome, self._plan, self._sparse = module, repo, outcome, plan, sparse
+        self._checks = verify
         self._key: Any = native_key(repo.key)
-        self._pure = PureFiles(repo, outcome, plan, sparse=sparse)
+        self._pure = PureFiles(repo, outcome, plan, sparse=sparse, verify=verify)
         self._must_own = holds(CHOWN)
-        files = plan.files
+        self._has_more = plan.files.special()
+        self._table, self._names = plan.files.rows()
+        self._table["size"] = plan.sizes
+        self._table["flags"] |= np.where(plan.files.failed(), _FAILED, 0).astype(np.uint32)
+        if plan.files.others:
+            self._add_others(plan.files.others)
+
+    def _add_others(self, files: Sequence[FileTarget]) -> None:
+        """Fill the rows of the files that did not come as rows."""
         nodes = [file.node for file in files]
         names = [os.fsencode(file.name) for file in files]
-        self._names = b"\0".join(names) + b"\0"
-        self._has_more = np.fromiter((bool(node.extended_attributes) for node in nodes), np.bool_, len(nodes))
-        self._table = table = np.zeros(len(files), FILES)
+        first = self._plan.files.plain
+        table = self._table[first:]
         moments = np.frombuffer(self._module.times_parse([node.mtime for node in nodes]), np.int64).reshape(-1, 2)
         table["seconds"] = moments[:, 0]
         table["nanoseconds"] = np.maximum(moments[:, 1], 0)
-        table["name"] = list(accumulate((len(name) + 1 for name in names[:-1]), initial=0))[: len(names)]
+        table["name"] = list(accumulate((len(name) + 1 for name in names[:-1]), initial=len(self._names)))
         table["folder"] = [file.folder.handle for file in files]
-        table["size"] = plan.sizes
         table["mode"] = [permissions_of(node.mode) for node in nodes]
         table["uid"] = [node.uid for node in nodes]
         table["gid"] = [node.gid for node in nodes]
-        table["flags"] = [_FAILED * file.failed for file in files]
-        table["flags"] |= np.where(self._has_more, 0, _PLAIN).astype(np.uint32)
+        table["flags"] |= np.where(self._has_more[first:], 0, _PLAIN).astype(np.uint32)
+        self._names += b"\0".join(names) + b"\0"
         for row in np.flatnonzero(moments[:, 1] < 0).tolist():
-            self._fail(row, Damaged(f"its time {nodes[row].mtime!r} is not readable"))
+            self._fail(first + row, Damaged(f"its time {nodes[row].mtime!r} is not readable"))
 
     def _fail(self, row: int, error: BaseException) -> None:
         self._table["flags"][row] |= _FAILED
         self._outcome.fail(self._plan.files[row], error)
 
     def _take(self, result: _Result, read: Read | None = None) -> None:
-        faults, files, size, unowned = result
+        faults, files, size, unowned, verified, verified_size = result
         for row, piece, code, what in faults:
             if piece >= 0 and read is not None:
                 ident, at = self._plan.location(read.first + piece, read.pack)
                 what = blob_fault(self._repo, ident, at, what)
             self._fail(row, OSError(code, f"{what}: {os.strerror(code)}") if code else Damaged(what))
         self._outcome.done(files, size)
+        if verified:
+            self._outcome.verified(verified, verified_size)
         if unowned:
             self._outcome.unowned(unowned)
 
@@ -86,7 +93,7 @@ class NativeFiles:
         pieces["offset"] -= read.start
         pieces["place"] -= begin
         result = self._module.files_fill(
-            self._key, data, pieces, places, self._table, self._names, self._sparse, self._must_own
+            self._key, data, pieces, places, self._table, self._names, self._sparse, self._must_own, self._checks
         )
         self._take(result, read)
 
@@ -101,9 +108,7 @@ class NativeFiles:
 
     def verify(self, rows: Rows) -> None:
         """See Files."""
-        faults, count, size, _ = self._module.files_verify(self._table, self._names, self._plan.spans[rows], self._plan.parts)
-        self._take((faults, 0, 0, 0))
-        self._outcome.verified(count, size)
+        self._take(self._module.files_verify(self._table, self._names, self._plan.spans[rows], self._plan.parts))
 
 
 def blobs_fail(

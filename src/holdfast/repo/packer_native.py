@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from holdfast.repo import native
 from holdfast.repo.blob import BlobKind, Sealed
-from holdfast.repo.crypto import Key
+from holdfast.repo.crypto import Key, native_key
 from holdfast.repo.errors import SelfCheckFailed
 from holdfast.repo.index_native import NativeIndex
 from holdfast.repo.packer import Counts, FullPack
@@ -40,7 +40,7 @@ class NativePacker:
     def __init__(self, index: NativeIndex, key: Key, *, pack_bytes: int, most_blobs: int, check: bool, dry: bool) -> None:
         self._module: Any = native.module()
         self._index = index.native
-        self.native = self._module.Writer(index.native, native.native_key(key), pack_bytes, most_blobs, check, dry)
+        self.native = self._module.Writer(index.native, native_key(key), pack_bytes, most_blobs, check, dry)
 
     def save(self, kind: BlobKind, plain: Buffer) -> bytes:
         """Hash, claim, store."""

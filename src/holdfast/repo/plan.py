@@ -5,8 +5,7 @@ are joined to reads. A blob that several files hold is read once. The tables are
 `native_files`) work from; the layouts of `PIECES`, `PLACES`, `SPANS` and `PARTS` are those of the structs in `native/files.c`.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -16,10 +15,9 @@ from holdfast.repo.blob import MAX_BLOB_BYTES
 from holdfast.repo.chunker import ZERO_ID
 from holdfast.repo.crypto import OVERHEAD
 from holdfast.repo.errors import Damaged
+from holdfast.repo.gathered import FileTarget, Gathered, Table
 from holdfast.repo.index import TREE_BIT, BlobIndex, Location
 from holdfast.repo.packreads import Cut, cut_reads
-from holdfast.repo.target import Folder
-from holdfast.repo.tree import Node
 
 PIECES = np.dtype([(name, "u4") for name in ("offset", "length", "raw_length", "place", "places", "pack")] + [("id", "V32")])
 """A blob in a pack, and the first of its places and their number."""
@@ -33,27 +31,11 @@ PARTS = np.dtype([("length", "u8"), ("id", "V32")])
 SPANS = np.dtype([("file", "u4"), ("part", "u4"), ("parts", "u4")])
 """The parts of one file: the first and their number."""
 
-Table = NDArray[np.void]
 Rows = NDArray[np.uint32]
 """Numbers of files of a batch."""
 
 _FOUND = np.dtype([(name, "u4") for name in ("pack", "offset", "length", "raw_length")])
 _ZERO = np.frombuffer(ZERO_ID, "V32")[0]
-
-
-class FileTarget(msgspec.Struct, gc=False):
-    """A regular file to restore, in a folder that stays open until its batch is done."""
-
-    folder: Folder
-    name: str
-    node: Node
-    failed: bool = False
-    """Set once anything of it went wrong; nothing more is done to it then."""
-
-    @property
-    def path(self) -> str:
-        """The path in the file system, for people."""
-        return f"{self.folder.path}/{self.name}"
 
 
 class Read(msgspec.Struct, frozen=True, gc=False):
@@ -71,11 +53,9 @@ class Read(msgspec.Struct, frozen=True, gc=False):
 class Plan:
     """The tables of one batch. `fail` is told of files whose blobs are not all known."""
 
-    def __init__(
-        self, index: BlobIndex, files: Sequence[FileTarget], fail: Callable[[FileTarget, Damaged], None], *, sparse: bool
-    ) -> None:
+    def __init__(self, index: BlobIndex, files: Gathered, fail: Callable[[FileTarget, Damaged], None], *, sparse: bool) -> None:
         self.files = files
-        counts, ids = _ids_of(files, fail)
+        counts, ids = files.ids(fail)
         found = _look_up(index, ids)
         plain = np.where(found["raw_length"] > 0, found["raw_length"], found["length"].astype(np.int64) - OVERHEAD)
         owner = np.repeat(np.arange(len(files), dtype=np.uint32), counts)
@@ -87,7 +67,7 @@ class Plan:
         self.parts = _table(PARTS, len(ids), length=plain, id=ids)
         self.spans = _table(SPANS, len(files), file=np.arange(len(files)), part=starts, parts=counts)
         self._refuse(ids, found, plain, owner, fail)
-        failed = np.fromiter((file.failed for file in files), np.bool_, len(files))
+        failed = files.failed()
         holes = (ids == _ZERO) if sparse else np.zeros(len(ids), np.bool_)
         self.hole_bytes = int(plain[holes & ~failed[owner]].sum())
         whole = counts == 1
@@ -111,10 +91,11 @@ class Plan:
             else:
                 why = f"blob {name} is in no index; run `restic check`"
             fail(self.files[int(owner[at])], Damaged(why))
-        sizes: list[int] = self.sizes.tolist()
-        for file, size in zip(self.files, sizes, strict=True):
-            if file.node.size != size and not file.failed:
-                fail(file, Damaged(f"its blobs hold {size} bytes, its entry says {file.node.size}"))
+        wrong: list[int] = np.flatnonzero(self.files.sizes() != self.sizes).tolist()
+        for row in wrong:
+            file = self.files[row]
+            if not file.failed:
+                fail(file, Damaged(f"its blobs hold {self.sizes[row]} bytes, its entry says {file.node.size}"))
 
     def _sort(self, ids: Table, found: Table, owner: Rows, offsets: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
         """Fill `pieces` and `places`, by pack and offset; equal blobs lie next to each other and become one piece."""
@@ -164,31 +145,6 @@ def _table(kind: np.dtype[np.void], size: int, **columns: object) -> Table:
     for name, values in columns.items():
         table[name] = values
     return table
-
-
-def _ids_of(files: Sequence[FileTarget], fail: Callable[[FileTarget, Damaged], None]) -> tuple[NDArray[np.int64], Table]:
-    """How many blobs each file has, and the ids of all. A file whose list can't be read is failed, and has none."""
-    lists = [file.node.content or () for file in files]
-    text = "".join(chain.from_iterable(lists))
-    counts = np.fromiter(map(len, lists), np.int64, len(lists))
-    raw = _from_hex(text)
-    if len(raw) != 32 * int(counts.sum()) or len(text) != 2 * len(raw):
-        good = [[ident for ident in found if len(ident) == 64 and len(_from_hex(ident)) == 32] for found in lists]
-        for file, found, kept in zip(files, lists, good, strict=True):
-            if len(found) != len(kept):
-                fail(file, Damaged("its list of blobs is not readable"))
-        lists = [() if file.failed else kept for file, kept in zip(files, good, strict=True)]
-        raw = _from_hex("".join(chain.from_iterable(lists)))
-        counts = np.fromiter(map(len, lists), np.int64, len(lists))
-    return counts, np.frombuffer(raw, "V32")
-
-
-def _from_hex(text: str) -> bytes:
-    """The bytes; empty for what is no plain hexadecimal text."""
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b""
 
 
 def _look_up(index: BlobIndex, ids: Table) -> Table:

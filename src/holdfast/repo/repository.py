@@ -16,12 +16,11 @@ from holdfast.repo import config as config_module
 from holdfast.repo import keys
 from holdfast.repo.blob import MAX_BLOB_BYTES, blob_id, compress, decompress, open_blob
 from holdfast.repo.config import Chunking, Config
-from holdfast.repo.crypto import Key
+from holdfast.repo.crypto import Key, native_key
 from holdfast.repo.documents import refuse_large
 from holdfast.repo.errors import Damaged, NoRepository, NoSnapshot, ObjectNotFound, RepositoryExists
 from holdfast.repo.index import BlobIndex, Location, new_index
 from holdfast.repo.locks import REFRESH_SECONDS, Lock, hold
-from holdfast.repo.native import native_key
 from holdfast.repo.snapshot import ANY, Filter, Snapshot, decode_snapshot
 from holdfast.repo.store import CONFIG, Kind, Store, path_of
 

@@ -8,10 +8,10 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from holdfast.repo.blob import Sealed, blob_id, decompress, seal_blob
-from holdfast.repo.crypto import Key
+from holdfast.repo.crypto import Key, native_key
 from holdfast.repo.errors import Damaged, SelfCheckFailed
 from holdfast.repo.index import Location
-from holdfast.repo.native import module, native_key
+from holdfast.repo.native import module
 
 _ROW = struct.Struct("=32sIII")
 _LENGTHS = struct.Struct("=II")

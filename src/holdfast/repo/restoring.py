@@ -19,11 +19,13 @@ import msgspec
 
 from holdfast.repo.cleaning import Cleaner
 from holdfast.repo.content import Content
+from holdfast.repo.documents import parse_id
 from holdfast.repo.errors import NoSnapshot, RepositoryError, Stopped
 from holdfast.repo.gate import Gate
+from holdfast.repo.gathered import FileTarget, Gathered, read_entries
 from holdfast.repo.metadata import apply, apply_at
+from holdfast.repo.native import module
 from holdfast.repo.overwrite import Action, Overwrite, decide
-from holdfast.repo.plan import FileTarget
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import Faults, Meter, RestoreResult
 from holdfast.repo.selection import Selection, Selector, parts_of
@@ -31,7 +33,7 @@ from holdfast.repo.snapshot import Snapshot
 from holdfast.repo.special import KINDS, make_link, make_special
 from holdfast.repo.staging import Stage
 from holdfast.repo.target import Folder, Target, safe_name
-from holdfast.repo.tree import Node
+from holdfast.repo.tree import Node, decode_tree
 from holdfast.repo.trees import TreeReader
 
 _BATCH_FILES = 8192
@@ -74,7 +76,7 @@ class _Batch:
     """Files to write, and what waits for them: names to link to them, and folders that are complete once they are written."""
 
     def __init__(self) -> None:
-        self.files: list[FileTarget] = []
+        self.files = Gathered()
         self.pinned: dict[Folder, None] = {}
         self.blobs = 0
         self.links: list[tuple[FileTarget, Folder, str]] = []
@@ -92,6 +94,9 @@ class Run:
         self._on_action = on_action
         self._watched = options.dry_run or on_action is not None
         self._selector = Selector(options.selection)
+        asks = self._watched or options.delete or not self._selector.trivial
+        self._native = None if asks else module()
+        """What reads plain files without a look at each, where each is wanted and nobody is told of any."""
         self._trees = TreeReader(repo)
         self._faults, self._counts = Faults(), _Counts()
         self._mutex = threading.Lock()
@@ -201,7 +206,7 @@ class Run:
     def _enter(self, folder: Folder, tree: str) -> tuple[Folder, Iterator[Folder], frozenset[str]]:
         """Take all entries of a folder but the folders, which are returned with all names that the snapshot has in it."""
         self._meter.tick()
-        named = self._named(folder, self._trees.load(tree))
+        named = self._named(folder, self._entries(folder, tree))
         below: list[Folder] = []
         inside = "" if self._selector.trivial else self._inside(folder)
         for name, node in named.items():
@@ -220,6 +225,22 @@ class Run:
                 except (OSError, RepositoryError, ValueError) as error:
                     self._faults.add(os.path.join(folder.path, name), error)
         return folder, iter(below), frozenset(named) if self._options.delete else frozenset()
+
+    def _entries(self, folder: Folder, tree: str) -> list[Node]:
+        """The entries of a folder that are to be looked at one by one; plain files that need no question go to the batch."""
+        if self._native is None or not (folder.made and (folder.fresh or self._options.overwrite == "always")):
+            return self._trees.load(tree)
+        data = self._trees.load_bytes(parse_id(tree))
+        found = read_entries(self._native, data)
+        if found is None:
+            return decode_tree(data)
+        entries, rest = found
+        while len(entries.rows):
+            batch = self._batch
+            part, entries = entries.cut(_BATCH_FILES - len(batch.files), _BATCH_BLOBS - batch.blobs)
+            batch.files.add(folder, part)
+            self._gather(folder, len(part.ids))
+        return decode_tree(rest) if rest else []
 
     def _named(self, folder: Folder, nodes: list[Node]) -> dict[str, Node]:
         """The entries by name. A name that is not safe, or comes twice, and an owner out of range is a fault of the entry."""
@@ -339,11 +360,16 @@ class Run:
         file = FileTarget(folder, name, node)
         if node.links > 1 and node.inode:
             self._first[node.device_id, node.inode] = file
+        batch.files.others.append(file)
+        self._gather(folder, len(node.content or ()))
+
+    def _gather(self, folder: Folder, blobs: int) -> None:
+        """Note files of a folder with so many blobs, which the batch has, and give the batch away when it is full."""
+        batch = self._batch
         if folder not in batch.pinned:
             self._target.pin(folder)
             batch.pinned[folder] = None
-        batch.files.append(file)
-        batch.blobs += len(node.content or ())
+        batch.blobs += blobs
         if len(batch.files) >= _BATCH_FILES or batch.blobs >= _BATCH_BLOBS or len(batch.pinned) >= self._most_folders:
             self._flush()
 

@@ -12,8 +12,8 @@ import pytest
 
 from holdfast.repo import native, times
 from holdfast.repo.blob import blob_id, seal_blob
-from holdfast.repo.crypto import Key
-from holdfast.repo.native_files import FILES
+from holdfast.repo.crypto import Key, native_key
+from holdfast.repo.gathered import FILES
 from holdfast.repo.plan import PARTS, PIECES, PLACES, SPANS
 
 ROUNDS = int(os.environ.get("HOLDFAST_FUZZ_ROUNDS", "400"))
@@ -59,7 +59,7 @@ def test_tables_of_nonsense_do_no_harm(module: ModuleType, folder: int, tmp_path
     plain = [rng.randbytes(rng.randrange(200)) + bytes(rng.choice([0, 5000])) for _ in range(6)]
     sealed = [seal_blob(KEY, data, blob_id(data)) for data in plain]
     data = b"".join(blob.data for blob in sealed)
-    key = native.native_key(KEY)
+    key = native_key(KEY)
     refused = filled = 0
     for _ in range(ROUNDS):
         table, names = files(rng, folder)
@@ -75,7 +75,7 @@ def test_tables_of_nonsense_do_no_harm(module: ModuleType, folder: int, tmp_path
                 piece["raw_length"] = rng.choice([0, 1, 1 << 31, 1 << 20])
         calls: list[tuple[Callable[..., object], tuple[object, ...]]] = [
             (module.files_make, (table, names, rows, True)),
-            (module.files_fill, (key, data, pieces, places, table, names, rng.random() < 0.5, True)),
+            (module.files_fill, (key, data, pieces, places, table, names, rng.random() < 0.5, True, rng.random() < 0.5)),
             (module.files_finish, (table, names, rows, True)),
             (module.files_verify, (table, names, garbage(rng, SPANS, 3), garbage(rng, PARTS, 2))),
             (module.blobs_check, (key, data, pieces)),
@@ -96,12 +96,12 @@ def test_tables_of_nonsense_do_no_harm(module: ModuleType, folder: int, tmp_path
 
 def test_buffers_of_the_wrong_size_are_refused(module: ModuleType, folder: int) -> None:
     table = np.zeros(1, FILES)
-    key = native.native_key(KEY)
+    key = native_key(KEY)
     for bad in (b"x", bytes(55), bytes(57)):
         with pytest.raises(ValueError, match="table"):
             module.blobs_check(key, b"", bad)
         with pytest.raises(ValueError, match="table"):
-            module.files_fill(key, b"", bad, b"", table, b"a\0", True, True)
+            module.files_fill(key, b"", bad, b"", table, b"a\0", True, True, True)
         with pytest.raises(ValueError, match="table"):
             module.files_make(bytearray(bad), b"a\0", b"", True)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 
 from holdfast.repo import native
 from holdfast.repo.blob import blob_id, open_blob, seal_blob
-from holdfast.repo.crypto import Key
+from holdfast.repo.crypto import Key, native_key
 from holdfast.repo.errors import Damaged
 from holdfast.repo.index import encode_index
 from holdfast.repo.index_flat import FlatIndex
@@ -24,7 +24,7 @@ from holdfast.repo.names import json_name, json_text
 from holdfast.repo.pack import PackEntry
 from holdfast.repo.times import format_ns, utc_only
 
-FUZZ_ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "300"))
+FUZZ_ROUNDS = int(os.environ.get("HOLDFAST_FUZZ_ROUNDS", "300"))
 """`make fuzz` runs many more, on a module built with the compiler's sanitizers."""
 
 KEY = Key.generate()
@@ -87,7 +87,7 @@ def test_times_are_written_alike(module: Any) -> None:
 def test_blobs_open_alike_and_no_changed_byte_passes(plain: bytes, repeat: bool) -> None:
     content = plain * 50 if repeat else plain
     sealed = seal_blob(KEY, content, blob_id(content), check=False)
-    twin: Any = native.native_key(KEY)
+    twin: Any = native_key(KEY)
     assert (
         twin.open_blob(sealed.data, sealed.raw_length, sealed.id) == content == open_blob(KEY, sealed.data, sealed.raw_length)
     )
@@ -102,7 +102,7 @@ def test_blobs_open_alike_and_no_changed_byte_passes(plain: bytes, repeat: bool)
 def test_a_compressed_blob_that_claims_less_than_it_holds_is_refused() -> None:
     content = b"a" * 100_000
     sealed = seal_blob(KEY, content, blob_id(content))
-    twin: Any = native.native_key(KEY)
+    twin: Any = native_key(KEY)
     for claim in (1, 99_999, 300 << 20, 1 << 40):
         with pytest.raises(ValueError, match=r"can't be read|256 MiB"):
             twin.open_blob(sealed.data, claim, sealed.id)
@@ -158,7 +158,7 @@ def test_whatever_an_index_object_holds_it_is_read_or_refused() -> None:
 
 def test_whatever_a_parent_tree_holds_the_folder_is_described(module: Any, tmp_path: Path) -> None:
     rng = random.Random(12)
-    key: Any = native.native_key(KEY)
+    key: Any = native_key(KEY)
     for number in range(12):
         (tmp_path / f"file \u00e9{number}\n").write_bytes(b"x" * number)
     os.symlink("target", tmp_path / "link")

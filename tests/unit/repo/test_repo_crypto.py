@@ -1,10 +1,13 @@
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from holdfast.repo.blob import MAX_BLOB_BYTES, blob_id, decompress, open_blob, seal_blob
 from holdfast.repo.config import is_irreducible, random_polynomial
-from holdfast.repo.crypto import OVERHEAD, Key, derive
+from holdfast.repo.crypto import OVERHEAD, Key
+from holdfast.repo.derivation import derive
 from holdfast.repo.errors import Damaged, SelfCheckFailed
 
 KEY = Key(bytes(range(32)), bytes(range(16)), bytes(range(16, 32)))
@@ -43,10 +46,19 @@ def test_a_key_never_shows_itself() -> None:
     assert "AAEC" not in f"{KEY}"
 
 
-@pytest.mark.parametrize(("n", "r", "p"), [(0, 8, 1), (1000, 8, 1), (1 << 30, 8, 1), (1024, 1 << 20, 64), (1024, 8, 0)])
+@pytest.mark.parametrize(
+    ("n", "r", "p"), [(0, 8, 1), (1, 8, 1), (1000, 8, 1), (1 << 30, 8, 1), (1024, 1 << 20, 64), (1024, 8, 0)]
+)
 def test_key_files_that_ask_for_absurd_work_are_refused(n: int, r: int, p: int) -> None:
     with pytest.raises(Damaged, match="scrypt parameters"):
         derive("password", b"salt", n, r, p)
+
+
+@pytest.mark.parametrize(("n", "r", "p"), [(2, 1, 1), (2, 3, 2), (16, 1, 1), (256, 8, 3), (1024, 8, 16), (32768, 8, 2)])
+def test_derivation_is_that_of_the_standard_library(n: int, r: int, p: int) -> None:
+    wanted = hashlib.scrypt("p\u00e4ss".encode(), salt=b"salt", n=n, r=r, p=p, maxmem=1 << 27, dklen=64)
+    key = derive("p\u00e4ss", b"salt", n, r, p)
+    assert key.encrypt + key.k + key.r == wanted
 
 
 @given(some.binary(max_size=2000))

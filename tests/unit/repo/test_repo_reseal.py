@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.repo import native, reseal
 from holdfast.repo.blob import Sealed, blob_id, open_blob, seal_blob
-from holdfast.repo.crypto import OVERHEAD, Key
+from holdfast.repo.crypto import OVERHEAD, Key, native_key
 from holdfast.repo.errors import Damaged, SelfCheckFailed
 from holdfast.repo.index import Location
 
@@ -80,7 +80,11 @@ def test_a_seal_that_does_not_open_again_is_our_fault(path: str, monkeypatch: py
         answer = (b"", b"", 0, "its new seal opened to other bytes", True)
         monkeypatch.setattr(reseal, "module", lambda: type("Native", (), {"reseal": staticmethod(lambda *_: answer)}))
     else:
-        monkeypatch.setattr(Key, "seal", lambda self, plain: os.urandom(len(plain) + OVERHEAD))
+
+        def seal_badly(key: Key, plain: bytes) -> bytes:
+            return os.urandom(len(plain) + OVERHEAD)
+
+        monkeypatch.setattr(Key, "seal", seal_badly)
     sealed = Sealed(blob_id(TEXT), SEALED_TEXT.data, SEALED_TEXT.raw_length)
 
     with pytest.raises(SelfCheckFailed, match="memory of this machine"):
@@ -96,7 +100,7 @@ def test_tables_that_lie_are_refused_and_never_followed(path: str) -> None:
     module, rng = native.module(), random.Random(7)
     assert module is not None
     data = bytes(SEALED_TEXT.data)
-    keys = native.native_key(SOURCE), native.native_key(TARGET)
+    keys = native_key(SOURCE), native_key(TARGET)
     for _ in range(2000):
         numbers = [
             rng.choice((0, 31, 32, len(data), rng.getrandbits(32), 0xFFFFFFFF, rng.randrange(len(data)))) for _ in range(3)

@@ -1,6 +1,5 @@
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,8 @@ from holdfast.repo import gate, native
 from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
 from holdfast.repo.errors import NoSnapshot, Stopped
-from holdfast.repo.files import Files, PureFiles, data_runs
-from holdfast.repo.native_files import NativeFiles
+from holdfast.repo.files import data_runs
 from holdfast.repo.overwrite import Overwrite
-from holdfast.repo.plan import Plan, Rows
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.result import Progress
@@ -165,27 +162,6 @@ def test_a_damaged_blob_costs_the_files_that_hold_it_and_no_other(
     assert [error.path for error in done.errors] == [str(tmp_path / "t" / "file2")]
     assert "seal does not fit" in done.errors[0].message
     assert (tmp_path / "t" / "below" / "file2").read_text() == (source / "below" / "file2").read_text()
-
-
-def test_verification_reads_the_target_and_finds_one_wrong_byte(
-    repo: Repository, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backup(repo, [str(source)])
-    for kind in (PureFiles, NativeFiles):
-        really = kind.verify
-
-        def corrupt(self: Files, rows: Rows, really: Callable[..., None] = really) -> None:
-            plan: Plan = self._plan
-            for file in (plan.files[row] for row in rows):
-                if file.path.endswith("t/file3"):
-                    flip(Path(file.path), 7)
-            really(self, rows)
-
-        monkeypatch.setattr(kind, "verify", corrupt)
-    done = restore(repo, "latest", str(tmp_path / "t"), subfolder=str(source))
-
-    assert [error.path for error in done.errors] == [str(tmp_path / "t" / "file3")]
-    assert "verification failed" in done.errors[0].message
 
 
 def test_a_restore_over_an_older_state_brings_back_the_snapshot(repo: Repository, source: Path, tmp_path: Path) -> None:

@@ -5,9 +5,6 @@ comes from a file or a command loses the white space around it, as the stock pro
 terminal is taken as it is.
 """
 
-import getpass
-import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -105,6 +102,9 @@ def _read(path: str, what: str) -> str:
 
 def _ask_command(command: str) -> str:
     """The output of a command, which is not given to a shell and whose own messages are passed on."""
+    import shlex
+    import subprocess
+
     try:
         words = shlex.split(command)
         done = subprocess.run(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
@@ -121,6 +121,8 @@ def _ask_command(command: str) -> str:
 
 
 def _ask(source: Source, prompt: str, twice: bool) -> str:
+    import getpass
+
     if not sys.stdin.isatty():
         raise HoldfastError(
             f"no password: give {source.option('password-file')} or {source.option('password-command')}, or set "

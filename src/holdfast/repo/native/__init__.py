@@ -13,9 +13,6 @@ import os
 import zlib
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-from holdfast.repo.crypto import Key
 
 PURE_VARIABLE = "HOLDFAST_PURE"
 """Set to anything but `0`, it forbids the native module."""
@@ -57,14 +54,6 @@ def _zstd() -> str:
 def module() -> ModuleType | None:
     """The native module, or None where the pure path has to do."""
     return _load()[0]
-
-
-def native_key(key: Key) -> Any:
-    """The native twin of a key, made once, or None where the pure path has to do."""
-    found = module()
-    if found is not None and key.native is None:
-        key.native = found.Key(key.encrypt, key.k, key.r)
-    return key.native if found is not None else None
 
 
 def forget() -> None:

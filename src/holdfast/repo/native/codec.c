@@ -302,7 +302,49 @@ static PyObject *key_open_blob(PyObject *object, PyObject *arguments)
     return result;
 }
 
+/* Seal or open a text of any kind. */
+static PyObject *key_crypt(PyObject *object, PyObject *text, bool sealing)
+{
+    struct key *key = &((struct key_object *)object)->key;
+    const char *why = no_memory;
+    Py_buffer from;
+    if (PyObject_GetBuffer(text, &from, PyBUF_SIMPLE) < 0)
+        return NULL;
+    PyObject *result = NULL;
+    Py_ssize_t size = sealing ? from.len + SEAL_BYTES : from.len - SEAL_BYTES;
+    if (size < 0)
+        PyErr_SetString(PyExc_ValueError, "it is shorter than its own envelope: it was cut short");
+    else
+        result = PyBytes_FromStringAndSize(NULL, size);
+    struct codec *codec = result != NULL ? take_codec(key) : NULL;
+    if (codec != NULL) {
+        uint8_t *to = (uint8_t *)PyBytes_AsString(result);
+        Py_BEGIN_ALLOW_THREADS
+        why = sealing ? seal(codec, from.buf, (size_t)from.len, to) : open_seal(codec, from.buf, (size_t)from.len, to);
+        Py_END_ALLOW_THREADS
+        give_codec(key, codec);
+    }
+    PyBuffer_Release(&from);
+    if (result != NULL && why != NULL) {
+        Py_CLEAR(result);
+        PyErr_SetString(why == no_memory ? PyExc_MemoryError : PyExc_ValueError, why);
+    }
+    return result;
+}
+
+static PyObject *key_seal(PyObject *object, PyObject *plain)
+{
+    return key_crypt(object, plain, true);
+}
+
+static PyObject *key_open(PyObject *object, PyObject *sealed)
+{
+    return key_crypt(object, sealed, false);
+}
+
 static PyMethodDef key_methods[] = {
+    {"seal", key_seal, METH_O, "seal(plain) -> bytes: encrypt and tag."},
+    {"open", key_open, METH_O, "open(sealed) -> bytes: check the tag, then decrypt. Raises ValueError with the reason."},
     {"open_blob", key_open_blob, METH_VARARGS,
      "open_blob(sealed, raw_length, id) -> bytes: open, decompress unless raw_length is 0, and compare with the id.\n"
      "Raises ValueError with the reason."},

@@ -156,6 +156,15 @@ void add_base64(struct string *string, const uint8_t *data, size_t size);
 void add_json_text(struct string *string, const char *text, size_t size); /* as names.json_text */
 void add_json_name(struct string *string, const char *name, size_t size); /* as names.json_name */
 
+bool is_utf8(const char *text, size_t size);
+/* Undo a node's quoting in place; the new length, or -1. */
+ptrdiff_t unquote_name(char *name, size_t size);
+
+PyObject *text_name(PyObject *self, PyObject *name);
+PyObject *text_value(PyObject *self, PyObject *text);
+
+/* times.c: times as trees have them. */
+
 /* Writes times as times.format_ns does, and remembers the last seconds: files of one folder share them. For one thread. */
 struct clock {
     bool utc; /* write all times in UTC; otherwise in the zone of the process */
@@ -169,14 +178,10 @@ struct clock {
 };
 
 void add_time(struct string *string, struct clock *clock, int64_t second, uint32_t nanosecond);
-bool parse_time(const struct text *text, int64_t *second, uint32_t *nanosecond);    /* as times.parse_ns */
-bool is_utf8(const char *text, size_t size);
-/* Undo a node's quoting in place; the new length, or -1. */
-ptrdiff_t unquote_name(char *name, size_t size);
+bool read_time(const char *text, size_t size, int64_t *second, uint32_t *nanosecond); /* as times.parse_ns; false for no time */
 
-PyObject *text_name(PyObject *self, PyObject *name);
-PyObject *text_value(PyObject *self, PyObject *text);
 PyObject *text_time(PyObject *self, PyObject *arguments);
+PyObject *times_parse(PyObject *self, PyObject *texts);
 
 /* index.c: which blob lies where. */
 
@@ -290,17 +295,21 @@ bool draw(struct codec *codec, uint8_t *to, size_t size); /* few random bytes at
 size_t rabin_next_cut(const uint64_t *tables, const uint8_t *data, size_t size);
 PyObject *rabin_cut(PyObject *self, PyObject *arguments);
 
+/* scrypt.c: the costly part of opening a key. */
+
+PyObject *scrypt_mix(PyObject *self, PyObject *arguments);
+
 /* reseal.c: blobs from one key to another. */
 
 PyObject *reseal(PyObject *self, PyObject *arguments);
 
-/* files.c: regular files of a restore, and the blobs of a check. times.c: times of trees. */
+/* entries.c: the files of a tree. files.c: regular files of a restore. verify.c: what was written, and the blobs of a check. */
 
+PyObject *tree_files(PyObject *self, PyObject *tree);
 PyObject *files_make(PyObject *self, PyObject *arguments);
 PyObject *files_fill(PyObject *self, PyObject *arguments);
 PyObject *files_finish(PyObject *self, PyObject *arguments);
 PyObject *files_verify(PyObject *self, PyObject *arguments);
 PyObject *blobs_check(PyObject *self, PyObject *arguments);
-PyObject *times_parse(PyObject *self, PyObject *texts);
 
 #endif

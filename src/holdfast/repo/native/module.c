@@ -14,6 +14,7 @@ static PyMethodDef functions[] = {
     {"bind", bind_libraries, METH_VARARGS,
      "bind(zstd, crypto) -> int: load the two libraries by path; returns zstd's version number. Call it before anything else.\n"
      "Raises ImportError."},
+    {"scrypt_mix", scrypt_mix, METH_VARARGS, "scrypt_mix(lane, n, r) -> bytes: scryptROMix of RFC 7914. Raises ValueError, MemoryError."},
     {"rabin_cut", rabin_cut, METH_VARARGS,
      "rabin_cut(tables, data) -> int: the length of the first chunk of data, cut as the stock program cuts; see rabin.py."},
     {"reseal", reseal, METH_VARARGS,
@@ -21,12 +22,16 @@ static PyMethodDef functions[] = {
      "names (id, then offset, length and raw length as uint32), and seal them for another key. `lengths` has sealed and raw\n"
      "length of each as uint32. On a failure `row` is the blob's, else -1, and `ours` says that its source was sound.\n"
      "Raises ValueError for a table that points out of its range."},
+    {"tree_files", tree_files, METH_O,
+     "tree_files(tree) -> (rows, names, ids, counts, rest) or None: the plain files of a tree; see `gathered.Entries`. `rest`\n"
+     "is a tree of the other entries, or empty. None says that the tree has to be read by `decode_tree`."},
     {"files_make", files_make, METH_VARARGS,
      "files_make(files, names, rows, owner): make empty files of full size. This and the other calls on files return\n"
-     "(faults, files, bytes, unowned); a fault is (row, piece or -1, errno or 0, what). The tables are those of `native_files.py`.\n"
-     "Raises ValueError for a table that points out of its range."},
+     "(faults, files, bytes, unowned, verified files, verified bytes); a fault is (row, piece or -1, errno or 0, what).\n"
+     "The tables are those of `gathered.py` and `plan.py`. Raises ValueError for a table that points out of its range."},
     {"files_fill", files_fill, METH_VARARGS,
-     "files_fill(key, data, pieces, places, files, names, sparse, owner): open blobs and write them to their places."},
+     "files_fill(key, data, pieces, places, files, names, sparse, owner, verify): open blobs and write them to their places;\n"
+     "verify reads back files that one blob fills."},
     {"files_finish", files_finish, METH_VARARGS,
      "files_finish(files, names, rows, owner): set owner, mode and times."},
     {"files_verify", files_verify, METH_VARARGS,

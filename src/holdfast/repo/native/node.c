@@ -25,29 +25,19 @@ struct owner {
 static struct owner owners[OWNERS];
 static pthread_mutex_t owners_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static void add_user(struct string *string, uid_t uid)
+/* What the system calls a user or a group, in `buffer`; NULL for one that it does not know. The result is errno's kind. */
+static int look_up(bool group, uint32_t id, char *buffer, size_t size, const char **name)
 {
-    struct passwd entry, *found = NULL;
-    char *buffer = NULL;
-    size_t size = 1024;
-    int error;
-    do {
-        free(buffer);
-        size *= 2;
-        buffer = malloc(size);
-        error = buffer == NULL ? ENOMEM : getpwuid_r(uid, &entry, buffer, size, &found);
-    } while (error == ERANGE && size < RECORD_MOST);
-    if (error == 0 && found != NULL) {
-        add_word(string, ",\"user\":\"");
-        add_json_text(string, entry.pw_name, strlen(entry.pw_name));
-        add_word(string, "\"");
-    }
-    free(buffer);
+    struct passwd user, *user_found = NULL;
+    struct group its_group, *group_found = NULL;
+    int error = group ? getgrgid_r(id, &its_group, buffer, size, &group_found) : getpwuid_r(id, &user, buffer, size, &user_found);
+    *name = group_found != NULL ? group_found->gr_name : user_found != NULL ? user_found->pw_name : NULL;
+    return error;
 }
 
-static void add_group(struct string *string, gid_t gid)
+static void add_name_of(struct string *string, bool group, uint32_t id)
 {
-    struct group entry, *found = NULL;
+    const char *name = NULL;
     char *buffer = NULL;
     size_t size = 1024;
     int error;
@@ -55,11 +45,14 @@ static void add_group(struct string *string, gid_t gid)
         free(buffer);
         size *= 2;
         buffer = malloc(size);
-        error = buffer == NULL ? ENOMEM : getgrgid_r(gid, &entry, buffer, size, &found);
+        error = buffer == NULL ? ENOMEM : look_up(group, id, buffer, size, &name);
     } while (error == ERANGE && size < RECORD_MOST);
-    if (error == 0 && found != NULL) {
-        add_word(string, ",\"group\":\"");
-        add_json_text(string, entry.gr_name, strlen(entry.gr_name));
+    if (error == 0 && name != NULL) {
+        if (group)
+            add_word(string, ",\"group\":\"");
+        else
+            add_word(string, ",\"user\":\"");
+        add_json_text(string, name, strlen(name));
         add_word(string, "\"");
     }
     free(buffer);
@@ -78,8 +71,8 @@ static void add_owner(struct string *string, uid_t uid, gid_t gid)
         add_number(&owner->text, uid);
         add_word(&owner->text, ",\"gid\":");
         add_number(&owner->text, gid);
-        add_user(&owner->text, uid);
-        add_group(&owner->text, gid);
+        add_name_of(&owner->text, false, uid);
+        add_name_of(&owner->text, true, gid);
     }
     add_bytes(string, owner->text.data, owner->text.size);
     string->failed |= owner->text.failed;

@@ -216,7 +216,7 @@ static bool same_time(const struct text *written, const struct timespec *now, st
     add_time(&text, clock, now->tv_sec, (uint32_t)now->tv_nsec);
     if (text.size == written->size && memcmp(data, written->start, text.size) == 0)
         return true;
-    return written->start != NULL && parse_time(written, &second, &nanosecond) && second == now->tv_sec &&
+    return written->start != NULL && read_time(written->start, written->size, &second, &nanosecond) && second == now->tv_sec &&
            nanosecond == (uint32_t)now->tv_nsec;
 }
 

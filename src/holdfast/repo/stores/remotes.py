@@ -169,5 +169,3 @@ def _swift(url: str, env: Mapping[str, str]) -> Remote:
 
 
 _REMOTES = {"rclone": _rclone, "sftp": _sftp, "gs": _google, "b2": _backblaze, "swift": _swift}
-REMOTE_SCHEMES = tuple(_REMOTES)
-"""The schemes of URLs that lead through rclone."""

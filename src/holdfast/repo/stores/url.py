@@ -20,10 +20,9 @@ from holdfast.repo.stores.limits import ConcurrencyLimitedStore, Rate, RateLimit
 from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.stores.metrics import MeasuredStore
 from holdfast.repo.stores.options import StoreOptions
-from holdfast.repo.stores.remotes import REMOTE_SCHEMES
 from holdfast.repo.stores.retry import RetryingStore
 
-SCHEMES = ("local", "s3", "azure", "rest", *REMOTE_SCHEMES)
+SCHEMES = ("local", "s3", "azure", "rest", "sftp", "gs", "b2", "swift", "rclone")
 
 
 def open_store(url: str, env: Mapping[str, str], options: StoreOptions | None = None) -> Store:
