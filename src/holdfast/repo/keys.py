@@ -21,8 +21,9 @@ from holdfast.repo.errors import Damaged, NoKey, NoRepository, ObjectNotFound, W
 from holdfast.repo.store import Store, path_of
 from holdfast.repo.times import format_time
 
-SCRYPT_N, SCRYPT_R, SCRYPT_P = 32768, 8, 3
-"""Cost of one guess: 32 MiB and about a quarter of a second; the least that OWASP recommends for scrypt with this N."""
+SCRYPT_N, SCRYPT_R, SCRYPT_P = 16384, 8, 5
+"""Cost of one guess: 16 MiB and about a quarter of a second by the usual libraries; what OWASP recommends for scrypt with this
+N, as strong as fewer lanes of more memory each. Three lanes at once take 48 MiB."""
 
 _MOST_TRIED = 20
 
