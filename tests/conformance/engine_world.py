@@ -68,6 +68,7 @@ class ThingHandler:
 class ThingDialect:
     name = "things"
     watched: Sequence[Kind] = (CONFIG_MAP, CRON_JOB)
+    makes: Sequence[Kind] = (CONFIG_MAP, CRON_JOB)
 
     def __init__(self) -> None:
         self.handlers: Sequence[Handler] = (ThingHandler(),)

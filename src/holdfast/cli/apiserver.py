@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from holdfast.cli import rights
 from holdfast.cli.children import signal_ready
 from holdfast.cli.datadir import DEFAULT
 from holdfast.cli.dialects import KINDS, handlers, resource_of
@@ -32,7 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(arguments: argparse.Namespace) -> None:
     data_dir, checks = arguments.data_dir.expanduser(), admission(handlers())
-    server = ApiServer(data_dir, port=arguments.port, admission=checks, roles=backup_roles(), sealers=sealers(handlers()))
+    server = ApiServer(
+        data_dir, port=arguments.port, admission=checks, roles=(*backup_roles(), *operator_roles()), sealers=sealers(handlers())
+    )
     await server.start()
     try:
         signal_ready(arguments.ready_fd)
@@ -53,6 +56,19 @@ def backup_roles() -> Sequence[Object]:
             rules = [default_roles.rule(verbs, group, " ".join(names)) for group, names in plurals.items()]
             found.append(default_roles.part_of(target, f"holdfast:{name}-{target}", *rules))
     return found
+
+
+def operator_roles() -> Sequence[Object]:
+    """Return the operator's rights, bound to the identity that it has here: the same that it has in a cluster."""
+    operator: Object = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "holdfast:operator"}
+    lease = {**rights.lease_role(""), "kind": "ClusterRole", "metadata": {"name": "holdfast-lease"}}
+    return [
+        rights.operator_role(),
+        rights.secrets_role(),
+        lease,
+        rights.binding("ClusterRole", rights.OPERATOR, rights.OPERATOR, operator),
+        rights.binding("ClusterRole", "holdfast-lease", "holdfast-lease", operator),
+    ]
 
 
 def admission(found: Sequence[Handler]) -> Mapping[tuple[str, str], AdmissionCheck]:

@@ -20,6 +20,7 @@ class DataDir:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
         self.kubeconfig = self.root / "admin.kubeconfig"
+        self.controllers_kubeconfig = self.root / "controllers.kubeconfig"
         self.operator_kubeconfig = self.root / "operator.kubeconfig"
         self.node_kubeconfig = self.root / "node.kubeconfig"
         self.node = self.root / "node"

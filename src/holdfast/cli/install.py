@@ -5,7 +5,7 @@ The CRDs come from the types of this very build, so that operator and schema can
 kind that only is referred to stays as it is when somebody else's operator has brought it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -29,6 +29,11 @@ def deploy_dir() -> Path:
     raise HoldfastError(f"the manifests of deploy/addons are neither in {package} nor beside it: install holdfast anew")
 
 
+def addons() -> Sequence[Object]:
+    """Return the built-in Addons, Functions and ClusterRoles of movers."""
+    return list(manifests(deploy_dir() / "addons"))
+
+
 async def install(client: Client) -> None:
     """Install everything and return when the API server serves every kind."""
     present = {obj["metadata"]["name"]: obj for obj in (await client.list(CRDS)).items}
@@ -37,7 +42,7 @@ async def install(client: Client) -> None:
         await client.apply(CRDS, document)
     await _established(client, {document["metadata"]["name"] for document in crds})
     known = resources()
-    for document in manifests(deploy_dir() / "addons"):
+    for document in addons():
         await client.apply(known[kind_of(document)], document)
 
 

@@ -11,13 +11,14 @@ import socket
 from pathlib import Path
 
 from holdfast import __version__
+from holdfast.cli.datadir import DataDir
 from holdfast.cli.dialects import dialects, resources
 from holdfast.cli.install import install
 from holdfast.cli.service import add_kubeconfig, announce, connect, serve
 from holdfast.embedded.controllers.run import run_controllers
 from holdfast.engine.shell import Engine
 from holdfast.kube.client import Client
-from holdfast.kube.config import ClusterConfig
+from holdfast.kube.config import ClusterConfig, load_kubeconfig
 from holdfast.kube.events import EventRecorder
 from holdfast.kube.lease import Elector
 from holdfast.movers.fills import movers
@@ -32,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_kubeconfig(parser)
     parser.add_argument("--data-dir", type=Path, help="run the built-in controllers too, with their volumes here")
+    parser.add_argument("--install", action="store_true", help="install CRDs, Addons and roles first, if the account may")
     parser.add_argument("--image", default=f"holdfast:{__version__}", help="the image of movers (default: %(default)s)")
     parser.add_argument("--lease-namespace", default="kube-system", help="where the Lease lives (default: %(default)s)")
 
@@ -46,13 +48,17 @@ async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(announce(serving, arguments.ready_fd))
         client = await stack.enter_async_context(Client(config, field_manager="holdfast"))
-        await install(client)
         leasing = await stack.enter_async_context(Client(config, field_manager="holdfast", max_in_flight=2))
         elector = Elector(leasing, LEASE, arguments.lease_namespace, _identity(arguments))
         async with asyncio.TaskGroup() as group:
+            if arguments.install:
+                await install(client)
             if arguments.data_dir:
-                own = await stack.enter_async_context(Client(config, field_manager="holdfast-controllers"))
-                group.create_task(run_controllers(own, arguments.data_dir.expanduser(), ready=controlling))
+                data = DataDir(arguments.data_dir)
+                whole = load_kubeconfig(data.controllers_kubeconfig)
+                own = await stack.enter_async_context(Client(whole, field_manager="holdfast-controllers"))
+                await install(own)
+                group.create_task(run_controllers(own, data.root, ready=controlling))
                 await controlling.wait()
             group.create_task(elector.run())
             await elector.lead(lambda: _engine(client, elector, arguments.image, serving))

@@ -120,6 +120,11 @@ class Dialect(Protocol):
         """Every kind that a handler looks up or owns, beside the handled ones."""
         ...
 
+    @property
+    def makes(self) -> Sequence[Kind]:
+        """Every kind that it creates, changes or deletes, beside Jobs and Secrets: the operator's rights follow from it."""
+        ...
+
 
 class Fill(msgspec.Struct, frozen=True):
     """What a mover puts into the first container of its pod and into the pod itself."""

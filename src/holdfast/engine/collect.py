@@ -7,15 +7,17 @@ every five minutes, so that nothing stays longer than ten.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from holdfast.core.kinds import CLAIM, JOB, VOLUME_SNAPSHOT
 from holdfast.core.labels import OWNER, OWNER_UID, annotation
 from holdfast.core.objects import Kind, Object
 from holdfast.engine.cache import Cache
+from holdfast.engine.grants import Grants
 from holdfast.kube.builtin import JOBS, PVCS, SECRETS, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
-from holdfast.kube.errors import ApiError, Conflict, NotFound
+from holdfast.kube.errors import ApiError, Conflict, Forbidden, NotFound
 from holdfast.kube.objects import labels_of
 from holdfast.kube.resource import Resource
 
@@ -31,7 +33,10 @@ _log = logging.getLogger(__name__)
 class Collector:
     """Deletes leftovers while `run` runs."""
 
-    def __init__(self, client: Client, cache: Cache, handled: frozenset[Kind], watched: frozenset[Kind]) -> None:
+    def __init__(
+        self, client: Client, cache: Cache, handled: frozenset[Kind], watched: frozenset[Kind], grants: Grants | None = None
+    ) -> None:
+        self._grants = grants or Grants(client)
         self._client, self._cache, self._handled = client, cache, handled
         self._swept = [(kind, resource) for kind, resource in _SWEPT.items() if kind in watched]
         self._wake = asyncio.Event()
@@ -56,13 +61,22 @@ class Collector:
 
     async def sweep(self) -> int:
         """Delete every leftover there is and return how many there were. The one LIST outside of the informers: Secrets."""
-        secrets = await self._client.list(SECRETS, label_selector=OWNER_UID)
+        secrets = await self._secrets()
         leftovers = [(resource, obj) for kind, resource in self._swept for obj in self._cache.list(kind)]
-        leftovers += [(SECRETS, obj) for obj in secrets.items]
+        leftovers += [(SECRETS, obj) for obj in secrets]
         gone = [(resource, obj) for resource, obj in leftovers if self._orphaned(obj)]
         for resource, obj in gone:
             await self._delete(resource, obj)
         return len(gone)
+
+    async def _secrets(self) -> Sequence[Object]:
+        """Return the Secrets that we made: of all namespaces if we may ask so, else of those with a grant."""
+        try:
+            return (await self._client.list(SECRETS, label_selector=OWNER_UID)).items
+        except Forbidden:
+            granted = await self._grants.namespaces()
+        pages = [await self._client.list(SECRETS, namespace, label_selector=OWNER_UID) for namespace in granted]
+        return [obj for page in pages for obj in page.items]
 
     def _orphaned(self, obj: Object) -> bool:
         uid = labels_of(obj).get(OWNER_UID)

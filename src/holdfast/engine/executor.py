@@ -6,9 +6,9 @@ decision shows the server's own words in the status and tries again later, inste
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from holdfast.core.diff import covers
 from holdfast.core.effects import (
@@ -31,6 +31,7 @@ from holdfast.core.ports import Mover
 from holdfast.core.times import format_time
 from holdfast.engine.cache import Cache
 from holdfast.engine.dead import dead_hosts
+from holdfast.engine.grants import Grants
 from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Key
 from holdfast.engine.jobs import finish_step
@@ -44,6 +45,9 @@ _log = logging.getLogger(__name__)
 
 COPY_AGAIN: Final = 600.0
 """Seconds after which a Secret that was copied for no particular run is compared with its source again."""
+
+_SECRET: Final = Kind("", "Secret")
+_Result = TypeVar("_Result")
 
 _TRANSIENT: Final = (Unavailable, TooManyRequests, Unauthorized)
 """Not a judgement of the object: the whole pass comes again, with backoff."""
@@ -74,7 +78,8 @@ class Executor:
     ) -> None:
         self._client, self._cache, self._resources = client, cache, resources
         self._movers, self._image, self._holds, self._recorder = movers, image, holds, recorder
-        self.copier = SecretCopier(client)
+        self.grants = Grants(client)
+        self.copier = SecretCopier(client, self.grants)
         self._applied: dict[Ref, tuple[str, str]] = {}
         self._copied: dict[Ref, float] = {}
         self._monotonic = monotonic
@@ -170,14 +175,15 @@ class Executor:
     async def _create(self, obj: Object) -> None:
         resource = self._resource(obj)
         try:
-            made = await self._client.create(resource, obj)
+            made = await self._request(ref_of(obj), lambda: self._client.create(resource, obj))
         except AlreadyExists:
             meta = obj["metadata"]
-            made = await self._client.get(resource, meta["name"], meta.get("namespace") or None)
+            place = meta.get("namespace") or None
+            made = await self._request(ref_of(obj), lambda: self._client.get(resource, meta["name"], place))
         self._cache.wrote(made)
 
     async def _apply(self, obj: Object) -> None:
-        made = await self._client.apply(self._resource(obj), obj)
+        made = await self._request(ref_of(obj), lambda: self._client.apply(self._resource(obj), obj))
         self._cache.wrote(made)
         if covers(made, obj):
             self._applied.pop(ref_of(obj), None)
@@ -189,11 +195,18 @@ class Executor:
         resource = self._resources[ref.kind]
         propagation = "Foreground" if effect.wait else "Background"
         try:
-            await self._client.delete(resource, ref.name, ref.namespace or None, uid=effect.uid, propagation=propagation)
+            await self._request(
+                ref,
+                lambda: self._client.delete(resource, ref.name, ref.namespace or None, uid=effect.uid, propagation=propagation),
+            )
         except (NotFound, Conflict):
             return
         _log.info("deleted %s: %s", ref, effect.reason)
         self._cache.deleting(ref, format_time(now))
+
+    async def _request(self, ref: Ref, request: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Send a request; one on a Secret with the grant that it may need."""
+        return await (self.grants.call(ref.namespace, request) if ref.kind == _SECRET else request())
 
     async def _patch_status(self, owner: Object, patch: Mapping[str, Any]) -> Object:
         return await self._patch_owner(owner, {"status": dict(patch)}, subresource="status")

@@ -10,6 +10,7 @@ from typing import Final
 from holdfast.core.labels import OWNER, OWNER_UID, annotation
 from holdfast.core.objects import Object, Ref, owner_reference, ref_of
 from holdfast.core.plan import SecretCopy
+from holdfast.engine.grants import Grants
 from holdfast.engine.jobs import marks_of, owner_name
 from holdfast.kube.builtin import SECRETS
 from holdfast.kube.client import Client
@@ -25,10 +26,10 @@ class SecretRefused(Exception):
 
 
 class SecretCopier:
-    """Reads and writes Secrets through one client."""
+    """Reads and writes Secrets through one client, each namespace's with a grant if that is needed."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, grants: Grants | None = None) -> None:
+        self._client, self._grants = client, grants or Grants(client)
 
     async def missing(self, copies: Sequence[SecretCopy]) -> str:
         """Return which sources are missing, as one sentence; empty when all are there."""
@@ -48,7 +49,7 @@ class SecretCopier:
         origin = f"{copy.source.namespace}/{copy.source.name}@{source['metadata'].get('resourceVersion', '')}"
         if target is not None and annotation(target, COPIED_FROM) == origin:
             return False
-        await self._client.apply(SECRETS, _projected(owner, copy, source, origin))
+        await self.write(_projected(owner, copy, source, origin))
         return True
 
     async def keep(self, owner: Object, secret: Object) -> None:
@@ -57,11 +58,15 @@ class SecretCopier:
         there = await self._read(ref)
         if there is not None and labels_of(there).get(OWNER_UID) != owner["metadata"]["uid"]:
             raise SecretRefused(f"{ref} exists and does not belong to this object: rename or remove it")
-        await self._client.apply(SECRETS, owned_secret(owner, secret))
+        await self.write(owned_secret(owner, secret))
+
+    async def write(self, secret: Object) -> Object:
+        """Apply a Secret and return it as it is stored."""
+        return await self._grants.call(secret["metadata"]["namespace"], lambda: self._client.apply(SECRETS, secret))
 
     async def _read(self, ref: Ref) -> Object | None:
         try:
-            return await self._client.get(SECRETS, ref.name, ref.namespace)
+            return await self._grants.call(ref.namespace, lambda: self._client.get(SECRETS, ref.name, ref.namespace))
         except NotFound:
             return None
 

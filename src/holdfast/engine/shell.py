@@ -68,7 +68,7 @@ class Engine:
         self.manager = Manager(client)
         informers = {
             kind: self.manager.informer(self._resource(kind), may_lack=kind.group == VOLUME_SNAPSHOT.group)
-            for kind in _kinds(dialects)
+            for kind in watched_kinds(dialects)
         }
         self.cache = Cache(informers)
         self.interests = Interests()
@@ -77,7 +77,9 @@ class Engine:
         self._progress = ProgressFollower(client, self._progress_moved)
         self._executor = Executor(self._writer, self.cache, self._resources, movers, image, self._holds, recorder)
         self._senses = Senses(self.cache, self.interests, self._progress, self._budgets, self._holds, self._executor)
-        self._collector = Collector(self._writer, self.cache, frozenset(self._handlers), frozenset(informers))
+        self._collector = Collector(
+            self._writer, self.cache, frozenset(self._handlers), frozenset(informers), self._executor.grants
+        )
         self.controllers = {kind: self._controller(kind) for kind in self._handlers}
         for kind, informer in informers.items():
             informer.subscribe(self._listener(kind))
@@ -239,7 +241,7 @@ def _handlers(dialects: Sequence[Dialect]) -> dict[Kind, Handler]:
     return handlers
 
 
-def _kinds(dialects: Sequence[Dialect]) -> list[Kind]:
+def watched_kinds(dialects: Sequence[Dialect]) -> list[Kind]:
     """Return every kind to watch. Secrets are not: they are read by name when a run starts.
 
     With claims come their StorageClasses, by which a step knows whether a claim waits for a pod.

@@ -24,3 +24,8 @@ class Antfly:
     def watched(self) -> Sequence[Kind]:
         """Every kind that a handler looks up or owns, beside the handled ones."""
         return (kinds.JOB, kinds.CRON_JOB)
+
+    @property
+    def makes(self) -> Sequence[Kind]:
+        """Every kind that it creates, changes or deletes, beside Jobs and Secrets."""
+        return (kinds.CRON_JOB,)

@@ -20,3 +20,8 @@ class KubeBlocks:
     def watched(self) -> Sequence[Kind]:
         """Every kind that a handler looks up or owns, beside the handled ones."""
         return ()
+
+    @property
+    def makes(self) -> Sequence[Kind]:
+        """Every kind that it creates, changes or deletes, beside Jobs and Secrets."""
+        return ()

@@ -47,3 +47,16 @@ class KubeStash:
             kinds.POD,
             *kinds.TARGETS,
         )
+
+    @property
+    def makes(self) -> Sequence[Kind]:
+        """Every kind that it creates, changes or deletes, beside Jobs and Secrets."""
+        return (
+            kinds.CRON_JOB,
+            kinds.SERVICE_ACCOUNT,
+            kinds.ROLE_BINDING,
+            kinds.CLAIM,
+            kinds.REPOSITORY,
+            kinds.BACKUP_SESSION,
+            kinds.SNAPSHOT,
+        )

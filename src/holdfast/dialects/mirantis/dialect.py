@@ -33,3 +33,8 @@ class Mirantis:
     def watched(self) -> Sequence[Kind]:
         """Every kind that a handler looks up, beside the handled ones."""
         return (kinds.CLUSTER, kinds.JOB, kinds.NODE)
+
+    @property
+    def makes(self) -> Sequence[Kind]:
+        """Every kind that it creates, changes or deletes, beside Jobs and Secrets."""
+        return (kinds.CLUSTER_BACKUP,)

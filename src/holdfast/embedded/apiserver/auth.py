@@ -23,7 +23,7 @@ _SERVER_USER = "system:apiserver"
 _NODE_TOKEN_SECONDS = 60
 _REMEMBERED = 4096
 
-ADMIN, OPERATOR, NODE = "admin", "operator", "node"
+ADMIN, CONTROLLERS, OPERATOR, NODE = "admin", "controllers", "operator", "node"
 """Names of the identities that have a token file and a kubeconfig."""
 
 
@@ -60,6 +60,7 @@ class User(msgspec.Struct, frozen=True):
 
 _OWN: Final = {
     ADMIN: User("kubernetes-admin", groups=("system:masters", AUTHENTICATED)),
+    CONTROLLERS: User("holdfast:controllers", groups=(AUTHENTICATED,)),
     OPERATOR: User("holdfast:operator", groups=(AUTHENTICATED,)),
     NODE: User("holdfast:node", groups=(AUTHENTICATED,)),
 }

@@ -14,7 +14,7 @@ from holdfast.embedded.apiserver.metadata import stamp_new
 from holdfast.embedded.apiserver.objects import Object, part, parts
 from holdfast.embedded.apiserver.store import Key, Transaction
 
-OPERATOR: Final = "holdfast:operator"
+CONTROLLERS: Final = "holdfast:controllers"
 NODE: Final = "holdfast:node"
 _AUTOUPDATE: Final = "rbac.authorization.kubernetes.io/autoupdate"
 _AGGREGATE: Final = "rbac.authorization.k8s.io/aggregate-to-"
@@ -117,7 +117,7 @@ DEFAULTS: Final[tuple[Object, ...]] = (
         rule("create", "authentication.k8s.io", "tokenreviews"),
         rule("create", "authorization.k8s.io", "subjectaccessreviews"),
     ),
-    role(OPERATOR, rule("*", "*", "*")),
+    role(CONTROLLERS, rule("*", "*", "*")),
     role(
         NODE,
         rule(
@@ -137,7 +137,7 @@ DEFAULTS: Final[tuple[Object, ...]] = (
     binding("system:basic-user", _SIGNED_IN),
     binding("system:discovery", _SIGNED_IN),
     binding("system:public-info-viewer", _SIGNED_IN, ("Group", "system:unauthenticated")),
-    binding(OPERATOR, ("User", OPERATOR)),
+    binding(CONTROLLERS, ("User", CONTROLLERS)),
     binding(NODE, ("User", NODE)),
 )
 

@@ -1,0 +1,120 @@
+"""What the operator may do, computed from what the code declares: no more than that, and the same on every cluster.
+
+A dialect names what it handles, looks at and makes; from this follow the rules of the ClusterRole `holdfast-operator`. It can't
+read Secrets (see engine.grants), it writes no roles, and it may bind only the ClusterRoles that come with it. The embedded
+server gives the operator this very role, so that a right that is missing shows in every test that needs it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from holdfast.cli.dialects import KINDS, dialects, resources
+from holdfast.cli.install import addons
+from holdfast.core.objects import Kind, Object, kind_of
+from holdfast.core.ports import Dialect
+from holdfast.engine.grants import ROLE as SECRETS_ROLE
+from holdfast.engine.shell import watched_kinds
+from holdfast.kube import builtin
+from holdfast.kube.resource import Resource
+
+OPERATOR: Final = "holdfast-operator"
+LOOK: Final = ("get", "list", "watch")
+MAKE: Final = ("create", "patch", "delete")
+
+_RBAC: Final = "rbac.authorization.k8s.io"
+_CLUSTER_ROLE: Final = Kind(_RBAC, "ClusterRole")
+
+Rights = dict[tuple[str, str], set[str]]
+"""(group, plural or plural/subresource) -> verbs."""
+
+
+def operator_role(spoken: Sequence[Dialect] | None = None) -> Object:
+    """Return the ClusterRole of the operator for these dialects, by default for all."""
+    known = resources()
+    rights: Rights = {}
+    for resource in (builtin.CRDS, builtin.ROLEBINDINGS):
+        _add(rights, resource, LOOK)
+    _add(rights, builtin.PODS, ("get",), "log")
+    _add(rights, builtin.JOBS, (*LOOK, *MAKE))
+    _add(rights, builtin.ROLEBINDINGS, MAKE)
+    _add(rights, builtin.EVENTS, ("create", "patch", "get"))
+    spoken = dialects() if spoken is None else spoken
+    for kind in watched_kinds(spoken):
+        _add(rights, known[kind], LOOK)
+    for dialect in spoken:
+        for handler in dialect.handlers:
+            resource = known[handler.kind]
+            _add(rights, resource, (*LOOK, "patch"))
+            _add(rights, resource, ("get", "patch"), "status")
+            _add(rights, resource, ("update",), "finalizers")
+        for kind in dialect.makes:
+            _add(rights, known[kind], (*LOOK, *MAKE))
+    return _role(OPERATOR, [*_rules(rights), *_binding_rules(), *_urls()])
+
+
+def secrets_role() -> Object:
+    """Return the ClusterRole that the operator binds to itself in namespaces whose Secrets it needs."""
+    rule: Object = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "create", "patch", "delete"]}
+    return _role(SECRETS_ROLE, [rule])
+
+
+def lease_role(namespace: str) -> Object:
+    """Return the Role by which operators agree on who acts."""
+    rule: Object = {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "verbs": ["get", "list", "watch", "create", "update", "patch"],
+    }
+    return {**_role(OPERATOR, [rule]), "kind": "Role", "metadata": {"name": OPERATOR, "namespace": namespace}}
+
+
+def bindable() -> Sequence[str]:
+    """Return the ClusterRoles that the operator may bind: those that come with it, by name."""
+    shipped = [obj["metadata"]["name"] for obj in addons() if kind_of(obj) == _CLUSTER_ROLE]
+    return sorted({SECRETS_ROLE, *shipped})
+
+
+def binding(kind: str, name: str, role: str, subject: Object, namespace: str = "") -> Object:
+    """Return a ClusterRoleBinding, or a RoleBinding of `namespace`, to a role of the kind that fits."""
+    meta: Object = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
+        "metadata": meta,
+        "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": role},
+        "subjects": [subject],
+    }
+
+
+def all_kinds() -> Iterable[Resource]:
+    """Return every kind of every dialect."""
+    known: Mapping[Kind, Resource] = resources()
+    return [known[Kind(spec.group, spec.kind)] for kinds in KINDS.values() for spec in kinds]
+
+
+def _role(name: str, rules: Sequence[Object]) -> Object:
+    return {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": list(rules)}
+
+
+def _add(rights: Rights, resource: Resource, verbs: Iterable[str], subresource: str = "") -> None:
+    name = f"{resource.plural}/{subresource}" if subresource else resource.plural
+    rights.setdefault((resource.group, name), set()).update(verbs)
+
+
+def _rules(rights: Rights) -> Sequence[Object]:
+    """Group what has the same verbs in the same API group, in a fixed order."""
+    order = (*LOOK, "create", "update", "patch", "delete")
+    grouped: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (group, name), verbs in sorted(rights.items()):
+        grouped.setdefault((group, tuple(sorted(verbs, key=order.index))), []).append(name)
+    return [
+        {"apiGroups": [group], "resources": names, "verbs": list(verbs)} for (group, verbs), names in sorted(grouped.items())
+    ]
+
+
+def _binding_rules() -> Sequence[Object]:
+    return [{"apiGroups": [_RBAC], "resources": ["clusterroles"], "resourceNames": list(bindable()), "verbs": ["bind"]}]
+
+
+def _urls() -> Sequence[Object]:
+    return [{"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/version"], "verbs": ["get"]}]
