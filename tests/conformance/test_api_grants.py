@@ -23,8 +23,8 @@ async def test_a_secret_is_read_after_a_grant_for_its_namespace_alone(tmp_path: 
     await server.start()
     try:
         async with (
-            Client(load_kubeconfig(server.kubeconfig_path)) as admin,
-            Client(load_kubeconfig(server.data_dir / "operator.kubeconfig")) as operator,
+            Client(load_kubeconfig(server.kubeconfig_path), field_manager="test") as admin,
+            Client(load_kubeconfig(server.data_dir / "operator.kubeconfig"), field_manager="test") as operator,
         ):
             for name in ("one", "two"):
                 await admin.create(NAMESPACES, {"metadata": {"name": name}})
@@ -55,7 +55,7 @@ async def test_the_operator_can_not_give_itself_more(tmp_path: Path) -> None:
     server = ApiServer(tmp_path / "api", roles=operator_roles())
     await server.start()
     try:
-        async with Client(load_kubeconfig(server.data_dir / "operator.kubeconfig")) as operator:
+        async with Client(load_kubeconfig(server.data_dir / "operator.kubeconfig"), field_manager="test") as operator:
             for role in ("cluster-admin", "edit", "admin"):
                 binding = {
                     "metadata": {"name": "more", "namespace": "default"},
