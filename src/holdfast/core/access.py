@@ -1,15 +1,17 @@
-"""Service accounts for Jobs that ask the Kubernetes API: exactly the rights they need, as children of whoever needs them.
+"""Service accounts for Jobs that ask the Kubernetes API: the rights of one shipped role, as children of whoever needs them.
 
 Each builder returns the children to add to a `Desired`. An account lives where the Job runs, a right where it is used. The
 Job's pod takes it with `run_as`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from holdfast.core.objects import Object, owner_reference
 from holdfast.core.plan import Child
 
 RBAC = "rbac.authorization.k8s.io"
+
+EXEC_ROLE = "holdfast-exec"
 
 
 def run_as(job: Object, account: str) -> None:
@@ -22,43 +24,43 @@ def run_as(job: Object, account: str) -> None:
 def exec_access(
     name: str,
     namespace: str,
-    pods: Sequence[str],
     *,
     job_namespace: str = "",
     owner: Object | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> tuple[Child, ...]:
-    """Return an account that may run commands in these pods of `namespace`, and nothing else.
+    """Return an account that may run commands in the pods of `namespace`, and nothing else.
 
-    The account `name` is made in `job_namespace` (default: that of the pods), a Role and a RoleBinding of the same name where
-    the pods are. `owner` is made the controller of those in its own namespace; children in another one are the dialect's to
-    remove.
+    The account `name` is made in `job_namespace` (default: that of the pods), its binding to the ClusterRole `holdfast-exec`
+    under the same name where the pods are. `owner` is made the controller of those in its own namespace; children in another
+    one are the dialect's to remove.
     """
-    rules: list[Object] = [
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], "resourceNames": sorted(pods)},
-        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"], "resourceNames": sorted(pods)},
-    ]
+    return account_for(EXEC_ROLE, name, namespace, job_namespace=job_namespace, owner=owner, labels=labels)
+
+
+def account_for(
+    role: str,
+    name: str,
+    namespace: str,
+    *,
+    job_namespace: str = "",
+    owner: Object | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> tuple[Child, ...]:
+    """Return an account in `job_namespace` with the rights of a ClusterRole of `deploy/addons` in `namespace` alone.
+
+    The operator may bind those roles and writes none itself: it can't make more rights than an administrator has installed.
+    """
     home = job_namespace or namespace
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta(name, home, owner, labels)}
-    role = {
+    binding = {
         "apiVersion": f"{RBAC}/v1",
-        "kind": "Role",
+        "kind": "RoleBinding",
         "metadata": _meta(name, namespace, owner, labels),
-        "rules": rules,
-    }
-    return (Child(account), Child(role), Child(_binding("RoleBinding", "Role", name, namespace, home, owner, labels)))
-
-
-def _binding(
-    kind: str, role: str, name: str, namespace: str, home: str, owner: Object | None, labels: Mapping[str, str] | None
-) -> Object:
-    return {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": kind,
-        "metadata": _meta(name, namespace, owner, labels),
-        "roleRef": {"apiGroup": RBAC, "kind": role, "name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": home}],
     }
+    return (Child(account), Child(binding))
 
 
 def _meta(name: str, namespace: str, owner: Object | None, labels: Mapping[str, str] | None) -> Object:
