@@ -22,6 +22,7 @@ LEDGER = rows("kubeblocks")
 OURS = {
     ("BackupRepo", "status.kopiaPasswordSecretName"),
     ("BackupRepo", "status.lastPreCheckTime"),
+    ("BackupRepo", "status.preCheckDigest"),
 }
 """Fields that no source of the API knows: all of them in a status."""
 

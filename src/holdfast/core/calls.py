@@ -106,6 +106,33 @@ class Wipe(Call, frozen=True, omit_defaults=True):
     store: StorageTarget
 
 
+class RepositoryCheck(Call, frozen=True, omit_defaults=True):
+    """Prove that files can be written, read, listed and deleted below `path`, from the root of the pod's datasafed storage."""
+
+    MOVER: ClassVar[str] = "repository-check"
+
+    name: str
+    path: str = ""
+
+
+class RecordDiscovery(Call, frozen=True, omit_defaults=True):
+    """Find the records of backups below `path` of the pod's datasafed storage, and make those objects that are not there.
+
+    A record is a file called `file` that holds an object of `api_version` and `kind`. It is made with `labels`, in its own
+    namespace if that exists, and gets its recorded status.
+    """
+
+    MOVER: ClassVar[str] = "record-discovery"
+
+    name: str
+    file: str
+    api_version: str
+    kind: str
+    plural: str
+    labels: Mapping[str, str]
+    path: str = ""
+
+
 class Trigger(Call, frozen=True, omit_defaults=True):
     """Create `document` (all but its name) as `<name_prefix>-<unix seconds>` through the Kubernetes API, once.
 
@@ -298,6 +325,8 @@ CALLS: Mapping[str, type[Call]] = {
         VolumeRestore,
         Retention,
         Wipe,
+        RepositoryCheck,
+        RecordDiscovery,
         Trigger,
         AntflyBackup,
         AntflyRestore,

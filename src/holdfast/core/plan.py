@@ -6,7 +6,7 @@ observed children say about a plan. Names are derived, never drawn, so that a pl
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -166,12 +166,30 @@ class Child(msgspec.Struct, frozen=True):
     attendants: Mapping[str, MoverCall] = {}
 
 
-class SecretCopy(msgspec.Struct, frozen=True):
-    """A Secret to be projected into another namespace, since pods mount only their own. The core never sees its values."""
+class Recipe(msgspec.Struct, frozen=True):
+    """How the values of a Secret are made from those of another one. The engine calls it, and keeps what it gives to itself.
 
-    source: Ref
+    `make` takes entries as texts and returns entries; it raises ValueError, whose text must hold none of them. `version`
+    differs whenever `make` would make something else of the same entries. With `once` a Secret that exists is left alone,
+    whoever made it, and it outlives its owner: what a key opened is not to be lost with the object that needed it first.
+    """
+
+    version: str
+    make: Callable[[Mapping[str, str]], Mapping[str, str]]
+    once: bool = False
+
+
+class SecretCopy(msgspec.Struct, frozen=True):
+    """A Secret to be projected into another namespace, since pods mount only their own. The core never sees its values.
+
+    It bears the marks of `owner` (the object of the pass, when None) and goes with it. A `recipe` says what becomes of the
+    values, which otherwise stay as they are; it may need no source at all.
+    """
+
+    source: Ref | None
     target: Ref
     owner: Object | None = None
+    recipe: Recipe | None = None
 
 
 class Amend(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from holdfast.core.effects import (
 from holdfast.core.kinds import JOB, POD
 from holdfast.core.labels import APPLIED
 from holdfast.core.objects import Kind, Object, Ref, kind_of, ref_of
-from holdfast.core.plan import Note, Step
+from holdfast.core.plan import Note, SecretCopy, Step
 from holdfast.core.ports import Mover
 from holdfast.core.times import format_time
 from holdfast.engine.cache import Cache
@@ -81,7 +81,7 @@ class Executor:
         self.grants = Grants(client)
         self.copier = SecretCopier(client, self.grants)
         self._applied: dict[Ref, tuple[str, str]] = {}
-        self._copied: dict[Ref, float] = {}
+        self._copied: dict[tuple[Ref, str], float] = {}
         self._monotonic = monotonic
         self._told: dict[Key, frozenset[Note]] = {}
 
@@ -157,7 +157,7 @@ class Executor:
                     await self._start(key, owner, step, run)
             case CopySecret(copy=copy):
                 await self.copier.copy(owner, copy)
-                self._copied[copy.target] = self._monotonic()
+                self._copied[_recipe_of(copy)] = self._monotonic()
                 self._holds.release(key, SECRETS)
             case Delete():
                 await self._delete(effect, now)
@@ -233,7 +233,7 @@ class Executor:
 
     def _copied_lately(self, effect: CopySecret) -> bool:
         """Whether a copy that no start waits for may rest: a pass over an unchanged object sends no request."""
-        return self._monotonic() - self._copied.get(effect.copy.target, float("-inf")) < COPY_AGAIN
+        return self._monotonic() - self._copied.get(_recipe_of(effect.copy), float("-inf")) < COPY_AGAIN
 
     def _held(self, key: Key, effect: Effect) -> bool:
         """Whether the server refused this child a moment ago."""
@@ -250,6 +250,11 @@ class Executor:
         if ref.kind not in self._resources:
             raise LookupError(f"{ref}: no REST resource is known for {ref.kind}: the wiring must name it")
         return self._resources[ref.kind]
+
+
+def _recipe_of(copy: SecretCopy) -> tuple[Ref, str]:
+    """Return what tells one copy from another: where it goes, and how its values are made."""
+    return copy.target, copy.recipe.version if copy.recipe else ""
 
 
 def _version(obj: Object) -> str:

@@ -4,12 +4,14 @@ A copy carries our label and the version of its source; only such a Secret is ev
 function and are in no message, no log and no repr.
 """
 
+import base64
 from collections.abc import Sequence
 from typing import Final
 
 from holdfast.core.labels import OWNER, OWNER_UID, annotation
 from holdfast.core.objects import Object, Ref, owner_reference, ref_of
-from holdfast.core.plan import SecretCopy
+from holdfast.core.plan import Recipe, SecretCopy
+from holdfast.core.read import mapping
 from holdfast.engine.grants import Grants
 from holdfast.engine.jobs import marks_of, owner_name
 from holdfast.kube.builtin import SECRETS
@@ -33,23 +35,26 @@ class SecretCopier:
 
     async def missing(self, copies: Sequence[SecretCopy]) -> str:
         """Return which sources are missing, as one sentence; empty when all are there."""
-        absent = [str(copy.source) for copy in copies if await self._read(copy.source) is None]
+        sources = dict.fromkeys(copy.source for copy in copies if copy.source is not None)
+        absent = [str(source) for source in sources if await self._read(source) is None]
         if not absent:
             return ""
-        return f"{', '.join(dict.fromkeys(absent))} {'is' if len(absent) == 1 else 'are'} missing: create what is named"
+        return f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} missing: create what is named"
 
     async def copy(self, owner: Object, copy: SecretCopy) -> bool:
         """Bring one copy in line; return whether anything was written. Raises SecretRefused."""
-        source = await self._read(copy.source)
+        source = await self._read(copy.source) if copy.source is not None else {}
         if source is None:
             raise SecretRefused(f"{copy.source} is missing: create it")
         target = await self._read(copy.target)
+        if target is not None and copy.recipe is not None and copy.recipe.once:
+            return False
         if target is not None and OWNER_UID not in labels_of(target):
             raise SecretRefused(f"{copy.target} exists and is not a copy made by Holdfast: rename or remove it")
-        origin = f"{copy.source.namespace}/{copy.source.name}@{source['metadata'].get('resourceVersion', '')}"
+        origin = _origin(copy, source)
         if target is not None and annotation(target, COPIED_FROM) == origin:
             return False
-        await self.write(_projected(owner, copy, source, origin))
+        await self.write(_projected(copy.owner or owner, copy, source, origin))
         return True
 
     async def keep(self, owner: Object, secret: Object) -> None:
@@ -81,15 +86,36 @@ def owned_secret(owner: Object, secret: Object) -> Object:
     return {**secret, "metadata": {**secret["metadata"], **own}}
 
 
-def _projected(owner: Object, copy: SecretCopy, source: Object, origin: str) -> Object:
-    holder = copy.owner or owner
-    meta: Object = {
-        "name": copy.target.name,
-        "namespace": copy.target.namespace,
-        "labels": marks_of(owner),
-        "annotations": {COPIED_FROM: origin, OWNER: owner_name(owner)},
-    }
-    if holder["metadata"].get("namespace", "") in ("", copy.target.namespace):
-        meta["ownerReferences"] = [owner_reference(holder, controller=False)]
-    data: Object = source.get("data") or {}
+def _origin(copy: SecretCopy, source: Object) -> str:
+    """Return what the values of a copy depend on."""
+    version = mapping(source, "metadata").get("resourceVersion", "")
+    origin = f"{copy.source.namespace}/{copy.source.name}@{version}" if copy.source else "made"
+    return f"{origin}+{copy.recipe.version}" if copy.recipe else origin
+
+
+def _projected(holder: Object, copy: SecretCopy, source: Object, origin: str) -> Object:
+    meta: Object = {"name": copy.target.name, "namespace": copy.target.namespace}
+    if copy.recipe is None or not copy.recipe.once:
+        meta["labels"] = marks_of(holder)
+        meta["annotations"] = {COPIED_FROM: origin, OWNER: owner_name(holder)}
+        if holder["metadata"].get("namespace", "") in ("", copy.target.namespace):
+            meta["ownerReferences"] = [owner_reference(holder, controller=False)]
+    data = mapping(source, "data")
+    if copy.recipe is not None:
+        data = _made(copy, copy.recipe, data)
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": source.get("type", "Opaque"), "data": data}
+
+
+def _made(copy: SecretCopy, recipe: Recipe, data: Object) -> Object:
+    """Return the entries that a recipe makes. Raises SecretRefused, without a value."""
+    given: dict[str, str] = {}
+    for key, value in data.items():
+        try:
+            given[key] = base64.b64decode(value).decode()
+        except ValueError:
+            raise SecretRefused(f"{copy.source}: entry {key} is no text") from None
+    try:
+        made = recipe.make(given)
+    except ValueError as error:
+        raise SecretRefused(f"{copy.source or copy.target}: {error}") from None
+    return {key: base64.b64encode(value.encode()).decode() for key, value in made.items()}

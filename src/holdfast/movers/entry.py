@@ -27,6 +27,8 @@ PROGRAMS: Mapping[str, str] = {
     "storage-init": "holdfast.movers.storage:initialize_storage",
     "repository-init": "holdfast.movers.storage:initialize_repository",
     "wipe": "holdfast.movers.storage:wipe",
+    "repository-check": "holdfast.movers.repository_check:run",
+    "record-discovery": "holdfast.movers.record_discovery:run",
     "volume-backup": "holdfast.movers.backup:run",
     "volume-restore": "holdfast.movers.restore:run",
     "retention": "holdfast.movers.retention:run",

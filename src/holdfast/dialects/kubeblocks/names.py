@@ -3,10 +3,11 @@
 A user, a script or a dashboard may look for these; nothing else in the dialect spells a name.
 """
 
+import hashlib
 from typing import Final
 
 from holdfast.core.objects import Object, bounded_name
-from holdfast.core.read import text, uid_of
+from holdfast.core.read import name_of, text, uid_of
 
 _DP: Final = "dataprotection.kubeblocks.io"
 
@@ -48,6 +49,46 @@ RECORD_FILE: Final = "kubeblocks-backup.json"
 
 WORKER: Final = "kubeblocks-dataprotection-worker"
 """The service account of jobs whose target names none."""
+
+
+def mark(obj: Object) -> str:
+    """Return six characters that are the object's own, as the end of names of what is made for it."""
+    return hashlib.sha256(uid_of(obj).encode()).hexdigest()[:6]
+
+
+def csi_secret(repo: Object) -> str:
+    """Name the Secret for the CSI driver of a BackupRepo."""
+    return bounded_name(f"secret-{name_of(repo)}-{mark(repo)}")
+
+
+def storage_class(repo: Object) -> str:
+    """Name the StorageClass of a BackupRepo."""
+    return bounded_name(f"sc-{name_of(repo)}-{mark(repo)}")
+
+
+def claim(repo: Object) -> str:
+    """Name the claim of a BackupRepo, the same in every namespace."""
+    return bounded_name(f"pvc-{name_of(repo)}-{mark(repo)}")
+
+
+def tool_config(repo: Object) -> str:
+    """Name the Secret for the storage tool of a BackupRepo, the same in every namespace."""
+    return bounded_name(f"tool-config-{name_of(repo)}-{mark(repo)}")
+
+
+def kopia_password(repo: Object) -> str:
+    """Name the Secret with the password of a BackupRepo's deduplicated backups. In a new cluster it can be made by hand."""
+    return bounded_name(f"kopia-password-{name_of(repo)}")
+
+
+def pre_check(repo: Object) -> str:
+    """Name the Job that checks a BackupRepo, and the claim that it tries."""
+    return bounded_name(f"pre-check-{uid8(repo)}-{name_of(repo)}")
+
+
+def repo_labels(repo: Object) -> Object:
+    """Return the labels of what is made for a BackupRepo."""
+    return {BACKUP_REPO: bounded_name(name_of(repo)), MANAGED_BY: MANAGER}
 
 
 def uid8(obj: Object) -> str:

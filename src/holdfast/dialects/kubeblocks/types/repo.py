@@ -85,6 +85,7 @@ class BackupRepoStatus(Wire):
     kopia_password_secret_name: Maybe[
         Annotated[str, doc("Secret with the password of deduplicated backups: keep a copy of it elsewhere.")]
     ] = UNSET
+    pre_check_digest: Maybe[Annotated[str, doc("Digest of what was checked: parameters, templates, access.")]] = UNSET
     last_pre_check_time: Maybe[Annotated[Time, doc("When writing, reading and deleting there was last tried.")]] = UNSET
 
 
