@@ -1,5 +1,6 @@
 """The dialects this build speaks: their handlers, their kinds, and where on the REST tree all kinds live."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 from holdfast.cli.zone import local_zone
@@ -7,7 +8,7 @@ from holdfast.core.objects import Kind
 from holdfast.core.ports import Dialect, Handler
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.types import KINDS as ANTFLY
-from holdfast.dialects.kubeblocks.dialect import KubeBlocks
+from holdfast.dialects.kubeblocks.dialect import HOME, KubeBlocks
 from holdfast.dialects.kubeblocks.types import KINDS as KUBEBLOCKS
 from holdfast.dialects.kubestash.dialect import KubeStash
 from holdfast.dialects.kubestash.types import KINDS as KUBESTASH
@@ -36,7 +37,7 @@ KINDS: Mapping[str, Sequence[KindSpec]] = {
 
 def dialects() -> Sequence[Dialect]:
     """Return every dialect."""
-    return (Antfly(), KubeBlocks(), KubeStash(), Mirantis(local_zone()))
+    return (Antfly(), KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME), KubeStash(), Mirantis(local_zone()))
 
 
 def handlers() -> Sequence[Handler]:

@@ -118,8 +118,8 @@ class RepositoryCheck(Call, frozen=True, omit_defaults=True):
 class RecordDiscovery(Call, frozen=True, omit_defaults=True):
     """Find the records of backups below `path` of the pod's datasafed storage, and make those objects that are not there.
 
-    A record is a file called `file` that holds an object of `api_version` and `kind`. It is made with `labels`, in its own
-    namespace if that exists, and gets its recorded status.
+    A record is a file called `file` that holds a completed object of `api_version` and `kind`. It is made in its own namespace
+    if that exists, with `labels` and `spec` besides its own, and then gets its recorded status, with `status` in it.
     """
 
     MOVER: ClassVar[str] = "record-discovery"
@@ -130,6 +130,8 @@ class RecordDiscovery(Call, frozen=True, omit_defaults=True):
     kind: str
     plural: str
     labels: Mapping[str, str]
+    spec: Mapping[str, Any]
+    status: Mapping[str, Any]
     path: str = ""
 
 

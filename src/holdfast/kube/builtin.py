@@ -28,6 +28,7 @@ CRONJOBS: Final = Resource("batch", "v1", "CronJob", "cronjobs")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 PRIORITYCLASSES: Final = Resource("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", namespaced=False)
 STORAGECLASSES: Final = Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
+CSIDRIVERS: Final = Resource("storage.k8s.io", "v1", "CSIDriver", "csidrivers", namespaced=False)
 CRDS: Final = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 
 ROLES: Final = Resource("rbac.authorization.k8s.io", "v1", "Role", "roles")

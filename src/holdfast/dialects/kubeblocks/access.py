@@ -39,7 +39,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 def access(repo: Object, provider: Object, namespace: str, home: str) -> Access | Problem:
     """Return how Jobs in `namespace` reach a repository; `home` is the controller's namespace."""
     if text(repo, "spec", "accessMethod", default="Mount") == "Tool":
-        return _tool(repo, namespace, home)
+        secret = names.tool_config(repo)
+        copy = SecretCopy(Ref(SECRET, home, secret), Ref(SECRET, namespace, secret), repo)
+        return msgspec.structs.replace(tool(repo), copies=() if namespace == home else (copy,))
     name = names.claim(repo)
     try:
         made = rendering.claim(repo, provider, home, namespace, name)
@@ -57,12 +59,10 @@ def mounted(claim: str) -> Access:
     )
 
 
-def _tool(repo: Object, namespace: str, home: str) -> Access:
-    secret = names.tool_config(repo)
-    copy = SecretCopy(Ref(SECRET, home, secret), Ref(SECRET, namespace, secret), repo)
+def tool(repo: Object) -> Access:
+    """Return how Jobs reach the storage of a repository with the tool; its Secret must be in their namespace."""
     return Access(
-        copies=() if namespace == home else (copy,),
-        volumes=({"name": _CONFIG_VOLUME, "secret": {"secretName": secret}},),
+        volumes=({"name": _CONFIG_VOLUME, "secret": {"secretName": names.tool_config(repo)}},),
         mounts=({"name": _CONFIG_VOLUME, "mountPath": CONFIG, "readOnly": True},),
     )
 

@@ -1,27 +1,46 @@
 """The KubeBlocks dialect: its handlers, and every kind that they look at."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from holdfast.core.objects import Kind
 from holdfast.core.ports import Handler
+from holdfast.dialects.kubeblocks import kinds
+from holdfast.dialects.kubeblocks.backup_repo import BackupRepoHandler
+from holdfast.dialects.kubeblocks.storage_provider import StorageProviderHandler
+
+HOME: Final = "default"
+"""The controller's namespace where nobody says another, as documented for `CM_NAMESPACE`."""
 
 
 class KubeBlocks:
-    """Implements `core.ports.Dialect`."""
+    """Implements `core.ports.Dialect`. `home` is the controller's namespace: Jobs of repositories run there."""
 
     name = "kubeblocks"
+
+    def __init__(self, home: str = HOME) -> None:
+        self._home = home
 
     @property
     def handlers(self) -> Sequence[Handler]:
         """One handler for each reconciled kind."""
-        return ()
+        return (StorageProviderHandler(), BackupRepoHandler(self._home))
 
     @property
     def watched(self) -> Sequence[Kind]:
         """Every kind that a handler looks up or owns, beside the handled ones."""
-        return ()
+        return (
+            kinds.BACKUP,
+            kinds.BACKUP_POLICY,
+            kinds.JOB,
+            kinds.CLAIM,
+            kinds.STORAGE_CLASS,
+            kinds.CSI_DRIVER,
+            kinds.SERVICE_ACCOUNT,
+            kinds.CLUSTER_ROLE_BINDING,
+        )
 
     @property
     def makes(self) -> Sequence[Kind]:
         """Every kind that it creates, changes or deletes, beside Jobs and Secrets."""
-        return ()
+        return (kinds.CLAIM, kinds.STORAGE_CLASS, kinds.SERVICE_ACCOUNT, kinds.CLUSTER_ROLE_BINDING)

@@ -47,6 +47,9 @@ REDISCOVERED: Final = "holdfast.dev/rediscovered"
 RECORD_FILE: Final = "kubeblocks-backup.json"
 """The file beside a backup's data that holds its Backup object, so that it can be found again."""
 
+DISCOVERY: Final = "kubeblocks-dataprotection-discovery"
+"""The service account of Jobs that make the objects of found backups, and the ClusterRole that it has."""
+
 WORKER: Final = "kubeblocks-dataprotection-worker"
 """The service account of jobs whose target names none."""
 
@@ -84,6 +87,11 @@ def kopia_password(repo: Object) -> str:
 def pre_check(repo: Object) -> str:
     """Name the Job that checks a BackupRepo, and the claim that it tries."""
     return bounded_name(f"pre-check-{uid8(repo)}-{name_of(repo)}")
+
+
+def discovery(repo: Object) -> str:
+    """Name the Job that looks for backups in a BackupRepo, and the claim through which it does."""
+    return bounded_name(f"discover-{uid8(repo)}-{name_of(repo)}")
 
 
 def repo_labels(repo: Object) -> Object:

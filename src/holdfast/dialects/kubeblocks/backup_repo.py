@@ -1,0 +1,291 @@
+"""BackupRepo: a place for backups, checked before anybody relies on it, and again every hour.
+
+It makes what its provider's templates say, tries the place with a Job, and when it is Ready for the first time looks for
+backups that lie there already. It can't go while Backups need it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from holdfast.core.conditions import Condition, condition, find, is_true, upsert_all
+from holdfast.core.objects import Object, Ref, bounded_name
+from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Problem, Problems, Run, RunKind, Step, StepState
+from holdfast.core.ports import Outcome, Refs, View
+from holdfast.core.quantity import parse_quantity
+from holdfast.core.read import (
+    at,
+    conditions_of,
+    deleting,
+    flag,
+    generation_of,
+    mapping,
+    name_of,
+    namespace_of,
+    number,
+    text,
+)
+from holdfast.core.times import format_time, optional_time
+from holdfast.dialects.kubeblocks import access, attempts, names, rendering, repo_jobs
+from holdfast.dialects.kubeblocks.attempts import Attempt, Task
+from holdfast.dialects.kubeblocks.kinds import (
+    BACKUP,
+    BACKUP_POLICY,
+    BACKUP_REPO,
+    CLAIM,
+    STORAGE_CLASS,
+)
+from holdfast.dialects.kubeblocks.preparation import CLASS_CREATED, PARAMETERS, Prepared, method_of, prepare
+
+PASSED: Final = "PreCheckPassed"
+FOUND: Final = "BackupsRediscovered"
+FREE: Final = "DerivedObjectsDeleted"
+AGAIN: Final = timedelta(hours=1)
+"""How long after a good check the next one is due."""
+_LIMIT: Final = timedelta(minutes=15)
+_MADE: Final = (
+    "generatedCSIDriverSecret",
+    "generatedStorageClassName",
+    "backupPVCName",
+    "toolConfigSecretName",
+    "kopiaPasswordSecretName",
+)
+_SECRETS: Final = "secrets"
+"""Under this name an Outcome says what is wrong with the Secrets of a pass."""
+
+
+class BackupRepoHandler:
+    """Handles BackupRepos. `home` is the namespace of the controller, where its Jobs run and its Secrets lie."""
+
+    kind = BACKUP_REPO
+    finalizer = names.FINALIZER
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+
+    def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
+        """Judge what can be said without the provider."""
+        found: list[Problem] = []
+        capacity = at(obj, "spec", "volumeCapacity")
+        try:
+            good = capacity is None or parse_quantity(str(capacity)) > 0
+        except ValueError:
+            good = False
+        if not good:
+            found.append(Problem("spec.volumeCapacity", f"{capacity} is not a size such as 20Gi"))
+        if method_of(obj) == "Tool" and capacity is not None:
+            found.append(Problem("spec.volumeCapacity", "is the size of a claim, and accessMethod Tool has none: remove it"))
+        return Problems(tuple(found)) if found else None
+
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Make what the templates say, check the place, look for backups; hold the object while Backups need it."""
+        if deleting(obj):
+            return _farewell(obj, view, self._home)
+        if (problems := self.validate(obj, None, view)) is not None:
+            return problems
+        prepared = prepare(obj, view, self._home)
+        if prepared.provider is None:
+            return Desired()
+        tasks = self._tasks(obj, prepared, now)
+        found = [attempts.observe(obj, task, view, now) for task in tasks]
+        plans = [self._plan(obj, prepared, task) for task, attempt in zip(tasks, found, strict=True) if attempt.wanted]
+        claims = [
+            child
+            for task, attempt in zip(tasks, found, strict=True)
+            if attempt.wanted
+            for child in self._claim(obj, prepared, task)
+        ]
+        accounts = repo_jobs.accounts(self._home) if any(task.condition == FOUND for task in tasks) else ()
+        kopia = access.kopia_password(obj, self._home, self._home) if _wants_kopia(obj, view) else ()
+        return Desired(
+            children=(*prepared.children, *accounts, *claims),
+            secret_copies=(*prepared.copies, *kopia),
+            doomed=tuple(doomed for attempt in found for doomed in attempt.doomed),
+            runs=tuple(plans),
+            wake_at=min((attempt.wake_at for attempt in found if attempt.wake_at), default=None),
+        )
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return the status."""
+        before = {name: value for name, value in mapping(obj, "status").items() if name not in _MADE}
+        status: Object = {**before, "observedGeneration": generation_of(obj)}
+        if deleting(obj):
+            return {**status, "phase": "Deleting", "isDefault": False, **_told(obj, [_free(obj, view)], now)}
+        if outcome.problems is not None:
+            wrong = condition(PARAMETERS, False, outcome.problems.items[0].reason, str(outcome.problems))
+            return {**status, "phase": "Failed", "isDefault": False, **_told(obj, [wrong], now)}
+        prepared = prepare(obj, view, self._home)
+        if prepared.provider is None:
+            return {**status, "phase": "Failed", "isDefault": False, **_told(obj, prepared.conditions, now)}
+        conditions = _with_refusals(prepared.conditions, outcome.refused)
+        tasks = self._tasks(obj, prepared, now)
+        for task in tasks:
+            attempt = attempts.observe(obj, task, view, now)
+            waits = _waits(outcome.runs, task)
+            conditions.append(
+                _checked(obj, task, attempt, waits) if task.condition == PASSED else _discovered(obj, task, attempt)
+            )
+            if task.condition == PASSED and attempt.state is not None and attempt.state.phase.terminal:
+                status["lastPreCheckTime"] = format_time(attempt.state.finished or now)
+            if task.condition == PASSED and attempt.state is not None and attempt.state.phase is Phase.SUCCEEDED:
+                status["preCheckDigest"] = task.digest
+        phase = _phase(conditions)
+        default = phase == "Ready" and names.is_true(obj, names.DEFAULT_REPO)
+        return {
+            **status,
+            "phase": phase,
+            "isDefault": default,
+            **self._made(obj, prepared, view),
+            **_told(obj, conditions, now),
+        }
+
+    def _tasks(self, obj: Object, prepared: Prepared, now: datetime) -> list[Task]:
+        """Return the check, and once that went well, the search for backups."""
+        checked = is_true(conditions_of(obj), PASSED) and text(obj, "status", "preCheckDigest") == prepared.digest
+        last = optional_time(text(obj, "status", "lastPreCheckTime"))
+        due = last + AGAIN if checked and last else now
+        tasks = [Task(name=names.pre_check(obj), home=self._home, condition=PASSED, digest=prepared.digest, due=due)]
+        if checked:
+            done = is_true(conditions_of(obj), FOUND)
+            name, mark = names.discovery(obj), names.mark(obj)
+            tasks.append(Task(name=name, home=self._home, condition=FOUND, digest=mark, due=None if done else now))
+        return tasks
+
+    def _plan(self, obj: Object, prepared: Prepared, task: Task) -> Plan:
+        reach = access.mounted(task.name) if method_of(obj) == "Mount" else access.tool(obj)
+        call, account = (
+            (repo_jobs.check_call(obj), "") if task.condition == PASSED else (repo_jobs.discovery_call(obj), names.DISCOVERY)
+        )
+        job = repo_jobs.job(obj, task, reach, account)
+        step = Step(name="run", child=job, mover=call.call(), deadline=_LIMIT)
+        return Plan(name=task.condition, kind=RunKind.INITIALIZE, steps=(step,))
+
+    def _claim(self, obj: Object, prepared: Prepared, task: Task) -> list[Child]:
+        if method_of(obj) == "Tool" or prepared.provider is None:
+            return []
+        made = rendering.claim(obj, prepared.provider, self._home, self._home, task.name)
+        return [Child(made, create_only=True)]
+
+    def _made(self, obj: Object, prepared: Prepared, view: View) -> Object:
+        """Return the fields of the status that name what was made; None for what is not."""
+        mount, made = method_of(obj) == "Mount", {copy.target.name for copy in prepared.copies}
+        secret = names.csi_secret(obj)
+        named: Object = {
+            "generatedCSIDriverSecret": {"name": secret, "namespace": self._home} if secret in made else None,
+            "generatedStorageClassName": names.storage_class(obj) if prepared.children else None,
+            "backupPVCName": names.claim(obj) if mount else None,
+            "toolConfigSecretName": None if mount else names.tool_config(obj),
+            "kopiaPasswordSecretName": names.kopia_password(obj) if _wants_kopia(obj, view) else None,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def _phase(conditions: Sequence[Condition]) -> str:
+    judged = [item for item in conditions if item.type != FOUND]
+    if any(item.status == "False" for item in judged):
+        return "Failed"
+    return "Ready" if all(item.status == "True" for item in judged) else "PreChecking"
+
+
+def _told(obj: Object, conditions: Sequence[Condition], now: datetime) -> Object:
+    return {"conditions": upsert_all(conditions_of(obj), conditions, now)}
+
+
+def _with_refusals(conditions: Sequence[Condition], refused: Mapping[str, str]) -> list[Condition]:
+    """Return the conditions with what the server has against the Secrets and the StorageClass."""
+    found = list(conditions)
+    of_class = next((said for name, said in refused.items() if name.startswith("sc-")), "")
+    for type_, reason, message in (
+        (PARAMETERS, "CredentialSecretNotFound", refused.get(_SECRETS, "")),
+        (CLASS_CREATED, "PrepareStorageClassFailed", of_class),
+    ):
+        if message:
+            found = [condition(type_, False, reason, message) if item.type == type_ else item for item in found]
+    return found
+
+
+def _waits(runs: Mapping[str, Run], task: Task) -> str:
+    """Return why the Job of a task has not started, or what its pod waits for."""
+    run = runs.get(task.condition)
+    state = run.steps["run"] if run else StepState()
+    return "" if state.message == "starts" else state.message
+
+
+def _checked(obj: Object, task: Task, attempt: Attempt, waits: str) -> Condition:
+    """Return how the check went. A place that is only checked again stays what it was meanwhile."""
+    phase = attempt.state.phase if attempt.state else Phase.WAITING
+    if phase is Phase.SUCCEEDED:
+        return condition(PASSED, True, "PreCheckSucceeded", "a file was written, read, listed and deleted there")
+    if phase is Phase.FAILED:
+        return attempts.failure(task, attempt, "PreCheckFailed")
+    before = find(conditions_of(obj), PASSED)
+    known = text(obj, "status", "preCheckDigest") == task.digest
+    if before is not None and (before.get("status") == "False" or (known and before.get("status") == "True")):
+        return _same(before)
+    return condition(PASSED, None, "DigestChanged", waits or "the place is being checked")
+
+
+def _discovered(obj: Object, task: Task, attempt: Attempt) -> Condition:
+    """Return what was found. It never keeps a repository from being used."""
+    state, before = attempt.state or StepState(), find(conditions_of(obj), FOUND)
+    if state.phase is Phase.SUCCEEDED:
+        counts: Object = dict(state.report.details) if state.report else {}
+        made, there, left = (number(counts, key) or 0 for key in ("made", "there", "leftOut"))
+        return condition(
+            FOUND, True, "Searched", f"{made} Backups were found there and made again, {there} were known, {left} left out"
+        )
+    if state.phase is Phase.FAILED:
+        return attempts.failure(task, attempt, "SearchFailed")
+    return _same(before) if before is not None else condition(FOUND, None, "Searching", "looks for backups that lie there")
+
+
+def _same(before: Object) -> Condition:
+    status = {"True": True, "False": False}.get(text(before, "status"))
+    return condition(text(before, "type"), status, text(before, "reason"), text(before, "message"))
+
+
+def _free(obj: Object, view: Refs) -> Condition:
+    """Return whether the object may go."""
+    if users := _users(obj, view):
+        named = ", ".join(f"{namespace_of(each)}/{name_of(each)}" for each in users[:5])
+        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+        return condition(FREE, False, "HaveAssociatedBackups", f"delete first the Backups that lie there: {named}{more}")
+    if claims := _claims(obj, view):
+        named = ", ".join(f"{namespace_of(each)}/{name_of(each)}" for each in claims[:5])
+        return condition(FREE, False, "HaveResidualPVCs", f"waits until its claims are gone: {named}")
+    return condition(FREE, True, "DerivedObjectsDeleted", "nothing of it is left")
+
+
+def _farewell(obj: Object, view: View, home: str) -> Desired:
+    if _users(obj, view):
+        return Desired()
+    gone = f"BackupRepo {name_of(obj)} was deleted"
+    jobs = [
+        doomed
+        for name in (names.pre_check(obj), names.discovery(obj))
+        for doomed in attempts.leftovers(Task(name=name, home=home, condition="", digest="", due=None))
+    ]
+    claims = _claims(obj, view)
+    doomed = [*jobs, *(Doomed(Ref(CLAIM, namespace_of(each), name_of(each)), gone) for each in claims)]
+    if claims:
+        return Desired(doomed=tuple(doomed))
+    return Desired(doomed=(*doomed, Doomed(Ref(STORAGE_CLASS, "", names.storage_class(obj)), gone)), release=True)
+
+
+def _users(obj: Object, view: Refs) -> list[Object]:
+    """Return the Backups that lie there, or may: failed ones too, since they leave files behind."""
+    found = view.list(BACKUP, label=(names.BACKUP_REPO, bounded_name(name_of(obj))))
+    return sorted(found, key=lambda each: (namespace_of(each), name_of(each)))
+
+
+def _claims(obj: Object, view: Refs) -> list[Object]:
+    return list(view.list(CLAIM, label=(names.BACKUP_REPO, bounded_name(name_of(obj)))))
+
+
+def _wants_kopia(obj: Object, view: Refs) -> bool:
+    """Whether a policy keeps deduplicated backups here."""
+    name, default = name_of(obj), names.is_true(obj, names.DEFAULT_REPO)
+    return any(
+        flag(policy, "spec", "useKopia") and text(policy, "spec", "backupRepoName", default=name if default else "") == name
+        for policy in view.list(BACKUP_POLICY)
+    )

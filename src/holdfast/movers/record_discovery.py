@@ -1,0 +1,113 @@
+"""Makes the objects of backups again from what lies beside their data: a cluster is new, the bucket is not.
+
+Records are only read, and only objects that are not there are made. A record is somebody else's text: it becomes an object of
+the one expected kind or nothing, and the API server judges it like any other. An object without a status was left by a pass
+that was cut short, and gets it now.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from holdfast.core.calls import RecordDiscovery
+from holdfast.core.objects import Object
+from holdfast.core.read import mapping, name_of, namespace_of, phase_of, text
+from holdfast.core.report import Report, RepositoryResult
+from holdfast.kube.client import Client
+from holdfast.kube.config import ConfigError, in_cluster
+from holdfast.kube.errors import AlreadyExists, ApiError, Invalid, NotFound
+from holdfast.kube.resource import Resource
+from holdfast.movers.context import Context, MoverError, log
+from holdfast.movers.datasafed.faults import DatasafedError
+from holdfast.movers.datasafed.places import Place
+from holdfast.movers.datasafed.sealed import open_place
+from holdfast.movers.datasafed.settings import read_settings
+
+LARGEST: Final = 1 << 20
+"""Bytes that a record may have: an object of Kubernetes has no more."""
+
+MADE, THERE, LEFT_OUT = "made", "there", "leftOut"
+"""What became of a record; the report counts them under these words."""
+
+
+def run(call: RecordDiscovery, context: Context) -> Report:
+    """Make what is not there. What can't be made is logged and counted; only a storage that can't be read is a failure."""
+    try:
+        place = open_place(read_settings(os.environ))
+        counts = asyncio.run(_discover(call, _records(call, place, context)))
+    except DatasafedError as error:
+        raise MoverError("DiscoveryFailed", f"BackupRepo {call.name}: {error}") from error
+    except ConfigError as error:
+        raise MoverError("NotInCluster", str(error), "the job needs its service account token mounted") from error
+    except ApiError as error:
+        raise MoverError(f"Api{error.reason or 'Error'}", f"making {call.plural} again: {error.message}") from error
+    return Report(RecordDiscovery.MOVER, (RepositoryResult(call.name, files=sum(counts.values())),), details=counts)
+
+
+def _records(call: RecordDiscovery, place: Place, context: Context) -> Iterator[Object | None]:
+    """Read each record; None stands for one that is none."""
+    for item in place.list(call.path, recursive=True):
+        if item.name == call.file and not item.is_folder:
+            context.check()
+            record = _read(call, place, item.path) if item.size <= LARGEST else None
+            if record is None:
+                log(f"{item.path}: is no record of a completed {call.kind}, and is left out")
+            yield record
+
+
+def _read(call: RecordDiscovery, place: Place, path: str) -> Object | None:
+    try:
+        found: Any = msgspec.json.decode(b"".join(place.read(path)))
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    record = cast("Object", found)
+    proper = (record.get("apiVersion"), record.get("kind")) == (call.api_version, call.kind)
+    return record if proper and name_of(record) and namespace_of(record) and phase_of(record) == "Completed" else None
+
+
+async def _discover(call: RecordDiscovery, records: Iterator[Object | None]) -> Mapping[str, int]:
+    counts: dict[str, int] = {MADE: 0, THERE: 0, LEFT_OUT: 0}
+    group, _, version = call.api_version.rpartition("/")
+    resource = Resource(group, version, call.kind, call.plural)
+    async with Client(in_cluster(), field_manager="holdfast-discovery") as client:
+        for record in records:
+            counts[await _make(call, client, resource, record) if record is not None else LEFT_OUT] += 1
+    return counts
+
+
+async def _make(call: RecordDiscovery, client: Client, resource: Resource, record: Object) -> str:
+    name, namespace = name_of(record), namespace_of(record)
+    try:
+        made = await client.create(resource, _object(call, record))
+        outcome = MADE
+    except AlreadyExists:
+        made = await client.get(resource, name, namespace)
+        outcome = THERE
+    except (NotFound, Invalid) as error:
+        log(f"{call.kind} {namespace}/{name} can't be made again: {error.message}")
+        return LEFT_OUT
+    if not phase_of(made) and all(text(made, "metadata", "labels", key) == value for key, value in call.labels.items()):
+        status = {**mapping(record, "status"), **call.status}
+        await client.merge_patch(resource, name, namespace, {"status": status}, subresource="status")
+    log(f"{call.kind} {namespace}/{name} {'was made again' if outcome == MADE else 'is there'}")
+    return outcome
+
+
+def _object(call: RecordDiscovery, record: Object) -> Object:
+    meta = mapping(record, "metadata")
+    return {
+        "apiVersion": call.api_version,
+        "kind": call.kind,
+        "metadata": {
+            "name": name_of(record),
+            "namespace": namespace_of(record),
+            "labels": {**mapping(meta, "labels"), **call.labels},
+            **({"annotations": meta["annotations"]} if mapping(meta, "annotations") else {}),
+        },
+        "spec": {**mapping(record, "spec"), **call.spec},
+    }
