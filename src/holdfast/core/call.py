@@ -17,10 +17,11 @@ SECRETS = "/holdfast/secrets"
 class StorageTarget(msgspec.Struct, frozen=True, omit_defaults=True):
     """One place in a store.
 
-    `url` is a path in the pod (local), or `s3:<scheme>://<endpoint>/<bucket>/<path>` as restic writes it (AWS's own endpoint is
-    spelled out too). `options`: `connections` (how many transfers run side by side), and for S3 `region` and `insecure_tls`
-    (`true`). `credentials_dir` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and optionally AWS_SESSION_TOKEN, CA_CERT_DATA;
-    empty: ambient credentials.
+    `url` is a path in the pod (local), or as restic writes it `s3:<scheme>://<endpoint>/<bucket>/<path>` (AWS's own endpoint is
+    spelled out too), `gs:<bucket>:/<path>` or `azure:<container>:/<path>`. `options`: `connections` (transfers side by side),
+    for S3 `region` and `insecure_tls` (`true`), for Azure `account`. `credentials_dir` holds AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY and optionally AWS_SESSION_TOKEN, CA_CERT_DATA; or GOOGLE_SERVICE_ACCOUNT_JSON_KEY and optionally
+    GOOGLE_PROJECT_ID; or AZURE_ACCOUNT_KEY and optionally AZURE_ENDPOINT. Empty: ambient credentials.
     """
 
     url: str

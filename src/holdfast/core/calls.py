@@ -25,23 +25,40 @@ PASSWORD_KEY = "RESTIC_PASSWORD"
 class StorageInit(Call, frozen=True, omit_defaults=True):
     """Prove that the store can be written, read, listed and deleted in, then write `metadata.yaml` unless it is there.
 
-    `document` is that file's content as JSON; the mover adds `creationTimestamp`.
+    `document` is that file's content as JSON; the mover adds `creationTimestamp`. With `adopt` (the namespace and name of the
+    BackupStorage), what `metadata.yaml` lists is made again through the Kubernetes API: each Repository from its
+    `repository.yaml` and its Snapshots from `snapshots/`, in the namespaces recorded there. The report has an item for each
+    Repository, `<namespace>/<name>`, with the status `Synced` or `Failed`.
     """
 
     MOVER: ClassVar[str] = "storage-init"
 
     store: StorageTarget
     document: Mapping[str, Any]
+    adopt: tuple[str, str] | None = None
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """The entry of a repository in `metadata.yaml`, at the `root` of its storage. `path` leads from there to it."""
+
+    root: StorageTarget
+    namespace: str
+    name: str
+    path: str
 
 
 class RepositoryInit(Call, frozen=True, omit_defaults=True):
-    """Write `repository.yaml` (`document`) below the repository's path. One that is there is replaced when it differs."""
+    """Write `repository.yaml` (`document`) below the repository's path. One that is there is replaced when it differs.
+
+    `listed` is added to the `metadata.yaml` of the storage, so that a new cluster finds the repository.
+    """
 
     MOVER: ClassVar[str] = "repository-init"
 
     name: str
     store: StorageTarget
     document: Mapping[str, Any]
+    listed: Listed | None = None
 
 
 class VolumeBackup(Call, frozen=True, omit_defaults=True):
@@ -86,21 +103,44 @@ class Forget(msgspec.Struct, frozen=True, omit_defaults=True):
     snapshots: tuple[Forgotten, ...]
 
 
+class Records(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The documents of Snapshots below a repository's path, `snapshots/<name>.yaml`: those to write, those to delete."""
+
+    store: StorageTarget
+    write: Mapping[str, Mapping[str, Any]] = {}
+    delete: tuple[str, ...] = ()
+
+
 class Retention(Call, frozen=True, omit_defaults=True):
     """Forget snapshots and prune what only they held. `failure` is absent only when all of them are gone.
 
-    A repository with nothing to forget is only freed of the locks of dead holders; it may be missing.
+    A repository with nothing to forget is only freed of the locks of dead holders; it may be missing. `records` are written
+    before anything is forgotten; the document of a Snapshot that was forgotten goes after its data.
     """
 
     MOVER: ClassVar[str] = "retention"
 
     forget: tuple[Forget, ...]
+    records: Records | None = None
 
 
 class Wipe(Call, frozen=True, omit_defaults=True):
-    """Delete everything below a store's URL. An empty path or a bucket's root is refused by the mover."""
+    """Delete everything below a store's URL. An empty path or a bucket's root is refused by the mover.
+
+    `listed` is taken out of the storage's `metadata.yaml` then.
+    """
 
     MOVER: ClassVar[str] = "wipe"
+
+    name: str
+    store: StorageTarget
+    listed: Listed | None = None
+
+
+class StorageWipe(Call, frozen=True, omit_defaults=True):
+    """Delete every repository that a storage's `metadata.yaml` lists, and then that file. Neighbours are left alone."""
+
+    MOVER: ClassVar[str] = "storage-wipe"
 
     name: str
     store: StorageTarget
@@ -329,6 +369,7 @@ CALLS: Mapping[str, type[Call]] = {
         Wipe,
         RepositoryCheck,
         RecordDiscovery,
+        StorageWipe,
         Trigger,
         AntflyBackup,
         AntflyRestore,

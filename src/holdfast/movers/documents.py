@@ -49,6 +49,10 @@ class Documents(Protocol):
         """List everything below the place."""
         ...
 
+    def folder(self, name: str) -> list[str]:
+        """List the documents directly in a folder, each with the folder's name before its own; none when it is missing."""
+        ...
+
     def wipe(self) -> int:
         """Remove everything below the place; returns how many objects that were. Refuses a root."""
         ...
@@ -56,10 +60,15 @@ class Documents(Protocol):
 
 def open_documents(target: StorageTarget) -> Documents:
     """Open a place. Nothing is read or written yet."""
-    if target.url.startswith("s3:"):
+    scheme = target.url.partition(":")[0]
+    if scheme in ("s3", "azure"):
         from holdfast.movers.bucket import open_bucket
 
         return open_bucket(target)
+    if scheme == "gs":
+        from holdfast.movers.remote_documents import open_remote
+
+        return open_remote(target)
     return Folder(Path(target.url.removeprefix("local:")))
 
 
@@ -109,6 +118,12 @@ class Folder:
             for folder, _, files in os.walk(self._root):
                 for file in files:
                     yield os.path.relpath(os.path.join(folder, file), self._root)
+
+    def folder(self, name: str) -> list[str]:
+        """List the files of a folder."""
+        with self._translated("list", self._root / name), contextlib.suppress(FileNotFoundError):
+            return [f"{name}/{entry.name}" for entry in (self._root / name).iterdir() if entry.is_file()]
+        return []
 
     def wipe(self) -> int:
         """Remove the directory."""

@@ -29,6 +29,7 @@ PROGRAMS: Mapping[str, str] = {
     "wipe": "holdfast.movers.storage:wipe",
     "repository-check": "holdfast.movers.repository_check:run",
     "record-discovery": "holdfast.movers.record_discovery:run",
+    "storage-wipe": "holdfast.movers.storage:wipe_storage",
     "volume-backup": "holdfast.movers.backup:run",
     "volume-restore": "holdfast.movers.restore:run",
     "retention": "holdfast.movers.retention:run",

@@ -1,4 +1,4 @@
-"""Forgets snapshots and gives their space back.
+"""Forgets snapshots and gives their space back, and keeps the records of Snapshots beside the repositories.
 
 Forgetting removes the snapshot objects and is what the report promises. Pruning what only they held needs an exclusive lock
 and is done by stock restic, whose prune is proven; where it isn't installed the space stays taken, and the log says so.
@@ -6,10 +6,12 @@ and is done by stock restic, whose prune is proven; where it isn't installed the
 
 import msgspec
 
-from holdfast.core.calls import Forget, Retention
+from holdfast.core.calls import Forget, Records, Retention
 from holdfast.core.report import Report, RepositoryResult
 from holdfast.movers.context import Context, MoverError, log
+from holdfast.movers.documents import open_documents
 from holdfast.movers.failures import failure_of
+from holdfast.movers.metadata import encode
 from holdfast.movers.prune import prune
 from holdfast.movers.stores import open_repository
 from holdfast.repo.errors import NoRepository, RepositoryError
@@ -18,8 +20,37 @@ from holdfast.repo.maintain import forget, stats
 
 def run(call: Retention, context: Context) -> Report:
     """Clean up each repository by itself; the report's failure is the first of theirs."""
+    if call.records is not None:
+        _write(call.records)
     results = tuple(_one(each, context) for each in call.forget)
+    if call.records is not None:
+        kept = {name for each, result in zip(call.forget, results, strict=True) if result.failure for name in _names(each)}
+        _delete(call.records, kept)
     return Report(Retention.MOVER, results, next((result.failure for result in results if result.failure), None))
+
+
+def _write(records: Records) -> None:
+    """Record what was backed up beside the data, so that another cluster can find it."""
+    place = open_documents(records.store)
+    for name, document in records.write.items():
+        place.write(_path(name), encode(document))
+    log(f"{records.store.url}: recorded {', '.join(records.write) or 'nothing'}")
+
+
+def _delete(records: Records, kept: set[str]) -> None:
+    """Delete the records of Snapshots whose data is gone from every repository."""
+    place = open_documents(records.store)
+    for name in records.delete:
+        if name not in kept:
+            place.delete(_path(name))
+
+
+def _path(name: str) -> str:
+    return f"snapshots/{name}.yaml"
+
+
+def _names(forget: Forget) -> list[str]:
+    return [snapshot.name for snapshot in forget.snapshots]
 
 
 def _one(wanted: Forget, context: Context) -> RepositoryResult:

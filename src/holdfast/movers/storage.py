@@ -5,45 +5,49 @@ first backup and not during it.
 """
 
 import secrets
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-import yaml
+import msgspec
 
-from holdfast.core.calls import RepositoryInit, StorageInit, Wipe
+from holdfast.core.calls import RepositoryInit, StorageInit, StorageWipe, Wipe
 from holdfast.core.report import Report, RepositoryResult
 from holdfast.core.times import format_time
+from holdfast.movers import metadata
 from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.documents import Documents, open_documents
-
-METADATA = "metadata.yaml"
-REPOSITORY = "repository.yaml"
+from holdfast.movers.metadata import METADATA, REPOSITORY, safe_path
 
 
 def initialize_storage(call: StorageInit, context: Context) -> Report:
-    """Probe the storage and write `metadata.yaml` unless it is there."""
+    """Probe the storage and write `metadata.yaml` unless it is there; then make known to the cluster what lies there."""
     place = open_documents(call.store)
     place.create()
     context.check()
     _probe(place, call.store.url)
-    if place.read(METADATA) is None:
-        document = {**call.document, "creationTimestamp": format_time(datetime.now(UTC))}
-        place.write(METADATA, _yaml(document))
+    found = metadata.read_metadata(place)
+    if found is None:
+        place.write(METADATA, metadata.encode({**call.document, "creationTimestamp": format_time(datetime.now(UTC))}))
         log(f"{call.store.url}: initialised")
-    else:
-        log(f"{call.store.url}: was initialised before")
-    return Report(StorageInit.MOVER)
+        return Report(StorageInit.MOVER)
+    log(f"{call.store.url}: was initialised before")
+    listed = metadata.entries(found)
+    if call.adopt is None or not listed:
+        return Report(StorageInit.MOVER)
+    from holdfast.movers.rediscovery import rediscover
+
+    return Report(StorageInit.MOVER, items=rediscover(call.store, call.adopt, listed))
 
 
 def initialize_repository(call: RepositoryInit, context: Context) -> Report:
-    """Write `repository.yaml`, replacing one that says something else."""
+    """Write `repository.yaml`, replacing one that says something else, and list it in the storage's `metadata.yaml`."""
     place = open_documents(call.store)
     context.check()
-    data = _yaml(call.document)
+    data = metadata.encode(call.document)
     if place.read(REPOSITORY) != data:
         place.write(REPOSITORY, data)
         log(f"{call.store.url}: repository {call.name} recorded")
+    if call.listed is not None:
+        metadata.add(call.listed)
     return Report(RepositoryInit.MOVER, (RepositoryResult(call.name),))
 
 
@@ -53,7 +57,23 @@ def wipe(call: Wipe, context: Context) -> Report:
     context.check()
     count = place.wipe()
     log(f"{call.store.url}: {count} objects deleted")
+    if call.listed is not None:
+        metadata.remove(call.listed)
     return Report(Wipe.MOVER, (RepositoryResult(call.name, files=count),))
+
+
+def wipe_storage(call: StorageWipe, context: Context) -> Report:
+    """Delete the repositories that lie in the storage, one by one, and its `metadata.yaml` last."""
+    place = open_documents(call.store)
+    count = 0
+    for entry in metadata.entries(metadata.read_metadata(place) or {}):
+        context.check()
+        path = safe_path(entry.path)
+        below = msgspec.structs.replace(call.store, url=f"{call.store.url.rstrip('/')}/{path}")
+        count += open_documents(below).wipe()
+        log(f"{below.url}: deleted")
+    place.delete(METADATA)
+    return Report(StorageWipe.MOVER, (RepositoryResult(call.name, files=count),))
 
 
 def _probe(place: Documents, url: str) -> None:
@@ -68,7 +88,3 @@ def _probe(place: Documents, url: str) -> None:
             )
     finally:
         place.delete(name)
-
-
-def _yaml(document: Mapping[str, Any]) -> bytes:
-    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True).encode()

@@ -22,8 +22,13 @@ from holdfast.repo.stores import open_store as open_url
 LOCK_PATIENCE_SECONDS = 600.0
 """How long a mover waits for whoever keeps it out: as a rule a prune, which is done sooner."""
 
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CA_CERT_DATA")
-_NEEDED = _KEYS[:2]
+_KEYS = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CA_CERT_DATA"),
+    "gs": ("GOOGLE_SERVICE_ACCOUNT_JSON_KEY", "GOOGLE_PROJECT_ID"),
+    "azure": ("AZURE_ACCOUNT_KEY", "AZURE_ACCOUNT_NAME", "AZURE_ENDPOINT"),
+}
+_NEEDED = {"s3": 2, "gs": 1, "azure": 1}
+"""The keys that the Secret of a storage may hold, by the scheme of its URL; the first so many must be there."""
 
 
 def open_store(target: StorageTarget) -> Store:
@@ -37,17 +42,34 @@ def environment(target: StorageTarget) -> dict[str, str]:
     found = credentials(target)
     if found.pop("CA_CERT_DATA", ""):
         found["AWS_CA_BUNDLE"] = str(Path(target.credentials_dir) / "CA_CERT_DATA")
-    options = {"region": "AWS_DEFAULT_REGION", "insecure_tls": "AWS_INSECURE_TLS"}
+    if key := found.pop("GOOGLE_SERVICE_ACCOUNT_JSON_KEY", ""):
+        found["GOOGLE_APPLICATION_CREDENTIALS"] = str(Path(target.credentials_dir) / "GOOGLE_SERVICE_ACCOUNT_JSON_KEY")
+        found |= _emulator(key)
+    options = {"region": "AWS_DEFAULT_REGION", "insecure_tls": "AWS_INSECURE_TLS", "account": "AZURE_ACCOUNT_NAME"}
     return found | {options[name]: value for name, value in target.options.items() if name in options}
+
+
+def _emulator(key: str) -> dict[str, str]:
+    """Return how an emulator of Google's storage is reached: its key is a document that names its address and no person."""
+    try:
+        document = msgspec.json.decode(key, type=dict[str, object])
+    except msgspec.DecodeError as error:
+        hint = "put the JSON document of a service account's key there"
+        raise MoverError("BadCredentials", "GOOGLE_SERVICE_ACCOUNT_JSON_KEY is not JSON", hint) from error
+    address = document.get("gcs_base_url")
+    if not isinstance(address, str):
+        return {}
+    return {"RCLONE_GCS_ENDPOINT": f"{address}/storage/v1/", "RCLONE_GCS_ANONYMOUS": "true"}
 
 
 def credentials(target: StorageTarget) -> dict[str, str]:
     """Read the Secret of a store. Raises MoverError naming the key that it lacks."""
     if not target.credentials_dir:
         return {}
-    folder = Path(target.credentials_dir)
-    found = {key: (folder / key).read_text().strip() for key in _KEYS if (folder / key).is_file()}
-    for key in _NEEDED:
+    folder, scheme = Path(target.credentials_dir), target.url.partition(":")[0]
+    known = _KEYS.get(scheme, ())
+    found = {key: (folder / key).read_text().strip() for key in known if (folder / key).is_file()}
+    for key in known[: _NEEDED.get(scheme, 0)]:
         if not found.get(key):
             raise MoverError("IncompleteSecret", f"the storage's Secret has no key {key}", f"add {key} to the Secret")
     return found

@@ -78,7 +78,7 @@ def test_an_account_of_the_users_own_is_bound_and_none_is_made():
     world = sample_world()
     world.add(wanted)
     world.settle()
-    assert world.names("ServiceAccount") == []
+    assert world.names("ServiceAccount") == ["init-gcs-storage"]  # that of the storage
     assert world.find("RoleBinding", TRIGGER)["subjects"][0]["name"] == "mine"
 
 
@@ -176,7 +176,7 @@ def test_the_cron_job_of_a_dropped_session_goes_with_its_account():
     world.add(wanted)
     world.settle()
     assert world.names("CronJob") == ["trigger-sample-backup-sts-renamed"]
-    assert world.names("ServiceAccount") == ["trigger-sample-backup-sts-renamed"]
+    assert world.names("ServiceAccount") == ["init-gcs-storage", "trigger-sample-backup-sts-renamed"]
     assert world.names("RoleBinding") == ["trigger-sample-backup-sts-renamed"]
 
 

@@ -56,6 +56,7 @@ def test_the_job_is_told_the_place_and_where_the_key_is_mounted_but_never_the_ke
                 "credentials_dir": "/holdfast/secrets/storage",
             },
             "document": {"kind": "BackendMeta", "operatorVersion": "holdfast", "repositories": []},
+            "adopt": ["demo", "s3-storage"],
         },
         "storage=s3-secret",
     )
@@ -179,14 +180,17 @@ def test_a_repository_without_its_storage_is_not_ready_until_it_is_back():
     world.settle()
     status = world.find("Repository", "gcs-demo-repo")["status"]
     assert status["phase"] == "NotReady"
-    judged = condition(world.find("Repository", "gcs-demo-repo"), "BackendReady")
-    assert (judged["reason"], judged["message"]) == ("BackupStorageNotReady", "BackupStorage demo/gcs-storage not found")
+    judged = condition(world.find("Repository", "gcs-demo-repo"), "RepositoryInitialized")
+    assert judged["message"] == "BackupStorage demo/gcs-storage not found"
     listed = world.find("BackupConfiguration", "sample-backup-sts")["status"]["repositories"][0]
     assert (listed["phase"], listed["reason"]) == ("NotReady", "BackupStorage demo/gcs-storage not found")
-    world.add(kept)
+    meta = {"name": "gcs-storage", "namespace": "demo"}
+    world.add({"apiVersion": kept["apiVersion"], "kind": "BackupStorage", "metadata": meta, "spec": kept["spec"]})
     world.settle()
+    for job in ("init-gcs-storage", "init-repo-gcs-demo-repo"):
+        world.finish(job)
+        world.settle()
     assert world.find("Repository", "gcs-demo-repo")["status"]["phase"] == "Ready"
-    assert condition(world.find("Repository", "gcs-demo-repo"), "BackendReady") == {}
 
 
 def test_a_repository_says_why_its_storage_is_not_ready():

@@ -252,7 +252,10 @@ def _session_status(session: Session, wanted: Configuration, obj: Object, view: 
 
 
 def _farewell(obj: Object, view: View) -> Desired:
-    """Delete the sessions, and the Repositories unless they are retained or another one writes to them; keep all data."""
+    """Delete the sessions, and the Repositories unless they are retained or another one writes to them.
+
+    Their data goes only where a repository of the spec says WipeOut.
+    """
     wanted = configuration(obj)
     others = [configuration(other) for other in view.list(BACKUP_CONFIGURATION, wanted.place.namespace)]
     shared = {use.name for other in others if other.uid != wanted.uid for use in _uses(other)}
@@ -263,8 +266,9 @@ def _farewell(obj: Object, view: View) -> Desired:
     ]
     for use in _uses(wanted):
         there = view.get(REPOSITORY, wanted.place.namespace, use.name)
-        if there is not None and use.deletion_policy == "Delete" and use.name not in shared and _made_for(there, wanted):
-            why = f"BackupConfiguration {wanted.place} was deleted; the data stays"
+        if there is not None and use.deletion_policy != "Retain" and use.name not in shared and _made_for(there, wanted):
+            what = "the data goes too" if use.deletion_policy == "WipeOut" else "the data stays"
+            why = f"BackupConfiguration {wanted.place} was deleted; {what}"
             doomed.append(Doomed(Ref(REPOSITORY, wanted.place.namespace, use.name), why))
     return Desired(doomed=tuple(doomed), release=not doomed)
 

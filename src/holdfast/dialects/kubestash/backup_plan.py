@@ -19,7 +19,7 @@ from holdfast.dialects.kubestash import executor, names, pods, runtime, storage
 from holdfast.dialects.kubestash.backup_context import Context, Destination
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT, api_version
-from holdfast.dialects.kubestash.snapshot import TERMINAL, components_of
+from holdfast.dialects.kubestash.recorded import TERMINAL, components_of
 
 
 class Backup(msgspec.Struct, frozen=True):

@@ -34,7 +34,8 @@ from holdfast.dialects.kubestash import backup_context, backup_plan, cleanup, de
 from holdfast.dialects.kubestash.backup_context import Context, Refusal, Turn
 from holdfast.dialects.kubestash.cleanup import Cleanup
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, SNAPSHOT
-from holdfast.dialects.kubestash.snapshot import TERMINAL, components_of, failure_of
+from holdfast.dialects.kubestash.recorded import TERMINAL, components_of
+from holdfast.dialects.kubestash.snapshot import failure_of
 
 SKIPPED: Final = "BackupSkipped"
 SNAPSHOTS: Final = "SnapshotsEnsured"

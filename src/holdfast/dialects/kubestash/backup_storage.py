@@ -1,17 +1,20 @@
 """BackupStorage: a place in a bucket or on a volume, proven to work before anybody relies on it.
 
 A Job writes, reads, lists and deletes there and leaves `metadata.yaml`. Its verdict is the condition BackendInitialized;
-what can't work yet (a Secret that is missing) is told while the Job waits for it.
+what can't work yet (a Secret that is missing) is told while the Job waits for it. What lies there already it makes known to the
+cluster: for that its service account may create Repositories and Snapshots anywhere, but only until it has ended.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from holdfast.core.calls import StorageInit
+import msgspec
+
+from holdfast.core.calls import StorageInit, StorageWipe
 from holdfast.core.conditions import Condition, condition, is_false, is_true, remove, upsert, upsert_all
-from holdfast.core.objects import Object
-from holdfast.core.plan import Desired, Phase, Problem, Problems
+from holdfast.core.objects import Object, Ref, owner_reference
+from holdfast.core.plan import Child, Desired, Doomed, Phase, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import (
     conditions_of,
@@ -24,8 +27,8 @@ from holdfast.core.read import (
     phase_of,
     text,
 )
-from holdfast.dialects.kubestash import initialize, names, runtime, sizes, storage, usage
-from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY
+from holdfast.dialects.kubestash import initialize, names, runtime, sizes, storage, usage, wipe
+from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, CLUSTER_ROLE_BINDING, REPOSITORY
 
 INITIALIZED: Final = initialize.Verdict("BackendInitialized", "BackendInitializationSucceeded", "BackendInitializationFailed")
 SECRET_FOUND: Final = "BackendSecretFound"
@@ -37,13 +40,11 @@ class BackupStorageHandler:
     """Handles BackupStorages."""
 
     kind = BACKUP_STORAGE
-    finalizer = ""
+    finalizer = names.FINALIZER
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge provider, usage policy, the one default per namespace and the one storage per place."""
         found = [*storage.problems(obj), *usage.problems(obj)]
-        if text(obj, "spec", "deletionPolicy", default="Delete") != "Delete":
-            found.append(Problem("spec.deletionPolicy", "WipeOut is not supported yet: use Delete, which keeps the data"))
         found += runtime.settings_problems(mapping(obj, "spec", "runtimeSettings"), "spec.runtimeSettings")
         if old is not None:
             found += _frozen(obj, old)
@@ -51,22 +52,32 @@ class BackupStorageHandler:
         return Problems(tuple(found)) if found else None
 
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
-        """Say that the initialising Job shall run, once for each generation until it succeeds."""
+        """Say that the initialising Job shall run, once for each generation until it succeeds; at the end, what goes."""
         if deleting(obj):
-            return Desired(release=True)
+            return _farewell(obj, view, now)
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
         opened = storage.open_store(obj, namespace_of(obj), _MOUNT, obj)
         if isinstance(opened, Problem):
             return Problems((opened,))
         job = initialize.job_of(obj, names.storage_init_job(name_of(obj)), opened)
+        job["spec"]["template"]["spec"] |= {"serviceAccountName": name_of(job), "automountServiceAccountToken": True}
         job = initialize.labelled(runtime.with_settings(job, mapping(obj, "spec", "runtimeSettings")), obj, INITIALIZED)
-        call = StorageInit(opened.root, _document()).call(opened.secrets)
-        return initialize.desired(_attempt(obj, view, now), job, call, opened.copies)
+        call = StorageInit(opened.root, _document(), (namespace_of(obj), name_of(obj))).call(opened.secrets)
+        attempt = _attempt(obj, view, now)
+        found = initialize.desired(attempt, job, call, opened.copies)
+        if attempt.needed:
+            return msgspec.structs.replace(found, children=_rights(obj, job))
+        return msgspec.structs.replace(found, doomed=(*found.doomed, *_rights_gone(obj, view)))
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status: Ready or why not, and the Repositories that lie there."""
         conditions = conditions_of(obj)
+        if deleting(obj):
+            job = names.cleanup_job(name_of(obj))
+            judged = wipe.verdict(obj, job, view, outcome, now) if wipe.wanted(obj) else None
+            conditions = upsert(conditions, judged, now) if judged else conditions
+            return {**mapping(obj, "status"), "conditions": conditions}
         if outcome.problems is not None:
             judged = condition("ValidationPassed", False, outcome.problems.items[0].reason, str(outcome.problems))
             conditions = upsert(conditions, judged, now)
@@ -76,7 +87,7 @@ class BackupStorageHandler:
         changed = [item for item in (_secret(obj, attempt), _initialized(obj, attempt, waits)) if item is not None]
         conditions = upsert_all(remove(conditions, "ValidationPassed"), changed, now)
         ready = is_true(conditions, INITIALIZED.type) and not is_false(conditions, SECRET_FOUND)
-        repositories = _repositories(obj, view)
+        repositories = _repositories(obj, attempt, view)
         status: Object = {
             "phase": "Ready" if ready else "NotReady",
             "conditions": conditions,
@@ -110,10 +121,9 @@ def _secret(obj: Object, attempt: initialize.Attempt) -> Condition | None:
     return None
 
 
-def _repositories(obj: Object, view: View) -> list[Object]:
-    label = (names.STORAGE_LABEL, names.storage_label(namespace_of(obj), name_of(obj)))
-    found = sorted(view.list(REPOSITORY, label=label), key=lambda item: (namespace_of(item), name_of(item)))
-    return [
+def _repositories(obj: Object, attempt: initialize.Attempt, view: View) -> list[Object]:
+    """Return what lies there: the Repositories that exist, and those that could not be made again, with the reason."""
+    found = [
         {
             "name": name_of(item),
             "namespace": namespace_of(item),
@@ -121,8 +131,66 @@ def _repositories(obj: Object, view: View) -> list[Object]:
             "size": text(item, "status", "size", default="0 B"),
             "synced": phase_of(item) == "Ready",
         }
-        for item in found
+        for item in _known(obj, view)
     ]
+    there = {(entry["namespace"], entry["name"]) for entry in found}
+    return found + [entry for entry in _lost(obj, attempt) if (entry["namespace"], entry["name"]) not in there]
+
+
+def _known(obj: Object, view: View) -> list[Object]:
+    label = (names.STORAGE_LABEL, names.storage_label(namespace_of(obj), name_of(obj)))
+    return sorted(view.list(REPOSITORY, label=label), key=lambda item: (namespace_of(item), name_of(item)))
+
+
+def _lost(obj: Object, attempt: initialize.Attempt) -> list[Object]:
+    """Return the entries of Repositories that failed to come back: what the last Job says, else what the status holds."""
+    report = attempt.state.report if attempt.state else None
+    if report is None:
+        return [entry for entry in items(obj, "status", "repositories") if text(entry, "error")]
+    failed = [(item.name.partition("/"), item.message) for item in report.items if item.status != "Synced"]
+    return [{"namespace": at[0], "name": at[2], "synced": False, "error": message} for at, message in failed]
+
+
+def _rights(obj: Object, job: Object) -> tuple[Child, ...]:
+    """Return the account of the initialising Job, unless the user names one, and the binding that lets it make objects."""
+    namespace, account = namespace_of(obj), text(job, "spec", "template", "spec", "serviceAccountName")
+    labels = names.labels("initializer", kind=BACKUP_STORAGE.kind, namespace=namespace, name=name_of(obj))
+    meta = {"name": account, "namespace": namespace, "labels": labels, "ownerReferences": [owner_reference(obj)]}
+    own: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
+    binding: Object = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": names.initializer_binding(namespace, name_of(obj)), "labels": labels},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": names.INITIALIZER_ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    }
+    return (*((Child(own),) if account == name_of(job) else ()), Child(binding))
+
+
+def _rights_gone(obj: Object, view: View) -> tuple[Doomed, ...]:
+    """Return the binding of the initialising Job, which needs it no more."""
+    ref = Ref(CLUSTER_ROLE_BINDING, "", names.initializer_binding(namespace_of(obj), name_of(obj)))
+    there = view.get(ref.kind, "", ref.name)
+    ours = there is not None and text(there, "metadata", "labels", names.INVOKER_NAMESPACE) == namespace_of(obj)
+    return (Doomed(ref, "the initialising Job has ended"),) if ours else ()
+
+
+def _farewell(obj: Object, view: View, now: datetime) -> Desired:
+    """Take the Repositories along; with WipeOut delete everything that lies there before the storage itself goes."""
+    gone = _rights_gone(obj, view)
+    place = f"{namespace_of(obj)}/{name_of(obj)}"
+    known = [Ref(REPOSITORY, namespace_of(item), name_of(item)) for item in _known(obj, view)]
+    if known:
+        kept = "its data goes too" if wipe.wanted(obj) else "its data stays"
+        return Desired(doomed=(*gone, *(Doomed(ref, f"BackupStorage {place} was deleted; {kept}") for ref in known)))
+    opened = storage.open_store(obj, namespace_of(obj), _MOUNT, obj) if wipe.wanted(obj) else None
+    if opened is None or isinstance(opened, Problem):
+        return Desired(release=True, doomed=gone)
+    job = initialize.job_of(obj, names.cleanup_job(name_of(obj)), opened, "cleaner")
+    job = runtime.with_settings(job, mapping(obj, "spec", "runtimeSettings"))
+    call = StorageWipe(place, opened.root).call(opened.secrets)
+    found = wipe.erase(obj, job, call, opened.copies, view, now)
+    return msgspec.structs.replace(found, doomed=(*found.doomed, *gone))
 
 
 def _frozen(obj: Object, old: Object) -> list[Problem]:

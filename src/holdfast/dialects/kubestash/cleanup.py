@@ -2,34 +2,33 @@
 
 `core.retention` decides over the Snapshots of the same repository and session; a Snapshot that is paused, or that an
 active RestoreSession reads, is held. The Job carries the list of what it was told to forget, and only those Snapshots are
-deleted once it has reported: what a later pass would drop in addition is the next session's matter. The same Job frees the
-locks of a writer that was killed, so that the repository is open to others at once.
+deleted once it has reported: what a later pass would drop in addition is the next session's matter. The same Job records the
+new Snapshot beside its data, and frees the locks of a writer that was killed, so that the repository is open to others at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from holdfast.core.calls import Forget, Forgotten, Retention
+from holdfast.core.calls import Retention
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Doomed, Phase, Problem, SecretCopy, Step, StepState
 from holdfast.core.ports import View
-from holdfast.core.read import flag, items, mapping, name_of, namespace_of, phase_of, text
+from holdfast.core.read import flag, items, name_of, namespace_of, phase_of, text
 from holdfast.core.retention import Health, RecoveryPoint, retain
 from holdfast.core.times import parse_time
-from holdfast.dialects.kubestash import names, pods, storage
+from holdfast.dialects.kubestash import names, pods, recorded, storage, wipe
 from holdfast.dialects.kubestash.backup_context import Context, Destination
 from holdfast.dialects.kubestash.decode import comma_list
-from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, RESTORE_SESSION, RETENTION_POLICY, SNAPSHOT
+from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, RETENTION_POLICY, SNAPSHOT
+from holdfast.dialects.kubestash.recorded import components_of
 from holdfast.dialects.kubestash.repository import snapshot_time
 from holdfast.dialects.kubestash.retention_policy import keep_of
-from holdfast.dialects.kubestash.snapshot import components_of, restic_ids
 
 APPLIED, FAILED, PENDING = "Applied", "FailedToApply", "Pending"
 _LIMIT: Final = timedelta(hours=6)
-_READING: Final = ("", "Pending", "Running")
 
 
 class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,13 +103,9 @@ def _wanted(context: Context, destination: Destination, wire: Object, job: str, 
         return Cleanup(repository=repository, wire=wire, phase=FAILED, error=f"RetentionPolicy {place}: {keep}")
     found = _snapshots(context, repository, view)
     verdicts = retain([_point(item, _holds(item, view)) for item in found.values()], keep, now)
-    dropped = [(found[verdict.point.id], "; ".join(verdict.reasons)) for verdict in verdicts.dropped]
-    killed = _killed(context, destination, view)
-    if killed or any(_has_data(item) for item, _ in dropped):
-        return _job(context, destination, wire, job, [item for item, _ in dropped], killed)
-    namespace = context.configuration.place.namespace
-    doomed = tuple(Doomed(Ref(SNAPSHOT, namespace, name_of(item)), f"retention: {why}") for item, why in dropped)
-    return Cleanup(repository=repository, wire=wire, phase=PENDING if doomed else APPLIED, doomed=doomed)
+    dropped = [found[verdict.point.id] for verdict in verdicts.dropped]
+    made = view.get(SNAPSHOT, namespace_of(context.obj), destination.snapshot)
+    return _job(context, destination, wire, job, dropped, made, _killed(context, destination, view))
 
 
 def _killed(context: Context, destination: Destination, view: View) -> tuple[str, ...]:
@@ -122,7 +117,13 @@ def _killed(context: Context, destination: Destination, view: View) -> tuple[str
 
 
 def _job(
-    context: Context, destination: Destination, wire: Object, name: str, dropped: Sequence[Object], killed: Sequence[str]
+    context: Context,
+    destination: Destination,
+    wire: Object,
+    name: str,
+    dropped: Sequence[Object],
+    made: Object | None,
+    killed: Sequence[str],
 ) -> Cleanup:
     repository, namespace = destination.use.name, context.configuration.place.namespace
     opened = storage.open_store(destination.storage, namespace, f"storage-{repository}", context.obj)
@@ -150,43 +151,15 @@ def _job(
     )
     session = context.session.name
     paths = {(names.component_path(session, component), component): () for component in killed}
-    forgets = _forgets(destination, opened, encryption, {**paths, **_by_path(dropped)})
-    call = Retention(forgets).call((*opened.secrets, *encryption.secrets))
+    directory, gone = destination.use.directory, {**paths, **recorded.by_path(dropped)}
+    forgets = recorded.forgets(repository, directory, opened, encryption, gone)
+    records = recorded.records(
+        directory, opened, write=[made] if made and made not in dropped else (), delete=[name_of(item) for item in dropped]
+    )
+    call = Retention(forgets, records).call((*opened.secrets, *encryption.secrets))
     step = Step(name=f"retention-{repository}", child=job, mover=call, deadline=_LIMIT)
     copies = (*opened.copies, *encryption.copies)
     return Cleanup(repository=repository, wire=wire, phase=PENDING, step=step, copies=copies)
-
-
-def _by_path(dropped: Sequence[Object]) -> dict[tuple[str, str], tuple[Forgotten, ...]]:
-    """Group what goes by the restic repository that holds it: its path, and the component."""
-    found: dict[tuple[str, str], tuple[Forgotten, ...]] = {}
-    for item in dropped:
-        for component, status in mapping(item, "status", "components").items():
-            if ids := restic_ids(status):
-                key = (text(status, "path"), component)
-                found[key] = (*found.get(key, ()), Forgotten(name_of(item), ids))
-    return found
-
-
-def _forgets(
-    destination: Destination,
-    opened: storage.Store,
-    encryption: storage.Encryption,
-    by_path: Mapping[tuple[str, str], tuple[Forgotten, ...]],
-) -> tuple[Forget, ...]:
-    return tuple(
-        Forget(
-            storage.repository_target(
-                opened,
-                encryption,
-                name=destination.use.name,
-                path=f"{destination.use.directory}/{path}",
-                component=component,
-            ),
-            forgotten,
-        )
-        for (path, component), forgotten in sorted(by_path.items())
-    )
 
 
 def _snapshots(context: Context, repository: str, view: View) -> dict[str, Object]:
@@ -216,22 +189,8 @@ def _holds(snapshot: Object, view: View) -> str:
     """Return why a Snapshot must not go now; empty for no reason."""
     if flag(snapshot, "spec", "paused"):
         return "paused"
-    for restore in view.list(RESTORE_SESSION):
-        if phase_of(restore) in _READING and _reads(restore, snapshot):
-            return f"RestoreSession {namespace_of(restore)}/{name_of(restore)} reads it"
-    return ""
-
-
-def _reads(restore: Object, snapshot: Object) -> bool:
-    source = mapping(restore, "spec", "dataSource")
-    if text(source, "namespace", default=namespace_of(restore)) != namespace_of(snapshot):
-        return False
-    pinned = {text(entry, "name") for entry in items(restore, "status", "dependencies") if text(entry, "kind") == "Snapshot"}
-    return name_of(snapshot) in pinned or text(source, "snapshot") == name_of(snapshot)
-
-
-def _has_data(snapshot: Object) -> bool:
-    return any(restic_ids(status) for status in mapping(snapshot, "status", "components").values())
+    reader = wipe.reader(namespace_of(snapshot), "", name_of(snapshot), view)
+    return f"{reader} reads it" if reader else ""
 
 
 def _doomed(snapshots: Sequence[str], namespace: str, why: str, view: View) -> tuple[Doomed, ...]:

@@ -43,6 +43,7 @@ class KubeStash:
             kinds.CRON_JOB,
             kinds.SERVICE_ACCOUNT,
             kinds.ROLE_BINDING,
+            kinds.CLUSTER_ROLE_BINDING,
             kinds.NAMESPACE,
             kinds.POD,
             *kinds.TARGETS,

@@ -65,14 +65,14 @@ class Attempt(msgspec.Struct, frozen=True):
     next: str = ""
 
 
-def job_of(obj: Object, name: str, opened: Store) -> Object:
-    """Build the Job, with the store it writes to."""
+def job_of(obj: Object, name: str, opened: Store, component: str = "initializer") -> Object:
+    """Build the Job, with the store it writes to. `component` is its documented label."""
     kind, namespace = kind_of(obj).kind, namespace_of(obj)
     return pods.job(
         name,
         namespace,
-        names.labels("initializer", kind=kind, namespace=namespace, name=name_of(obj)),
-        container="initializer",
+        names.labels(component, kind=kind, namespace=namespace, name=name_of(obj)),
+        container=component,
         volumes=opened.volumes,
         mounts=opened.mounts,
         as_root=opened.as_root,

@@ -15,7 +15,7 @@ from holdfast.core.read import items, mapping, name_of, namespace_of, phase_of, 
 from holdfast.core.times import optional_time
 from holdfast.dialects.kubestash.decode import Place
 from holdfast.dialects.kubestash.kinds import POD
-from holdfast.dialects.kubestash.snapshot import TERMINAL
+from holdfast.dialects.kubestash.recorded import TERMINAL
 
 ENDED = ("Succeeded", "Failed")
 

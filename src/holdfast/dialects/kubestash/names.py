@@ -25,6 +25,7 @@ REPO_NAME: Final = "kubestash.com/repo-name"
 APP_REF: Final = ("kubestash.com/app-ref-kind", "kubestash.com/app-ref-name", "kubestash.com/app-ref-namespace")
 FINALIZER: Final = "kubestash.com/cleanup"
 TRIGGER_ROLE: Final = "kubestash-cron-job"
+INITIALIZER_ROLE: Final = "kubestash-storage-initializer-job"
 
 STORAGE_LABEL: Final = "holdfast.dev/storage"
 """On a Repository: `<namespace>.<name>` of its BackupStorage, so that one finds the other without a search."""
@@ -32,6 +33,8 @@ COMPONENTS: Final = "holdfast.dev/components"
 """On a Snapshot: the components it was started with, comma-separated. A workload that is scaled later changes nothing."""
 PATHS: Final = "holdfast.dev/paths"
 """On a Snapshot: the paths that each component backs up, comma-separated."""
+REDISCOVERED: Final = "holdfast.dev/rediscovered"
+"""On a Repository or Snapshot: it came back from its storage, and its status with it."""
 FORGETS: Final = "holdfast.dev/forgets"
 """On a retention Job: the Snapshots it was told to forget, comma-separated."""
 RETRY_OF: Final = "holdfast.dev/retry-of"
@@ -95,6 +98,26 @@ def storage_init_job(storage: str) -> str:
 def repository_init_job(repository: str) -> str:
     """Name the Job that initialises a Repository: never that of a storage of the same name."""
     return bounded_name(f"init-repo-{repository}")
+
+
+def cleanup_job(name: str) -> str:
+    """Name the Job that deletes the data of a BackupStorage."""
+    return bounded_name(f"cleanup-{name}")
+
+
+def repository_cleanup_job(name: str) -> str:
+    """Name the Job that deletes the data of a Repository: never that of a storage of the same name."""
+    return bounded_name(f"cleanup-repo-{name}")
+
+
+def snapshot_cleanup_job(name: str) -> str:
+    """Name the Job that deletes the data of a Snapshot."""
+    return bounded_name(f"cleanup-snapshot-{name}")
+
+
+def initializer_binding(namespace: str, storage: str) -> str:
+    """Name the ClusterRoleBinding of a storage's initialising Job."""
+    return bounded_name(f"kubestash-init-{namespace}-{storage}")
 
 
 def storage_label(namespace: str, name: str) -> str:

@@ -1,24 +1,25 @@
 """Repository: one directory of a BackupStorage for one application, and what lies in it.
 
 It is initialised by a Job that writes `repository.yaml`; the restic repositories below it are made by the backups. Deleting
-it removes the Snapshot objects; the data stays, so a new Repository with the same path finds it again. It is Ready while it
-is initialised and its BackupStorage is Ready.
+it removes the Snapshot objects, and with deletionPolicy WipeOut the data; else the data stays, so that a BackupStorage made
+over it finds it again. It is Ready while it is initialised and its BackupStorage is Ready.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from holdfast.core.calls import RepositoryInit
+from holdfast.core.calls import Listed, RepositoryInit, Wipe
 from holdfast.core.conditions import condition, is_true, remove, upsert
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Desired, Doomed, Problem, Problems
+from holdfast.core.plan import Desired, Doomed, Note, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import (
     at,
     conditions_of,
     deleting,
     flag,
+    items,
     mapping,
     name_of,
     namespace_of,
@@ -27,15 +28,15 @@ from holdfast.core.read import (
     uid_of,
     why_not,
 )
-from holdfast.dialects.kubestash import initialize, names, sizes, storage, usage, validate
+from holdfast.dialects.kubestash import initialize, names, runtime, sizes, storage, usage, validate, wipe
 from holdfast.dialects.kubestash.decode import Place, place
-from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, REPOSITORY, SNAPSHOT
+from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, BACKUP_STORAGE, REPOSITORY, SNAPSHOT
 
 INITIALIZED: Final = initialize.Verdict(
     "RepositoryInitialized", "RepositoryInitializationSucceeded", "RepositoryInitializationFailed"
 )
 BACKEND: Final = "BackendReady"
-"""Ours: False while an initialised Repository can't be used because of its BackupStorage; absent otherwise."""
+"""Ours: False while an initialised Repository can't be used because of its BackupStorage or a pause; absent otherwise."""
 
 RECENT: Final = 5
 
@@ -53,10 +54,6 @@ class RepositoryHandler:
             found.append(Problem("spec.path", "can't change: make another Repository"))
         if not text(obj, "spec", "path").strip("/") or ".." in text(obj, "spec", "path").split("/"):
             found.append(Problem("spec.path", "needed: the path inside the backend, such as /demo/data, without '..'"))
-        if text(obj, "spec", "deletionPolicy", default="Delete") != "Delete":
-            found.append(Problem("spec.deletionPolicy", "WipeOut is not supported yet: use Delete, which keeps the data"))
-        if flag(obj, "spec", "paused"):
-            found.append(Problem("spec.paused", "paused is not supported yet: pause the BackupConfiguration instead"))
         secret = place(mapping(obj, "spec", "encryptionSecret"), namespace_of(obj))
         if secret is not None:
             found += validate.shared_secret(secret, namespace_of(obj), refs, "spec.encryptionSecret")
@@ -72,18 +69,19 @@ class RepositoryHandler:
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Say that the initialising Job shall run when the storage is Ready; when deleted, that the Snapshots go first."""
         if deleting(obj):
-            return _farewell(obj, view)
+            return _farewell(obj, view, now)
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
         there = _ready_storage(obj, view)
-        if isinstance(there, str):
+        if isinstance(there, str) or flag(obj, "spec", "paused"):
             return Desired()
         name = name_of(obj)
         opened = storage.open_store(there, namespace_of(obj), f"storage-{name}", obj)
         if isinstance(opened, Problem):
             return Problems((opened,))
         job = initialize.job_of(obj, names.repository_init_job(name), opened)
-        call = RepositoryInit(name, opened.at(text(obj, "spec", "path")), _document(obj)).call(opened.secrets)
+        place = opened.at(text(obj, "spec", "path"))
+        call = RepositoryInit(name, place, _document(obj), _listed(obj, opened)).call(opened.secrets)
         return initialize.desired(_attempt(obj, view, now), initialize.labelled(job, obj, INITIALIZED), call, opened.copies)
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
@@ -91,6 +89,10 @@ class RepositoryHandler:
         conditions = conditions_of(obj)
         there = _ready_storage(obj, view)
         waits, said = initialize.held_back(outcome.runs), "Repository has been initialized successfully."
+        if deleting(obj):
+            job = names.repository_cleanup_job(name_of(obj))
+            gone = wipe.verdict(obj, job, view, outcome, now) if wipe.wanted(obj) else None
+            return {**mapping(obj, "status"), "conditions": upsert(conditions, gone, now) if gone else conditions}
         judged = initialize.outcome(obj, _attempt(obj, view, now), INITIALIZED, said, waits)
         if outcome.problems is not None:
             judged = condition(INITIALIZED.type, False, INITIALIZED.bad, str(outcome.problems))
@@ -99,8 +101,11 @@ class RepositoryHandler:
         if judged is not None:
             conditions = upsert(conditions, judged, now)
         ready = is_true(conditions, INITIALIZED.type)
+        if flag(obj, "spec", "paused"):
+            there = "it is paused: set spec.paused to false"
         if ready and isinstance(there, str):
-            ready, conditions = False, upsert(conditions, condition(BACKEND, False, "BackupStorageNotReady", there), now)
+            reason = "Paused" if flag(obj, "spec", "paused") else "BackupStorageNotReady"
+            ready, conditions = False, upsert(conditions, condition(BACKEND, False, reason, there), now)
         else:
             conditions = remove(conditions, BACKEND)
         return {"phase": "Ready" if ready else "NotReady", "conditions": conditions, **_contents(obj, view)}
@@ -176,8 +181,35 @@ def _recent(snapshot: Object) -> Object:
     return {key: value for key, value in found.items() if value}
 
 
-def _farewell(obj: Object, view: View) -> Desired:
-    snapshots = view.list(SNAPSHOT, namespace_of(obj), owner=uid_of(obj))
-    why = f"Repository {namespace_of(obj)}/{name_of(obj)} was deleted; the data stays"
-    doomed = tuple(Doomed(Ref(SNAPSHOT, namespace_of(item), name_of(item)), why) for item in snapshots)
-    return Desired(doomed=doomed, release=not doomed)
+def _listed(obj: Object, opened: storage.Store) -> Listed:
+    return Listed(opened.root, namespace_of(obj), name_of(obj), text(obj, "spec", "path").strip("/"))
+
+
+def _farewell(obj: Object, view: View, now: datetime) -> Desired:
+    """Take the Snapshots along; with WipeOut delete the data once nobody reads or writes it."""
+    namespace, name = namespace_of(obj), name_of(obj)
+    there = wipe.storage_of(obj, view)
+    wiping = wipe.wanted(obj) and there is not None and not deleting(there)
+    if wiping and (busy := wipe.reader(namespace, name, "", view) or _writer(obj, view)):
+        note = Note("DeletionWaits", f"its data is deleted when {busy} has ended")
+        return Desired(notes=(note,))
+    snapshots = view.list(SNAPSHOT, namespace, owner=uid_of(obj))
+    if snapshots:
+        why = f"Repository {namespace}/{name} was deleted; the data {'goes too' if wiping else 'stays'}"
+        return Desired(doomed=tuple(Doomed(Ref(SNAPSHOT, namespace_of(item), name_of(item)), why) for item in snapshots))
+    opened = storage.open_store(there, namespace, f"storage-{name}", obj) if wiping and there is not None else None
+    if opened is None or there is None or isinstance(opened, Problem):
+        return Desired(release=True)
+    job = initialize.job_of(obj, names.repository_cleanup_job(name), opened, "cleaner")
+    job = runtime.with_settings(job, mapping(there, "spec", "runtimeSettings"))
+    call = Wipe(name, opened.at(text(obj, "spec", "path")), _listed(obj, opened)).call(opened.secrets)
+    return wipe.erase(obj, job, call, opened.copies, view, now)
+
+
+def _writer(obj: Object, view: View) -> str:
+    """Return a BackupSession that is writing to the Repository; empty for none."""
+    for session in view.list(BACKUP_SESSION, namespace_of(obj)):
+        writes = any(text(entry, "repository") == name_of(obj) for entry in items(session, "status", "snapshots"))
+        if writes and phase_of(session) in ("Pending", "Running"):
+            return f"BackupSession {namespace_of(session)}/{name_of(session)}"
+    return ""

@@ -29,8 +29,8 @@ from holdfast.dialects.kubestash.kinds import (
     SNAPSHOT,
     STATEFUL_SET,
 )
+from holdfast.dialects.kubestash.recorded import TERMINAL, restic_ids
 from holdfast.dialects.kubestash.repository import newest_first, snapshot_time, storage_of
-from holdfast.dialects.kubestash.snapshot import TERMINAL, restic_ids
 
 LATEST: Final = "latest"
 NOT_ENSURED: Final = "FailedToEnsureRestoreExecutor"

@@ -13,18 +13,19 @@ from typing import Final
 import msgspec
 
 from holdfast.core.conditions import condition, find, upsert
+from holdfast.core.labels import annotation
 from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Problem, Problems, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
-from holdfast.core.read import at, conditions_of, deleting, items, mapping, namespace_of, phase_of, text
+from holdfast.core.read import at, conditions_of, deleting, items, mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.report import Failure, Progress, RepositoryResult
 from holdfast.core.times import format_duration, format_time, optional_time, parse_time
-from holdfast.dialects.kubestash import names, sizes
+from holdfast.dialects.kubestash import names, sizes, snapshot_wipe, wipe
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT
+from holdfast.dialects.kubestash.recorded import TERMINAL, components_of
 
-TERMINAL: Final = ("Succeeded", "Failed")
 INCOMPLETE: Final = ("BackupIncomplete", "BackupExecutorTerminatedBeforeCompletion")
 _DEADLINE: Final = "deadline exceeded: "
 _DELETED: Final = " was deleted before it had finished"
@@ -35,27 +36,31 @@ class SnapshotHandler:
     """Handles Snapshots."""
 
     kind = SNAPSHOT
-    finalizer = ""
+    finalizer = names.FINALIZER
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge a change: only pausing is left to people."""
         found: list[Problem] = []
         if old is not None and _frozen(obj) != _frozen(old):
             found.append(Problem("spec", "can't change: a Snapshot tells what was done"))
-        if text(obj, "spec", "deletionPolicy", default="Delete") != "Delete":
-            found.append(Problem("spec.deletionPolicy", "WipeOut is not supported yet: use Delete, which keeps the data"))
         return Problems(tuple(found)) if found else None
 
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Ask only to be looked at again when the session's time is over."""
-        if deleting(obj) or phase_of(obj) in TERMINAL:
-            return Desired(release=deleting(obj))
+        if deleting(obj):
+            return snapshot_wipe.farewell(obj, view, now)
+        if phase_of(obj) in TERMINAL:
+            return Desired(hold=wipe.wanted(obj))
         deadline = optional_time(text(_session(obj, view) or {}, "status", "backupDeadline"))
-        return Desired(wake_at=deadline if deadline and deadline > now else None)
+        return Desired(wake_at=deadline if deadline and deadline > now else None, hold=wipe.wanted(obj))
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status: what is known of each component, and the sum of it. A terminal one is final."""
-        if phase_of(obj) in TERMINAL:
+        if deleting(obj) and wipe.wanted(obj):
+            judged = wipe.verdict(obj, names.snapshot_cleanup_job(name_of(obj)), view, outcome, now)
+            conditions = upsert(conditions_of(obj), judged, now) if judged else conditions_of(obj)
+            return {**mapping(obj, "status"), **({"conditions": conditions} if conditions else {})}
+        if phase_of(obj) in TERMINAL or (not phase_of(obj) and annotation(obj, names.REDISCOVERED)):
             return mapping(obj, "status")
         over = _why_over(obj, _session(obj, view), now)
         found = [_component(obj, name, view, over) for name in components_of(obj)]
@@ -72,16 +77,6 @@ class Part(msgspec.Struct, frozen=True):
     status: Object
     incomplete: bool = False
     started: str = ""
-
-
-def components_of(snapshot: Object) -> tuple[str, ...]:
-    """Return the names of the components that the Snapshot was started with."""
-    return comma_list(text(snapshot, "metadata", "annotations", names.COMPONENTS))
-
-
-def restic_ids(component: Object) -> tuple[str, ...]:
-    """Return the restic snapshots of a component."""
-    return tuple(text(entry, "id") for entry in items(component, "resticStats") if text(entry, "id"))
 
 
 def failure_of(snapshot: Object) -> tuple[str, str]:

@@ -1,9 +1,10 @@
 """A BackupStorage as a Job sees it: the URL, the volumes and mounts of a local one, the Secret of a remote one.
 
 A Job mounts only Secrets of its own namespace, so a storage elsewhere brings a copy of its Secret along; a local storage
-on a claim can't be brought along and is refused there. Providers that no store of this build speaks are refused by name.
+on a claim can't be brought along and is refused there.
 """
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,8 +17,12 @@ from holdfast.core.read import at, flag, mapping, name_of, namespace_of, number,
 from holdfast.dialects.kubestash.decode import Place
 from holdfast.dialects.kubestash.kinds import SECRET
 
-PROVIDERS: Final = ("local", "s3")
-_NOT_YET: Final = ("gcs", "azure")
+PROVIDERS: Final = ("local", "s3", "gcs", "azure")
+_PLACE: Final = {
+    "s3": ("bucket", "region", "prefix"),
+    "gcs": ("bucket", "prefix"),
+    "azure": ("storageAccount", "container", "prefix"),
+}
 _LOCAL_OWN: Final = ("mountPath", "subPath", "maxConnections")
 
 
@@ -35,8 +40,8 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     as_root: bool = False
 
     def at(self, *parts: str) -> StorageTarget:
-        """Return the place at a path below the storage's root."""
-        path = "/".join(part.strip("/") for part in parts if part.strip("/"))
+        """Return the place at a path below the storage's root. No part leads out of it, wherever the path comes from."""
+        path = "/".join(piece for part in parts for piece in part.split("/") if piece not in ("", ".", ".."))
         base = self.root.url.rstrip("/")
         return msgspec.structs.replace(self.root, url=f"{base}/{path}" if path else base or "/")
 
@@ -49,23 +54,23 @@ def provider(obj: Object) -> str:
 def problems(obj: Object) -> list[Problem]:
     """Judge `spec.storage`."""
     name, field = provider(obj), "spec.storage"
-    if name in _NOT_YET:
-        return [Problem(f"{field}.provider", f"{name} is not supported by this build yet: use {' or '.join(PROVIDERS)}")]
     if name not in PROVIDERS:
-        return [Problem(f"{field}.provider", f"{name or 'an empty provider'} is none of {', '.join((*PROVIDERS, *_NOT_YET))}")]
+        return [Problem(f"{field}.provider", f"{name or 'an empty provider'} is none of {', '.join(PROVIDERS)}")]
     if not mapping(obj, "spec", "storage", name):
         return [Problem(f"{field}.{name}", f"needed with provider {name}")]
-    others = [other for other in (*PROVIDERS, *_NOT_YET) if other != name and at(obj, "spec", "storage", other) is not None]
+    others = [other for other in PROVIDERS if other != name and at(obj, "spec", "storage", other) is not None]
     found = [Problem(f"{field}.{other}", f"does not belong to provider {name}: remove it") for other in others]
-    return found + (_local_problems(obj) if name == "local" else _s3_problems(obj))
+    judges = {"local": _local_problems, "s3": _s3_problems, "gcs": _gcs_problems, "azure": _azure_problems}
+    return found + judges[name](obj)
 
 
 def location(obj: Object) -> tuple[str, ...]:
-    """Return what tells one remote place from another: S3 by bucket, region and prefix. A local one is never compared."""
-    if provider(obj) != "s3":
+    """Return what tells one remote place from another, such as bucket, region and prefix. A local one is never compared."""
+    name = provider(obj)
+    if name not in _PLACE:
         return ()
-    s3 = mapping(obj, "spec", "storage", "s3")
-    return ("s3", text(s3, "bucket").strip("/"), text(s3, "region"), text(s3, "prefix").strip("/"))
+    given = mapping(obj, "spec", "storage", name)
+    return (name, *(text(given, field).strip("/") for field in _PLACE[name]))
 
 
 def volume_name(place: Place) -> str:
@@ -77,7 +82,16 @@ def open_store(obj: Object, namespace: str, mount: str, owner: Object) -> Store 
     """Open a storage for Jobs in `namespace`. `mount` names its Secret's folder; `owner` owns the copy of that Secret."""
     if found := problems(obj):
         return found[0]
-    return _local(obj, namespace) if provider(obj) == "local" else _s3(obj, namespace, mount, owner)
+    name = provider(obj)
+    if name == "local":
+        return _local(obj, namespace)
+    root = {"s3": _s3_root, "gcs": _gcs_root, "azure": _azure_root}[name](mapping(obj, "spec", "storage", name))
+    secret = text(obj, "spec", "storage", name, "secretName")
+    if not secret:
+        return Store(root=root)
+    held, copies = copied_secret(Place(namespace_of(obj), secret), namespace, mount, owner)
+    root = msgspec.structs.replace(root, credentials_dir=f"{SECRETS}/{mount}")
+    return Store(root=root, secrets=(SecretFiles(mount, held),), copies=copies)
 
 
 def copied_secret(source: Place, namespace: str, mount: str, owner: Object) -> tuple[str, tuple[SecretCopy, ...]]:
@@ -135,6 +149,21 @@ def _s3_problems(obj: Object) -> list[Problem]:
     return [*found, *_bad_connections(s3, field)]
 
 
+def _gcs_problems(obj: Object) -> list[Problem]:
+    return _container_problems(obj, "gcs", {"bucket": "the name of the bucket"})
+
+
+def _azure_problems(obj: Object) -> list[Problem]:
+    needed = {"storageAccount": "the name of the storage account", "container": "the name of the container"}
+    return _container_problems(obj, "azure", needed)
+
+
+def _container_problems(obj: Object, name: str, needed: Mapping[str, str]) -> list[Problem]:
+    given, field = mapping(obj, "spec", "storage", name), f"spec.storage.{name}"
+    found = [Problem(f"{field}.{key}", f"needed: {what}") for key, what in needed.items() if not text(given, key).strip("/")]
+    return [*found, *_bad_connections(given, field)]
+
+
 def _bad_connections(provider: Object, field: str) -> list[Problem]:
     given = number(provider, "maxConnections")
     if given is None or given >= 0:
@@ -162,8 +191,7 @@ def _local(obj: Object, namespace: str) -> Store | Problem:
     return Store(root=root, volumes=({"name": name, **source},), mounts=(mount,), as_root=True)
 
 
-def _s3(obj: Object, namespace: str, mount: str, owner: Object) -> Store:
-    s3 = mapping(obj, "spec", "storage", "s3")
+def _s3_root(s3: Object) -> StorageTarget:
     region = text(s3, "region")
     endpoint = text(s3, "endpoint").rstrip("/") or f"https://s3.{region or 'us-east-1'}.amazonaws.com"
     parts = [endpoint, text(s3, "bucket").strip("/"), text(s3, "prefix").strip("/")]
@@ -172,9 +200,13 @@ def _s3(obj: Object, namespace: str, mount: str, owner: Object) -> Store:
         options["region"] = region
     if flag(s3, "insecureTLS"):
         options["insecure_tls"] = "true"
-    url = "s3:" + "/".join(part for part in parts if part)
-    if not text(s3, "secretName"):
-        return Store(root=StorageTarget(url, options))
-    name, copies = copied_secret(Place(namespace_of(obj), text(s3, "secretName")), namespace, mount, owner)
-    root = StorageTarget(url, options, f"{SECRETS}/{mount}")
-    return Store(root=root, secrets=(SecretFiles(mount, name),), copies=copies)
+    return StorageTarget("s3:" + "/".join(part for part in parts if part), options)
+
+
+def _gcs_root(gcs: Object) -> StorageTarget:
+    return StorageTarget(f"gs:{text(gcs, 'bucket').strip('/')}:/{text(gcs, 'prefix').strip('/')}", _connections(gcs))
+
+
+def _azure_root(azure: Object) -> StorageTarget:
+    url = f"azure:{text(azure, 'container').strip('/')}:/{text(azure, 'prefix').strip('/')}"
+    return StorageTarget(url, {"account": text(azure, "storageAccount"), **_connections(azure)})

@@ -194,8 +194,6 @@ def _repository(session: Session, index: int, field: str, wanted: Configuration,
         yield Problem(f"{field}.directory", f"{use.directory} leaves the backend: no part may be '..'")
     if use.deletion_policy not in _POLICIES:
         yield Problem(f"{field}.deletionPolicy", f"{use.deletion_policy} is none of {', '.join(_POLICIES)}")
-    elif use.deletion_policy == "WipeOut":
-        yield Problem(f"{field}.deletionPolicy", "WipeOut is not supported yet: use Delete or Retain, which keep the data")
     if use.secret is None:
         yield Problem(f"{field}.encryptionSecret", "needed by logical-backup: a Secret with the key RESTIC_PASSWORD")
     if at(session.raw, "repositories") and items(session.raw, "repositories")[index].get("backupVerifier"):
