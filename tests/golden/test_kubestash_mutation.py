@@ -31,7 +31,32 @@ def scenes() -> Sequence[Scene]:
     begun.add(restore("back"))
     begun.add(in_place("back-in-place"))
     begun.settle()
-    return [scene(begun), scene(retained()), scene(fresh)]
+    ended = [dying(kind, name) for kind, name in (("BackupStorage", "gcs-storage"), ("Repository", REPO))]
+    return [scene(world) for world in (begun, retained(), fresh, by_time(), *ended)]
+
+
+def dying(kind: str, name: str) -> World:
+    """An object that somebody has deleted, after a backup; its BackupConfiguration went before."""
+    world = ready_world()
+    run(world, "run-1", "1f5a6b7c")
+    world.objects = {
+        key: obj for key, obj in world.objects.items() if obj["kind"] not in ("BackupConfiguration", "BackupSession")
+    }
+    if kind == "Repository":
+        world.objects = {key: obj for key, obj in world.objects.items() if obj["kind"] != "Snapshot"}
+    world.delete(kind, name)
+    return world
+
+
+def by_time() -> World:
+    """Two backups, and a restore to the time of the second."""
+    world = ready_world()
+    for number in range(2):
+        run(world, f"run-{number}", f"{number}f5a6b7c")
+        world.later(days=1)
+    source = {"repository": REPO, "pitr": {"targetTime": world.find("Snapshot", f"{REPO}-run-1")["status"]["snapshotTime"]}}
+    world.add(restore("back", dataSource=source))
+    return world
 
 
 def retained() -> World:
