@@ -31,7 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "embedded.node": {"core", "kube", "schema"},
 }
 EXCEPTIONS = {
-    "movers": {f"holdfast.movers.{name} -> holdfast.kube.*" for name in ("trigger", "exec", "record_discovery", "rediscovery")},
+    "movers": {
+        f"holdfast.movers.{name} -> holdfast.kube.*"
+        for name in ("trigger", "exec", "cluster", "record_discovery", "rediscovery")
+    },
     "embedded.apiserver": {"holdfast.embedded.apiserver.** -> holdfast.kube.codec"},
 }
 EMBEDDED = ("embedded.apiserver", "embedded.controllers", "embedded.node")

@@ -4,7 +4,7 @@ Each builder returns the children to add to a `Desired`. An account lives where 
 Job's pod takes it with `run_as`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from holdfast.core.objects import Object, owner_reference
 from holdfast.core.plan import Child
@@ -12,6 +12,7 @@ from holdfast.core.plan import Child
 RBAC = "rbac.authorization.k8s.io"
 
 EXEC_ROLE = "holdfast-exec"
+READ_ROLE, WRITE_ROLE = "holdfast-manifests-read", "holdfast-manifests-write"
 
 
 def run_as(job: Object, account: str) -> None:
@@ -52,15 +53,44 @@ def account_for(
     The operator may bind those roles and writes none itself: it can't make more rights than an administrator has installed.
     """
     home = job_namespace or namespace
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta(name, home, owner, labels)}
-    binding = {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": "RoleBinding",
-        "metadata": _meta(name, namespace, owner, labels),
-        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": home}],
-    }
-    return (Child(account), Child(binding))
+    return (_account(name, home, owner, labels), _bound(role, name, namespace, home, owner, labels))
+
+
+def manifests_access(
+    name: str,
+    namespace: str,
+    *,
+    write: bool = False,
+    namespaces: Sequence[str] = (),
+    owner: Object | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> tuple[Child, ...]:
+    """Return an account in `namespace` that may read every object of `namespaces`, and with `write` make and change them.
+
+    Without `namespaces` it may do so in the whole cluster, through a ClusterRoleBinding. Whoever may run pods in `namespace`
+    can use the account: give it no more than that person has. An `owner` in one namespace can't own what is in others; the
+    dialect removes these when its run has ended.
+    """
+    role = WRITE_ROLE if write else READ_ROLE
+    bindings = [_bound(role, name, place, namespace, owner, labels) for place in namespaces or ("",)]
+    return (_account(name, namespace, owner, labels), *bindings)
+
+
+def _account(name: str, namespace: str, owner: Object | None, labels: Mapping[str, str] | None) -> Child:
+    return Child({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta(name, namespace, owner, labels)})
+
+
+def _bound(role: str, name: str, namespace: str, home: str, owner: Object | None, labels: Mapping[str, str] | None) -> Child:
+    """Return the binding of account `name` of `home` to a ClusterRole: in one namespace, or in all without one."""
+    return Child(
+        {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
+            "metadata": _meta(name, namespace, owner, labels),
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": home}],
+        }
+    )
 
 
 def _meta(name: str, namespace: str, owner: Object | None, labels: Mapping[str, str] | None) -> Object:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from holdfast.core.call import SECRETS, Call, RepositoryTarget, StorageTarget
-from holdfast.core.cluster_calls import Exec, HttpRequest, TcpConnect
+from holdfast.core.cluster_calls import Exec, HttpRequest, ManifestsBackup, ManifestsRestore, TcpConnect
 
 __all__ = ["SECRETS", "Call", "RepositoryTarget", "StorageTarget"]
 
@@ -383,6 +383,8 @@ CALLS: Mapping[str, type[Call]] = {
         DatasafedInstall,
         DatasafedAttend,
         DatasafedDelete,
+        ManifestsBackup,
+        ManifestsRestore,
     )
 }
 """Every call by the name of its mover."""

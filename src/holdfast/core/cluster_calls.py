@@ -1,13 +1,15 @@
-"""The arguments of movers that talk to what runs in the cluster: hooks in containers, over HTTP, to ports.
+"""The arguments of movers that talk to the cluster itself: hooks in containers, over HTTP, to ports, and its objects.
 
-Each try has a timeout of its own, `attempts` bounds the tries and `delay` is the pause between two, all in seconds. A try
-whose connection is lost may have been carried out, so hooks are at-least-once: with `attempts` above 1 they must bear that.
+Each try of a hook has a timeout of its own, `attempts` bounds the tries and `delay` is the pause between two, all in seconds.
+A try whose connection is lost may have been carried out, so hooks are at-least-once: with `attempts` above 1 they must bear
+that.
 """
 
 from collections.abc import Mapping
 from typing import ClassVar
 
-from holdfast.core.call import Call
+from holdfast.core.call import Call, RepositoryTarget
+from holdfast.core.manifests import Changes, Selection
 
 
 class Exec(Call, frozen=True, omit_defaults=True):
@@ -65,3 +67,47 @@ class TcpConnect(Call, frozen=True, omit_defaults=True):
     timeout: int = 30
     attempts: int = 1
     delay: int = 5
+
+
+class ManifestsBackup(Call, frozen=True, omit_defaults=True):
+    """Save the objects of a cluster as files `<resource.group>/{cluster|namespaces/<ns>}/<name>.yaml`, one snapshot of `root`.
+
+    They go into `repository`, or without one into the directory `folder` of the pod, unencrypted: who names a folder answers
+    for what happens to the Secrets in it. With `objects` (`<resource.group>/<namespace>/<name>`, `//` without a namespace) only
+    these are saved, with the service accounts of their pods and, if `rbac`, with the roles that these have. Kinds are read one
+    after the other: the snapshot shows each as it was at some moment of the run. The report's result counts the files; an item
+    for each kind says how many there are. What may not be read makes it a failure. The account needs
+    `core.access.manifests_access`.
+    """
+
+    MOVER: ClassVar[str] = "manifests-backup"
+
+    selection: Selection = Selection()
+    repository: RepositoryTarget | None = None
+    folder: str = ""
+    root: str = "/manifests"
+    objects: tuple[str, ...] = ()
+    rbac: bool = False
+    host: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class ManifestsRestore(Call, frozen=True, omit_defaults=True):
+    """Make objects again from manifests: those of a snapshot of `repository` below `root`, or those in the directory `folder`.
+
+    The order and what is left out are those of `core.manifests`. An object that exists is left alone, or with `override` gets
+    the fields of the manifest. Missing namespaces are made. `skip` names resources that the caller never wants back. The
+    report has an item for each kind (`12 created, 1 exists`) and one for each object that failed; the first failure is the
+    report's.
+    """
+
+    MOVER: ClassVar[str] = "manifests-restore"
+
+    selection: Selection = Selection(cluster_resources=True)
+    changes: Changes = Changes()
+    repository: RepositoryTarget | None = None
+    snapshot_id: str = ""
+    folder: str = ""
+    root: str = "/manifests"
+    override: bool = False
+    skip: tuple[str, ...] = ()

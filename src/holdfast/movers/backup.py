@@ -14,9 +14,9 @@ from holdfast.core.report import MAX_REPORT_BYTES, Failure, Progress, Report, Re
 from holdfast.core.times import format_time
 from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.failures import failure_of, partial
-from holdfast.movers.stores import follow, open_repository, open_store, password
+from holdfast.movers.stores import follow, open_or_init
 from holdfast.repo.backup import backup
-from holdfast.repo.errors import NoRepository, RepositoryError, RepositoryExists
+from holdfast.repo.errors import RepositoryError
 from holdfast.repo.maintain import read_root, stats
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import BackupResult
@@ -43,7 +43,7 @@ def _one(target: RepositoryTarget, call: VolumeBackup, context: Context) -> Repo
     result = RepositoryResult(target.name, target.component, started=format_time(datetime.now(UTC)))
     try:
         context.check()
-        with _open_or_init(target, context) as repo:
+        with open_or_init(target, context.stop) as repo:
             for path in call.paths:
                 result = _add(result, _path(repo, target, call, path, result, context))
             result = msgspec.structs.replace(result, **_read_back(repo, result))
@@ -55,17 +55,6 @@ def _one(target: RepositoryTarget, call: VolumeBackup, context: Context) -> Repo
     said = f"failed: {result.failure.message}" if result.failure else f"{result.files} files, {result.stored} bytes stored"
     log(f"repository {target.name} {target.component}: {said}")
     return result
-
-
-def _open_or_init(target: RepositoryTarget, context: Context) -> Repository:
-    try:
-        return open_repository(target, context.stop)
-    except NoRepository:
-        log(f"repository {target.name} {target.component}: initialising {target.store.url}")
-    try:
-        return Repository.init(open_store(target.store), password(target))
-    except RepositoryExists:
-        return open_repository(target, context.stop)
 
 
 def _path(

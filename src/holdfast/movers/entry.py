@@ -46,6 +46,8 @@ PROGRAMS: Mapping[str, str] = {
     "datasafed-install": "holdfast.movers.datasafed.jobs:install",
     "datasafed-attend": "holdfast.movers.datasafed.attend:attend",
     "datasafed-delete": "holdfast.movers.datasafed.jobs:delete",
+    "manifests-backup": "holdfast.movers.manifests_backup:run",
+    "manifests-restore": "holdfast.movers.manifests_restore:run",
 }
 """Where the program of each mover lives: `module:function`, called with the call and a Context."""
 

@@ -13,10 +13,11 @@ from holdfast.core.objects import Object
 from holdfast.core.report import ItemResult, Report
 from holdfast.kube.builtin import PODS
 from holdfast.kube.client import Client
-from holdfast.kube.config import ClusterConfig, ConfigError, in_cluster
+from holdfast.kube.config import ClusterConfig
 from holdfast.kube.errors import ApiError, Forbidden, NotFound, Unavailable
 from holdfast.kube.execution import Ended
 from holdfast.movers.attempts import tried
+from holdfast.movers.cluster import own_cluster
 from holdfast.movers.context import Context, MoverError, log, stopped
 
 LOGGED: Final = 1 << 20
@@ -60,11 +61,7 @@ def run(call: Exec, context: Context) -> Report:
     """Run the command until it ends well, within its tries."""
     if not call.command:
         raise MoverError("BadArguments", "the command is empty", "name a program")
-    try:
-        config = in_cluster()
-    except ConfigError as error:
-        raise MoverError("NotInCluster", str(error), "the Job needs its service account's token mounted") from error
-    return run_through(config, call, context)
+    return run_through(own_cluster(), call, context)
 
 
 def run_through(config: ClusterConfig, call: Exec, context: Context) -> Report:

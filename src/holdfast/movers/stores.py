@@ -12,7 +12,8 @@ import msgspec
 
 from holdfast.core.calls import DEAD_HOSTS, RepositoryTarget, StorageTarget
 from holdfast.core.report import Progress
-from holdfast.movers.context import MoverError
+from holdfast.movers.context import MoverError, log
+from holdfast.repo.errors import NoRepository, RepositoryExists
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import Progress as RepositoryProgress
 from holdfast.repo.store import Store
@@ -105,6 +106,18 @@ def open_repository(target: RepositoryTarget, stop: threading.Event) -> Reposito
     repo.dead_hosts = frozenset(filter(None, os.environ.get(DEAD_HOSTS, "").split(",")))
     repo.be_patient(LOCK_PATIENCE_SECONDS, stop)
     return repo
+
+
+def open_or_init(target: RepositoryTarget, stop: threading.Event) -> Repository:
+    """Open the repository of a target, and make it first when it is missing. Raises errors of `repo`, or MoverError."""
+    try:
+        return open_repository(target, stop)
+    except NoRepository:
+        log(f"repository {target.name} {target.component}: initialising {target.store.url}")
+    try:
+        return Repository.init(open_store(target.store), password(target))
+    except RepositoryExists:
+        return open_repository(target, stop)
 
 
 def follow(
