@@ -1,0 +1,150 @@
+"""A small cluster with the engine of the KubeBlocks API on it: what the tests of that API drive. Jobs run as real pods.
+
+Take `world` as a fixture; one cluster serves a whole module. The engine's clock can be set ahead.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from holdfast.cli.apiserver import admission
+from holdfast.cli.dialects import KINDS, resource_of, resources
+from holdfast.cli.install import deploy_dir, manifests
+from holdfast.cli.node import images
+from holdfast.core.objects import Object, kind_of
+from holdfast.dialects.kubeblocks.dialect import KubeBlocks
+from holdfast.embedded.apiserver.server import ApiServer
+from holdfast.embedded.node.run import run_node
+from holdfast.embedded.node.settings import Settings as NodeSettings
+from holdfast.engine.shell import Engine
+from holdfast.kube.builtin import CRDS
+from holdfast.kube.events import EventRecorder
+from holdfast.kube.resource import Resource
+from holdfast.movers.fills import movers
+from holdfast.schema.emit import crd
+from tests.e2e.cluster import NODE, Cluster
+
+REST: dict[str, Resource] = {spec.kind: resource_of(spec) for spec in KINDS["kubeblocks"]}
+GROUP = "dataprotection.kubeblocks.io"
+SECONDS = 25.0
+
+
+class World(Cluster):
+    """The cluster, and its engine."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.offset = timedelta()
+        self.dialect = KubeBlocks()
+        self.server = ApiServer(directory, admission=admission(self.dialect.handlers))
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+    async def start(self) -> None:
+        await super().start()
+        for spec in KINDS["kubeblocks"]:
+            await self.client.apply(CRDS, crd(spec))
+        known = resources()
+        for document in manifests(deploy_dir() / "addons"):
+            if kind_of(document).kind in ("ClusterRole", "StorageProvider"):
+                await self.client.apply(known[kind_of(document)], document)
+        await self.start_engine()
+
+    async def start_node(self, settings: NodeSettings = NODE) -> None:
+        ready = asyncio.Event()
+        root = self.directory / "node"
+        work = run_node(self.client, self.config, root, "here", settings=settings, images=images(), ready=ready)
+        await self._begin("node", work, ready)
+
+    async def start_engine(self) -> None:
+        await self._begin("engine", self._engine(ready := asyncio.Event()), ready)
+
+    async def _engine(self, ready: asyncio.Event) -> None:
+        recorder = EventRecorder(self.client, component="holdfast")
+        engine = Engine(
+            self.client, (self.dialect,), movers(), resources(), image="holdfast:test", recorder=recorder, clock=self.now
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(engine.run())
+            await engine.manager.synced()
+            ready.set()
+
+    async def stop(self) -> None:
+        if "engine" in self._tasks:
+            await self.stop_part("engine")
+        await super().stop()
+
+    async def set_clock(self, ahead: timedelta) -> None:
+        """Let the engine live that much later, as after a downtime."""
+        await self.stop_part("engine")
+        self.offset = ahead
+        await self.start_engine()
+
+    async def wait(
+        self, kind: str, name: str, holds: Callable[[Object], bool], *, namespace: str = "default", seconds: float = SECONDS
+    ) -> Object:
+        """Wait until something holds of an object of the API, and return it."""
+        return await self.until(REST[kind], name, holds, namespace=namespace, seconds=seconds)
+
+    async def phase(self, kind: str, name: str, *phases: str, namespace: str = "default") -> Object:
+        """Wait for a phase of an object of the API, and return its status."""
+        found = await self.wait(kind, name, lambda obj: status(obj).get("phase") in phases, namespace=namespace)
+        return status(found)
+
+    async def refused(self, obj: Object) -> str:
+        """Apply with kubectl what must be refused, and return the answer."""
+        answer = await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(obj), check=False)
+        assert "created" not in answer, answer
+        assert "configured" not in answer, answer
+        return answer
+
+
+def status(obj: Object) -> Object:
+    return obj.get("status") or {}
+
+
+def condition(found: Object, type_: str) -> Object:
+    """Return a condition of a status; empty when it is not there."""
+    return next((item for item in found.get("conditions") or () if item["type"] == type_), {})
+
+
+def thing(
+    kind: str, name: str, *, namespace: str = "", labels: Object | None = None, annotations: Object | None = None, **spec: Any
+) -> Object:
+    """Build an object of the API; cluster-scoped kinds get no namespace."""
+    scoped = REST[kind].namespaced
+    meta: Object = {"name": name, **({"namespace": namespace or "default"} if scoped else {})}
+    meta |= {key: value for key, value in (("labels", labels), ("annotations", annotations)) if value}
+    return {"apiVersion": f"{REST[kind].group}/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+
+
+def repo(name: str, provider: str = "pvc", *, default: bool = False, **spec: Any) -> Object:
+    """Build a BackupRepo, by default on a volume of this cluster."""
+    given = {"storageProviderRef": provider, "pvReclaimPolicy": "Delete", **spec}
+    marks = {f"{GROUP}/is-default-repo": "true"} if default else None
+    return thing("BackupRepo", name, annotations=marks, **given)
+
+
+def secret(name: str, namespace: str = "default", **entries: str) -> Object:
+    """Build a Secret."""
+    meta: Object = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": entries}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    made = World(tmp_path_factory.mktemp("kubeblocks") / "data")
+    await made.start()
+    try:
+        yield made
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await made.stop()
