@@ -13,6 +13,7 @@ from pathlib import Path
 from holdfast import __version__
 from holdfast.cli.datadir import DataDir
 from holdfast.cli.dialects import dialects, resources
+from holdfast.cli.health import Health, OperatorMetrics, served
 from holdfast.cli.install import install
 from holdfast.cli.service import add_kubeconfig, announce, connect, serve
 from holdfast.embedded.controllers.run import run_controllers
@@ -35,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, help="run the built-in controllers too, with their volumes here")
     parser.add_argument("--install", action="store_true", help="install CRDs, Addons and roles first, if the account may")
     parser.add_argument("--image", default=f"holdfast:{__version__}", help="the image of movers (default: %(default)s)")
+    parser.add_argument("--listen", default="", help="serve /livez, /readyz and /metrics on HOST:PORT (default: not at all)")
     parser.add_argument("--lease-namespace", default="kube-system", help="where the Lease lives (default: %(default)s)")
 
 
@@ -45,7 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None:
     serving, controlling = asyncio.Event(), asyncio.Event()
+    health = Health()
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(served(arguments.listen, health))
         await stack.enter_async_context(announce(serving, arguments.ready_fd))
         client = await stack.enter_async_context(Client(config, field_manager="holdfast"))
         leasing = await stack.enter_async_context(Client(config, field_manager="holdfast", max_in_flight=2))
@@ -61,18 +65,32 @@ async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None
                 group.create_task(run_controllers(own, data.root, ready=controlling))
                 await controlling.wait()
             group.create_task(elector.run())
-            await elector.lead(lambda: _engine(client, elector, arguments.image, serving))
+            health.registry.register(OperatorMetrics(health, client, elector))
+            health.standing_by = True
+            await elector.lead(lambda: _engine(client, elector, arguments.image, serving, health))
 
 
-async def _engine(client: Client, elector: Elector, image: str, serving: asyncio.Event) -> None:
+async def _engine(client: Client, elector: Elector, image: str, serving: asyncio.Event, health: Health) -> None:
     recorder = EventRecorder(client, component="holdfast")
-    engine = Engine(client, dialects(), movers(), resources(), image=image, recorder=recorder, gate=elector.check)
+    engine = Engine(
+        client,
+        dialects(),
+        movers(),
+        resources(),
+        image=image,
+        recorder=recorder,
+        gate=elector.check,
+        metrics=health.runs,
+    )
+    health.engine, health.standing_by = engine, False
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(engine.run())
             await engine.manager.synced()
+            health.synced = True
             serving.set()
     finally:
+        health.engine, health.synced, health.standing_by = None, False, True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 await recorder.flush()

@@ -49,6 +49,10 @@ class Budgets:
         self._reserved: dict[Slot, float] = {}
         self._waiting: dict[Slot, _Waiter] = {}
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many movers are active, and how many wait."""
+        return len(self._active), len(self._waiting)
+
     def observe(self, old: Object | None, new: Object | None) -> set[Key]:
         """Take a change of a Job; return whom it lets start."""
         obj = new or old

@@ -27,6 +27,7 @@ from holdfast.engine.executor import Executor, Recorder
 from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Interests, Key, Named, Token, tokens_of
 from holdfast.engine.jobs import finish_child
+from holdfast.engine.metrics import RunMetrics
 from holdfast.engine.progress import ProgressFollower, job_of
 from holdfast.engine.view import SECRETS, PassView, Senses
 from holdfast.kube.builtin import JOBS, PODS, PVCS, STORAGECLASSES, VOLUMESNAPSHOTS
@@ -57,12 +58,13 @@ class Engine:
         recorder: Recorder,
         budget: Budget | None = None,
         gate: Gate | None = None,
+        metrics: RunMetrics | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`gate` is asked before each write and raises when this process may write no more (see kube.lease)."""
         self._client = client
         self._writer = client.gated(gate) if gate else client
-        self._movers, self._image, self._clock = movers, image, clock
+        self._movers, self._image, self._clock, self._metrics = movers, image, clock, metrics
         self._resources = {**_STEP_KINDS, **resources}
         self._handlers = _handlers(dialects)
         self.manager = Manager(client)
@@ -120,6 +122,8 @@ class Engine:
             self._return_slots(decision, view)
             if decision.first:  # what was started belongs into this very status
                 decision = self._decide(holder, desired, view, now, handler)
+            if self._metrics:
+                self._metrics.observe(holder, decision.runs)
             owner, outcome = holder, Outcome(runs=decision.runs, refused=self._holds.messages(key))
         status = handler.project(owner, view, outcome, now)
         patch = merge_patch(owner.get("status") or {}, status)
@@ -183,7 +187,17 @@ class Engine:
         self._holds.forget(key)
         self._executor.forget(key)
         self.interests.keep(key, ())
+        if self._metrics:
+            self._metrics.forget(str(key.kind), key.namespace, key.name)
         self._wake(self._budgets.keep(key, ()))
+
+    def controllers_by_name(self) -> Mapping[str, Controller]:
+        """Return the controller of each handled kind, by the kind's name."""
+        return {str(kind): controller for kind, controller in self.controllers.items()}
+
+    def budget(self) -> tuple[int, int]:
+        """Return how many movers are active, and how many wait for a slot."""
+        return self._budgets.counts()
 
     def _controller(self, kind: Kind) -> Controller:
         async def reconcile(key: tuple[str, str]) -> Result:

@@ -73,6 +73,10 @@ class Controller:
         """Have a key reconciled now, or in `after` seconds at the latest."""
         self.queue.add_after(key, after)
 
+    def oldest(self) -> float:
+        """Return for how many seconds the longest pass has been at work; 0 when none is."""
+        return self.queue.oldest()
+
     async def run(self) -> None:
         """Wait for the caches, then work until cancelled."""
         for informer in self.informers:

@@ -30,7 +30,7 @@ class WorkQueue(Generic[K]):
         self._clock = clock
         self._jitter = jitter
         self._ready: tuple[OrderedDict[K, None], OrderedDict[K, None]] = (OrderedDict(), OrderedDict())
-        self._running: set[K] = set()
+        self._running: dict[K, float] = {}
         self._dirty: dict[K, int] = {}
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
@@ -49,6 +49,10 @@ class WorkQueue(Generic[K]):
     def running(self) -> frozenset[K]:
         """The keys that a worker has."""
         return frozenset(self._running)
+
+    def oldest(self) -> float:
+        """Return for how many seconds the longest pass has been at work; 0 when none is."""
+        return self._clock() - min(self._running.values()) if self._running else 0.0
 
     @property
     def delayed(self) -> int:
@@ -105,12 +109,12 @@ class WorkQueue(Generic[K]):
             return None
         self._streak = 0 if turn else self._streak + 1
         key, _ = ready.popitem(last=False)
-        self._running.add(key)
+        self._running[key] = self._clock()
         return key
 
     def done(self, key: K) -> None:
         """Give a key back; it becomes ready again if it was added meanwhile."""
-        self._running.discard(key)
+        self._running.pop(key, None)
         if key in self._dirty:
             self.add(key, priority=self._dirty.pop(key))
 
