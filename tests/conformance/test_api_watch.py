@@ -141,6 +141,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_costs_others_nothing(
         for at in range(100):
             await http.ok("POST", MAPS, config_map(f"big{at}", text="x" * 250_000))
         assert len(await following) == 100
+    await asyncio.sleep(1)  # the cut is announced to nobody, least of all to a client that does not read
     writer.transport.resume_reading()
     got = 0
     async with asyncio.timeout(10):

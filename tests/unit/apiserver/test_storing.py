@@ -48,7 +48,7 @@ async def test_a_listener_that_fails_does_not_keep_writers_waiting(tmp_path: Pat
 
 
 def _event(rv: int, size: int = 10) -> Event:
-    return Event(Change("ADDED", Record(Key("/things", "", f"t{rv}"), rv, "u", {}, b"x" * size), None))
+    return Event(rv, "ADDED", Record(Key("/things", "", f"t{rv}"), rv, "u", {}, b"x" * size), None)
 
 
 def test_a_ring_forgets_the_oldest_half_and_says_so():

@@ -32,7 +32,7 @@ _ROWS: Final = (
     _Row("", "Node", "nodes", "no", "status", False),
     _Row("", "PersistentVolume", "persistentvolumes", "pv", "status", False),
     _Row("", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "status"),
-    _Row("", "Pod", "pods", "po", "status log exec attach binding eviction", in_all=True),
+    _Row("", "Pod", "pods", "po", "status log exec attach portforward binding eviction", in_all=True),
     _Row("", "Secret", "secrets"),
     _Row("", "ConfigMap", "configmaps", "cm"),
     _Row("", "Service", "services", "svc", "status", in_all=True),

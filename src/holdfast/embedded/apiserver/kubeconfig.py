@@ -3,21 +3,29 @@
 import base64
 from pathlib import Path
 
-import yaml
-
 from holdfast.embedded.apiserver.pki import write_private
 
 
 def write_kubeconfig(path: Path, user: str, url: str, ca: bytes, token: str) -> None:
     """Write it, replacing what was there."""
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [
-            {"name": "holdfast", "cluster": {"server": url, "certificate-authority-data": base64.b64encode(ca).decode()}}
-        ],
-        "users": [{"name": user, "user": {"token": token}}],
-        "contexts": [{"name": "holdfast", "context": {"cluster": "holdfast", "user": user}}],
-        "current-context": "holdfast",
-    }
-    write_private(path, yaml.safe_dump(document, sort_keys=False).encode())
+    authority = base64.b64encode(ca).decode()
+    text = f"""\
+apiVersion: v1
+kind: Config
+clusters:
+- name: holdfast
+  cluster:
+    server: {url}
+    certificate-authority-data: {authority}
+users:
+- name: {user}
+  user:
+    token: {token}
+contexts:
+- name: holdfast
+  context:
+    cluster: holdfast
+    user: {user}
+current-context: holdfast
+"""
+    write_private(path, text.encode())

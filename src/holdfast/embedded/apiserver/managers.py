@@ -135,6 +135,9 @@ def altered(call: Call, old: Object, new: Object) -> None:
     sent = _basis(call, old, new)
     before = entries_of(old) if sent is None else sent
     changed, removed = compare(old, new, shape_of(call.kind))
+    if sent is None and not changed and not removed:
+        _keep_record(old, new)
+        return
     identity = (call.manager, UPDATE, call.route.sub, call.kind.api_version)
     mine, others = None, list[Entry]()
     for item in before:
@@ -144,15 +147,22 @@ def altered(call: Call, old: Object, new: Object) -> None:
             others.append(item)
     after = disowned(others, changed, removed)
     if mine is not None:
-        fields = union(difference(mine.fields, removed), changed)
+        fields = union(difference(mine.fields, removed) if removed else mine.fields, changed)
         after += [mine if fields == mine.fields else entry(call, UPDATE, fields)] if fields else []
     elif changed:
         after.append(entry(call, UPDATE, changed))
     new["metadata"].pop("managedFields", None)
     if sent is not None or len(after) != len(before) or any(item not in before for item in after):
         write(new, after)
-    elif recorded := part(old, "metadata").get("managedFields"):
+    else:
+        _keep_record(old, new)
+
+
+def _keep_record(old: Object, new: Object) -> None:
+    if recorded := part(old, "metadata").get("managedFields"):
         new["metadata"]["managedFields"] = recorded
+    else:
+        new["metadata"].pop("managedFields", None)
 
 
 def disowned(entries: list[Entry], changed: FieldSet, removed: FieldSet) -> list[Entry]:

@@ -40,6 +40,8 @@ _SYSTEM: Final = (
     "namespace",
     "name",
 )
+_JUDGED: Final = ("labels", "annotations", "ownerReferences", "finalizers", "deletionTimestamp")
+"""What may be wrong in an update; what stays as it is was found right before."""
 _OWNER: Final = ("apiVersion", "kind", "name", "uid")
 
 _LABEL_KINDS: Final = frozenset({"Namespace", "Service"})
@@ -127,6 +129,8 @@ def keep_system(new: Object, old: Object) -> None:
 def problems(obj: Object, old: Object | None) -> list[Cause]:
     """What is wrong with the metadata, as (field, message)."""
     meta: Object = obj["metadata"]
+    if old is not None and all(meta.get(key) == old["metadata"].get(key) for key in _JUDGED):
+        return []
     found = [*_name_problems(obj["kind"], meta)] if old is None else []
     for key, value in part(meta, "labels").items():
         found += _label_problems(key, value)

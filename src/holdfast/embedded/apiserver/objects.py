@@ -11,16 +11,19 @@ Object = dict[str, Any]
 def lookup(obj: Any, *path: str) -> Any:
     """The value at a path of field names, or None."""
     for step in path:
-        if not isinstance(obj, dict):
+        if obj.__class__ is not dict:
             return None
-        obj = cast(Object, obj).get(step)
+        obj = obj.get(step)
     return obj
 
 
 def part(obj: Any, *path: str) -> Object:
     """The object at a path; a new empty one when there is none."""
-    found = lookup(obj, *path)
-    return cast(Object, found) if isinstance(found, dict) else {}
+    for step in path:
+        if obj.__class__ is not dict:
+            return {}
+        obj = obj.get(step)
+    return obj if obj.__class__ is dict else {}
 
 
 def parts(obj: Any, *path: str) -> list[Object]:

@@ -1,10 +1,10 @@
-"""`kubectl exec`, `attach` and `cp`: a WebSocket of the client joined to one of the node that runs the pod.
+"""`kubectl exec`, `attach`, `cp` and `port-forward`: a client's connection joined to one of the node that runs the pod.
 
 The node speaks the subprotocols of Kubernetes itself, so this side only checks who may talk to whom and passes messages on,
 each direction at the pace of its reader. The node is asked first: what it refuses, the client gets as an ordinary Status.
+Clients come with a WebSocket, or with SPDY (see `podtunnel`).
 """
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -13,11 +13,13 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from holdfast.embedded.apiserver import podtunnel
 from holdfast.embedded.apiserver.api import Api, Call
 from holdfast.embedded.apiserver.errors import StatusError, bad_request
 from holdfast.embedded.apiserver.objects import part
 from holdfast.embedded.apiserver.podlog import LogProxy, refused, unanswered
 from holdfast.embedded.apiserver.podnode import PodEnd, pod_end
+from holdfast.embedded.upgrade import Upgrade
 
 PROTOCOLS: Final = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 """The subprotocols that are served, the best first."""
@@ -25,7 +27,7 @@ PROTOCOLS: Final = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 NEEDS_SOCKET: Final = 426
 """What a node answers to a request that could be served but is no WebSocket (Upgrade Required)."""
 
-CALLS: Final = ("exec", "attach")
+CALLS: Final = ("exec", "attach", "portforward")
 """The subresources of a pod that are streams of both directions."""
 
 _STREAMS: Final = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
@@ -35,12 +37,20 @@ _STREAMS: Final = {"stdin": "input", "stdout": "output", "stderr": "error", "tty
 async def join(api: Api, logs: LogProxy, request: web.BaseRequest, call: Call) -> web.StreamResponse:
     """Serve one exec or attach until either side closes. Raises StatusError for what can't be begun."""
     end = pod_end(api, call)
-    _check(call, end, request)
-    url = URL(end.url(call.route.sub)).with_query(_query(request, call))
+    asked = list(request.query.items())
+    _check(call, end, asked)
+    query = _query(asked, call)
+    url = URL(end.url(call.route.sub)).with_query(query)
     headers = {"Authorization": f"Bearer {api.auth.node_token()}"}
     if "websocket" not in request.headers.get("Upgrade", "").lower():
         raise await _told(logs, end, url, headers, call)
-    chosen = _chosen(request)
+    chosen = _chosen(request, call)
+    if chosen == podtunnel.TUNNEL:
+        node = await podtunnel.dial(api, call, end, query, podtunnel.FORWARD)
+        client = web.WebSocketResponse(protocols=(chosen,), max_msg_size=0)
+        await client.prepare(request)
+        await podtunnel.wrapped(client, node)
+        return client
     try:
         upstream = await logs.session.ws_connect(
             url, headers=headers, protocols=(chosen,), ssl=end.node.pinned(), max_msg_size=0, autoclose=True
@@ -61,12 +71,27 @@ async def join(api: Api, logs: LogProxy, request: web.BaseRequest, call: Call) -
     return client
 
 
-def _check(call: Call, end: PodEnd, request: web.BaseRequest) -> None:
+async def join_spdy(api: Api, call: Call, asked: Upgrade) -> None:
+    """Serve a client that speaks bare SPDY until either side closes. Raises StatusError for what can't be begun."""
+    end = pod_end(api, call)
+    _check(call, end, asked.query)
+    wanted = podtunnel.FORWARD if call.route.sub == "portforward" else podtunnel.EXEC
+    protocol = podtunnel.chosen(asked.protocols, wanted)
+    node = await podtunnel.dial(api, call, end, _query(asked.query, call), wanted)
+    await podtunnel.through(asked, node, protocol)
+
+
+Pairs = Sequence[tuple[str, str]]
+"""A query as it was sent: names and values, in order."""
+
+
+def _check(call: Call, end: PodEnd, query: Pairs) -> None:
     """Refuse what needs no node to be refused."""
     phase = part(end.pod, "status").get("phase")
     if phase in ("Succeeded", "Failed"):
-        raise bad_request(f"cannot {call.route.sub} into a container in a completed pod; current phase is {phase}")
-    if call.route.sub == "exec" and not request.query.getall("command", []):
+        what = "forward a port to" if call.route.sub == "portforward" else f"{call.route.sub} into a container in"
+        raise bad_request(f"cannot {what} a completed pod; current phase is {phase}")
+    if call.route.sub == "exec" and not any(name == "command" for name, _ in query):
         raise bad_request("you must specify at least one command for the container")
 
 
@@ -82,21 +107,28 @@ async def _told(logs: LogProxy, end: PodEnd, url: URL, headers: dict[str, str], 
     except (aiohttp.ClientError, TimeoutError) as error:
         return unanswered(call, error)
     return bad_request(
-        f"{call.route.sub} is served over WebSocket ({', '.join(PROTOCOLS)}) only: use kubectl 1.30 or newer,"
-        " or a 1.29 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true"
+        f"{call.route.sub} is a stream: ask for it with a WebSocket ({', '.join(_served(call))}) or with an upgrade to SPDY/3.1"
     )
 
 
-def _chosen(request: web.BaseRequest) -> str:
+def _served(call: Call) -> Sequence[str]:
+    return (podtunnel.TUNNEL, PROTOCOLS[1]) if call.route.sub == "portforward" else PROTOCOLS
+
+
+def _chosen(request: web.BaseRequest, call: Call) -> str:
     asked: Sequence[str] = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-    for protocol in PROTOCOLS:
+    for protocol in _served(call):
         if protocol in asked:
             return protocol
-    raise bad_request(f"none of the WebSocket subprotocols {asked} is served; there are {', '.join(PROTOCOLS)}")
+    raise bad_request(f"none of the WebSocket subprotocols {asked} is served; there are {', '.join(_served(call))}")
 
 
-def _query(request: web.BaseRequest, call: Call) -> list[tuple[str, str]]:
-    found = [("command", word) for word in request.query.getall("command", [])] if call.route.sub == "exec" else []
+def _query(asked: Pairs, call: Call) -> list[tuple[str, str]]:
+    """The query for the node, in a kubelet's words."""
+    if call.route.sub == "portforward":
+        listed = [word for name, value in asked if name == "ports" for word in value.split(",")]
+        return [("port", word) for word in listed]
+    found = [(name, value) for name, value in asked if name == "command" and call.route.sub == "exec"]
     return found + [(theirs, "1") for ours, theirs in _STREAMS.items() if call.query.flag(ours)]
 
 
@@ -107,13 +139,7 @@ class _End(Protocol):
 
 async def _both(client: web.WebSocketResponse, upstream: "aiohttp.ClientWebSocketResponse") -> None:
     """Pass messages in both directions until one side is done."""
-    ways = [asyncio.create_task(_pass(client, upstream)), asyncio.create_task(_pass(upstream, client))]
-    try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+    await podtunnel.first_of(_pass(client, upstream), _pass(upstream, client))
 
 
 async def _pass(source: _End, target: _End) -> None:

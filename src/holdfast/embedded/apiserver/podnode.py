@@ -40,9 +40,11 @@ class PodEnd(msgspec.Struct, frozen=True):
     container: str
 
     def url(self, verb: str) -> str:
-        """Return the node's URL for `containerLogs`, `exec` or `attach` of the container."""
+        """Return the node's URL for `containerLogs`, `exec` or `attach` of the container, or `portforward` of the pod."""
         meta = self.pod["metadata"]
-        words = (verb, meta["namespace"], meta["name"], self.container)
+        words = [verb, meta["namespace"], meta["name"], self.container]
+        if verb == "portforward":
+            words = ["portForward", *words[1:3]]
         return f"{self.node.base}/{'/'.join(quote(word, safe='') for word in words)}"
 
 
@@ -52,10 +54,11 @@ def pod_end(api: Api, call: Call) -> PodEnd:
     if record is None:
         raise call.missing()
     pod = record.object()
-    container = container_of(call, pod)
+    container = "" if call.route.sub == "portforward" else container_of(call, pod)
     name = pod["spec"].get("nodeName")
     if not name:
-        raise bad_request(f'container "{container}" in pod "{record.key.name}" is waiting to start: the pod has no node yet')
+        what = f'container "{container}" in pod' if container else "pod"
+        raise bad_request(f'{what} "{record.key.name}" is waiting to start: the pod has no node yet')
     return PodEnd(_node_end(api, name), pod, container)
 
 

@@ -10,7 +10,7 @@ from holdfast.embedded.apiserver.errors import bad_request, gone, too_new
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.selectors import Selector
-from holdfast.embedded.apiserver.store import Key, Page, Record
+from holdfast.embedded.apiserver.store import Bodies, Key, Page, Record
 from holdfast.embedded.apiserver.tables import partial, table
 from holdfast.embedded.apiserver.wire import with_version
 from holdfast.kube.codec import CodecError, decode, encode
@@ -45,7 +45,7 @@ def get(api: Api, call: Call) -> Record:
     return record
 
 
-def _continue_token(page: Page, rv: int) -> str:
+def _continue_token(page: Page | Bodies, rv: int) -> str:
     if page.after is None:
         return ""
     return base64.urlsafe_b64encode(encode({"rv": rv, "after": [page.after.ns, page.after.name]})).decode()
@@ -77,11 +77,30 @@ def _check_revision(api: Api, call: Call, *, is_first: bool) -> None:
         raise gone(f"The resourceVersion for the provided list is too old: {asked} ({api.store.rv}): list without one")
 
 
-def select(api: Api, call: Call, selector: Selector) -> tuple[list[Record], Object]:
-    """One page of the selected objects and the list's metadata. The first page's revision holds for all pages."""
+def _place(api: Api, call: Call) -> tuple[int, Key | None, int]:
+    """The limit of a list (0: none), and for a later page where it goes on and the first page's revision."""
     limit, token = call.query.number("limit", 0), call.query.text("continue")
     after, first_rv = _start(call.kind, token, api.rings.of(call.kind.resource).floor) if token else (None, 0)
     _check_revision(api, call, is_first=not token)
+    return limit, after, first_rv
+
+
+def _meta(page: Page | Bodies, first_rv: int) -> Object:
+    """The list's metadata. The first page's revision holds for all pages."""
+    meta: Object = {"resourceVersion": str(first_rv or page.rv)}
+    if more := _continue_token(page, first_rv or page.rv):
+        meta["continue"] = more
+    return meta
+
+
+def _remaining(api: Api, call: Call, page: Page | Bodies) -> Object:
+    """How many objects come after a page, where that is known without looking at them."""
+    return {"remainingItemCount": api.store.count(call.kind.resource, call.route.ns, page.after)} if page.after else {}
+
+
+def select(api: Api, call: Call, selector: Selector) -> tuple[list[Record], Object]:
+    """One page of the selected objects, and the list's metadata."""
+    limit, after, first_rv = _place(api, call)
     records: list[Record] = []
     while True:
         page = api.store.page(call.kind.resource, call.route.ns, limit and limit - len(records), after)
@@ -90,17 +109,23 @@ def select(api: Api, call: Call, selector: Selector) -> tuple[list[Record], Obje
         if page.after is None or len(records) >= limit:
             break
         after = page.after
-    meta: Object = {"resourceVersion": str(first_rv)}
-    if more := _continue_token(page, first_rv):
-        meta["continue"] = more
-        if selector.everything and page.after is not None:
-            meta["remainingItemCount"] = api.store.count(call.kind.resource, call.route.ns, page.after)
-    return records, meta
+    return records, _meta(page, first_rv) | (_remaining(api, call, page) if selector.everything else {})
+
+
+def _everything(api: Api, call: Call) -> tuple[list[bytes], Object]:
+    """One page of all objects as bytes to be served, and the list's metadata."""
+    limit, after, first_rv = _place(api, call)
+    page = api.store.bodies(call.kind.resource, call.route.ns, limit, after)
+    stored, wanted = call.kind.storage_api_version, call.kind.api_version
+    bodies = page.bodies if stored == wanted else [with_version(data, stored, wanted) for data in page.bodies]
+    return bodies, _meta(page, first_rv) | _remaining(api, call, page)
 
 
 def list_objects(api: Api, call: Call) -> bytes:
     """The list document, or the Table of the selected objects."""
     selector = Selector(call.query.text("labelSelector"), call.query.text("fieldSelector"))
+    if selector.everything and not call.accept.table and not call.accept.metadata_only:
+        return _list(call.kind, *_everything(api, call))
     records, meta = select(api, call, selector)
     if call.accept.table:
         objects = (decode(served(call.kind, record)) for record in records)
@@ -109,5 +134,14 @@ def list_objects(api: Api, call: Call) -> bytes:
         items: list[Any] = [partial(record.object()) for record in records]
         document = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items}
         return encode(document)
-    head = encode(list_document(call.kind, [], meta)).removesuffix(b"]}")
-    return head + b",".join([served(call.kind, record) for record in records]) + b"]}"
+    return _list(call.kind, [served(call.kind, record) for record in records], meta)
+
+
+def _list(kind: Kind, bodies: list[bytes], meta: Object) -> bytes:
+    """The list document around bytes to be served."""
+    head = encode(list_document(kind, [], meta)).removesuffix(b"]}")
+    if not bodies:
+        return head + b"]}"
+    bodies[0] = head + bodies[0]
+    bodies[-1] += b"]}"
+    return b",".join(bodies)

@@ -41,6 +41,7 @@ class Route(NamedTuple):
     rest: str = ""
 
 
+@lru_cache(maxsize=4096)
 def parse_route(path: str) -> Route:
     """Take a `/api/...` or `/apis/...` URL path apart; 404 when it cannot be a resource."""
     parts = path.strip("/").split("/")
@@ -54,6 +55,15 @@ def parse_route(path: str) -> Route:
         ns, tail = tail[1], tail[2:]
     plural, name, sub = (*tail, "", "")[:3]
     return Route(group, version, plural, ns, name, sub, "/".join(tail[3:]))
+
+
+class Head(NamedTuple):
+    """What the headers of a request say; `media` is the body's content type without parameters."""
+
+    authorization: str = ""
+    accept: str = ""
+    media: str = ""
+    agent: str = ""
 
 
 class Query:

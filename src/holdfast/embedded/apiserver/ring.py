@@ -1,40 +1,40 @@
 """The recent past of each resource, kept in memory for watchers.
 
-Each event is encoded once and shared by all watchers; a watcher is a cursor. What falls out of the ring is gone: a
-watcher behind it is told 410 and lists again. After a restart the past begins at the current revision.
+A watcher is a cursor. Watchers at the same place that want the same get the same bytes, joined once. What falls out of the
+ring is gone: a watcher behind it is told 410 and lists again. After a restart the past begins at the current revision.
 """
 
 import asyncio
 from bisect import bisect_right
+from typing import NamedTuple
 
-from holdfast.embedded.apiserver.store import Change
+from holdfast.embedded.apiserver.store import Change, Record
 from holdfast.embedded.apiserver.wire import with_version
 
+_JOINED = 16
+"""Joined lines that are kept for the next watcher; watchers that keep up are all at one place."""
 
-class Event:
-    """A committed change with its encoded watch lines, one per served version."""
 
-    __slots__ = ("_lines", "new", "old", "rv", "type")
+class Event(NamedTuple):
+    """A committed change as watchers need it: `old` is the state before, if there was one."""
 
-    def __init__(self, change: Change) -> None:
-        self.rv = change.new.rv
-        self.type = change.type
-        self.new = change.new
-        self.old = change.old
-        self._lines: dict[tuple[str, str], bytes] = {}
+    rv: int
+    type: str
+    new: Record
+    old: Record | None
 
     @property
     def size(self) -> int:
         """Bytes that the event keeps alive."""
         return len(self.new.data) + (len(self.old.data) if self.old else 0)
 
-    def line(self, type_: str, stored: str, wanted: str) -> bytes:
-        """The watch line `{"type":..,"object":..}` for a served version."""
-        found = self._lines.get((type_, wanted))
-        if found is None:
-            found = watch_line(type_, with_version(self.new.data, stored, wanted))
-            self._lines[type_, wanted] = found
-        return found
+
+class Form(NamedTuple):
+    """What a watcher without selectors wants: one namespace (empty: all), and objects of one version stored as another."""
+
+    ns: str
+    stored: str
+    wanted: str
 
 
 def watch_line(type_: str, data: bytes) -> bytes:
@@ -52,6 +52,7 @@ class Ring:
         self._bytes = 0
         self._base = 0
         self._events: list[Event] = []
+        self._joined: dict[tuple[int, Form], tuple[int, bytes]] = {}
         self._wake: set[asyncio.Future[None]] = set()
 
     @property
@@ -61,6 +62,7 @@ class Ring:
 
     def append(self, event: Event) -> None:
         """Add a committed event; call `notify` after the last of a batch."""
+        self._joined.clear()
         self._events.append(event)
         self._bytes += event.size
         if len(self._events) > self._limit or self._bytes > self._max_bytes:
@@ -76,8 +78,7 @@ class Ring:
         """Wake every waiting watcher."""
         waiting, self._wake = self._wake, set()
         for future in waiting:
-            if not future.done():
-                future.set_result(None)
+            _release(future)
 
     def cursor(self, rv: int) -> int | None:
         """The place after revision `rv`; None when that past is gone."""
@@ -97,14 +98,40 @@ class Ring:
                 return found[:count]
         return found
 
+    def lines(self, cursor: int, form: Form) -> tuple[int, bytes] | None:
+        """The events from `cursor` on as lines, and the cursor after them; None when some of them are gone."""
+        found = self._joined.get((cursor, form))
+        if found is None:
+            events = self.since(cursor)
+            if events is None:
+                return None
+            wanted = (event for event in events if not form.ns or event.new.key.ns == form.ns)
+            lines = [watch_line(event.type, with_version(event.new.data, form.stored, form.wanted)) for event in wanted]
+            if len(self._joined) >= _JOINED:
+                self._joined.clear()
+            found = self._joined[cursor, form] = (cursor + len(events), b"".join(lines))
+        return found
+
+    def revision(self, cursor: int) -> int:
+        """The revision of the event before a cursor that is in the ring."""
+        return self._events[cursor - self._base - 1].rv if cursor > self._base else self.floor
+
     async def more(self, seconds: float) -> None:
         """Wait for the next event, at most that long."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _release, future)
         self._wake.add(future)
         try:
-            await asyncio.wait([future], timeout=seconds)
+            await future
         finally:
+            timer.cancel()
             self._wake.discard(future)
+
+
+def _release(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Rings:
@@ -125,7 +152,7 @@ class Rings:
         """Take a committed batch and wake the watchers it concerns."""
         touched: set[str] = set()
         for change in changes:
-            self.of(change.new.key.res).append(Event(change))
+            self.of(change.new.key.res).append(Event(change.new.rv, change.type, change.new, change.old))
             touched.add(change.new.key.res)
         for res in touched:
             self._rings[res].notify()

@@ -12,7 +12,6 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 from aiohttp import web
 
@@ -23,12 +22,14 @@ from holdfast.embedded.apiserver.api import Admission, Api, Sealers
 from holdfast.embedded.apiserver.auth import ADMIN, Auth
 from holdfast.embedded.apiserver.collector import Collector
 from holdfast.embedded.apiserver.crds import Definitions
+from holdfast.embedded.apiserver.door import Door, Reading
 from holdfast.embedded.apiserver.front import Front
 from holdfast.embedded.apiserver.kubeconfig import write_kubeconfig
 from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.pki import ensure_server_certificate
 from holdfast.embedded.apiserver.podlog import LogProxy
 from holdfast.embedded.apiserver.store import Store
+from holdfast.embedded.upgrade import Upgrades
 
 _log = logging.getLogger(__name__)
 _PORT_FILE = "apiserver.port"
@@ -73,6 +74,7 @@ class ApiServer:
         self._api: Api | None = None
         self._logs: LogProxy | None = None
         self._server: web.Server | None = None
+        self._upgrades: Upgrades | None = None
         self._listener: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._lock = -1
@@ -111,13 +113,15 @@ class ApiServer:
         context.load_cert_chain(certificate, key)
         context.set_alpn_protocols(["http/1.1"])
         front = Front(api, self._logs, lambda: self.url)
-        self._server = web.Server(front.handle, handler_cancellation=True, access_log=None)
-        await self._listen(context)
+        upgrades = self._upgrades = Upgrades(front.upgrade)
+        server = self._server = web.Server(front.handle, handler_cancellation=True, access_log=None)
+        reading = Reading()
+        await self._listen(context, lambda: Door(server, upgrades, front, reading))
         for name, token in api.auth.tokens.items():
             write_kubeconfig(self.data_dir / f"{name}.kubeconfig", name, self.url, ca.read_bytes(), token)
         _log.info("serving the Kubernetes API at %s", self.url)
 
-    async def _listen(self, context: ssl.SSLContext) -> None:
+    async def _listen(self, context: ssl.SSLContext, door: Callable[[], asyncio.Protocol]) -> None:
         remembered = self.data_dir / _PORT_FILE
         wanted = self.port or (int(remembered.read_text()) if remembered.exists() else 0)
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -133,8 +137,7 @@ class ApiServer:
             ) from None
         loop = asyncio.get_running_loop()
         self.port = listener.getsockname()[1]
-        server = cast(Callable[[], asyncio.Protocol], self._server)
-        self._listener = await loop.create_server(server, sock=listener, ssl=context, backlog=512)
+        self._listener = await loop.create_server(door, sock=listener, ssl=context, backlog=512)
         remembered.write_text(str(self.port))
 
     async def stop(self) -> None:
@@ -145,7 +148,10 @@ class ApiServer:
         if self._listener is not None:
             self._listener.close()
         if self._server is not None:
+            self._server.pre_shutdown()
             await self._server.shutdown(2.0)
+        if self._upgrades is not None:
+            await self._upgrades.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -157,4 +163,4 @@ class ApiServer:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-        self._api = self._listener = self._server = self._logs = self._store = None
+        self._api = self._listener = self._server = self._upgrades = self._logs = self._store = None

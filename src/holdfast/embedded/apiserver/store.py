@@ -47,7 +47,7 @@ class Key(NamedTuple):
     name: str
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A stored object: its place, revision, uid, labels, and the bytes as served."""
 
     key: Key
@@ -77,6 +77,14 @@ class Page(msgspec.Struct, frozen=True):
     after: Key | None
 
 
+class Bodies(NamedTuple):
+    """Like a Page, of the stored bytes alone."""
+
+    bodies: list[bytes]
+    rv: int
+    after: Key | None
+
+
 _Row = tuple[str, str, str, int, str, bytes, bytes]
 _COLUMNS = "res, ns, name, rv, uid, labels, data"
 
@@ -102,7 +110,8 @@ def _range(res: str, ns: str, after: Key | None) -> tuple[str, tuple[object, ...
 class Transaction:
     """What an operation sees: the state with all earlier operations of its batch, and its own buffered writes."""
 
-    def __init__(self, db: sqlite3.Connection, rv: int, *, dry_run: bool = False) -> None:
+    def __init__(self, store: "Store", db: sqlite3.Connection, rv: int, *, dry_run: bool = False) -> None:
+        self._store = store
         self._db = db
         self.rv = rv
         self.dry_run = dry_run
@@ -111,10 +120,9 @@ class Transaction:
 
     def get(self, key: Key) -> Record | None:
         """The object at `key`, or None."""
-        if key in self._seen:
-            return self._seen[key]
-        found = _fetch(self._db, "res=? AND ns=? AND name=?", key)
-        return found[0] if found else None
+        if key not in self._seen:
+            self._seen[key] = self._store.pending(key)
+        return self._seen[key]
 
     def objects(self, res: str, ns: str | None = None) -> list[Record]:
         """All objects of a resource as the batch found them, without this operation's own writes."""
@@ -201,6 +209,31 @@ def _write(db: sqlite3.Connection, change: Change) -> None:
     db.executemany("INSERT OR IGNORE INTO owner VALUES (?,?,?,?)", [(uid, *key) for uid in owners])
 
 
+class _Hot:
+    """The records that were used last, at most so many bytes: most requests are about what was just written."""
+
+    def __init__(self, max_bytes: int = 8 << 20) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._records: dict[Key, Record] = {}
+
+    def get(self, key: Key) -> Record | None:
+        return self._records.get(key)
+
+    def put(self, record: Record) -> None:
+        self.drop(record.key)
+        self._records[record.key] = record
+        self._bytes += len(record.data)
+        if self._bytes > self._max_bytes:
+            for key in list(self._records)[: len(self._records) // 2 + 1]:
+                self.drop(key)
+
+    def drop(self, key: Key) -> None:
+        gone = self._records.pop(key, None)
+        if gone is not None:
+            self._bytes -= len(gone.data)
+
+
 class _Waiting(NamedTuple):
     run: Callable[[Transaction], object]
     future: "asyncio.Future[object]"
@@ -219,6 +252,8 @@ class Store:
         self._reader = self._connect()
         self.rv: int = self._db.execute("SELECT value FROM meta WHERE key='rv'").fetchone()[0]
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._hot = _Hot()
+        self._batch: dict[Key, Record | None] = {}
         self._waiting: list[_Waiting] = []
         self._draining: asyncio.Task[None] | None = None
         self.listeners: list[Callable[[list[Change]], None]] = []
@@ -249,8 +284,17 @@ class Store:
 
     def get(self, key: Key) -> Record | None:
         """The object at `key`, or None."""
-        found = _fetch(self._reader, "res=? AND ns=? AND name=?", key)
-        return found[0] if found else None
+        record = self._hot.get(key)
+        if record is None and (found := _fetch(self._reader, "res=? AND ns=? AND name=?", key)):
+            record = found[0]
+            self._hot.put(record)
+        return record
+
+    def pending(self, key: Key) -> Record | None:
+        """The object at `key` as the batch that is being made leaves it; for transactions only."""
+        if key in self._batch:
+            return self._batch[key]
+        return self.get(key)
 
     def count(self, res: str, ns: str, after: Key) -> int:
         """How many objects of a resource come after a key; `ns` empty means all namespaces."""
@@ -263,19 +307,33 @@ class Store:
 
     def page(self, res: str, ns: str = "", limit: int = 0, after: Key | None = None) -> Page:
         """Objects of a resource in key order; `ns` empty means all namespaces, `limit` 0 means all."""
-        where, args = _range(res, ns, after)
-        where = f"{where} ORDER BY ns, name"
-        if limit:
-            where, args = f"{where} LIMIT ?", (*args, limit + 1)
-        self._reader.execute("BEGIN")
-        try:
-            rv: int = self._reader.execute("SELECT value FROM meta WHERE key='rv'").fetchone()[0]
-            records = _fetch(self._reader, where, args)
-        finally:
-            self._reader.execute("COMMIT")
+        rows, rv = self._rows(_COLUMNS, res, ns, limit, after)
+        records = [_record(cast(_Row, row)) for row in rows]
         if limit and len(records) > limit:
             return Page(records[:limit], rv, records[limit - 1].key)
         return Page(records, rv, None)
+
+    def bodies(self, res: str, ns: str = "", limit: int = 0, after: Key | None = None) -> Bodies:
+        """The same as `page` for a list that needs nothing but the bytes, at a third of the time."""
+        rows, rv = self._rows("data, ns, name" if limit else "data", res, ns, limit, after)
+        bodies = cast(list[bytes], [row[0] for row in rows])
+        if limit and len(bodies) > limit:
+            _, last_ns, last_name = cast(tuple[bytes, str, str], rows[limit - 1])
+            return Bodies(bodies[:limit], rv, Key(res, last_ns, last_name))
+        return Bodies(bodies, rv, None)
+
+    def _rows(self, columns: str, res: str, ns: str, limit: int, after: Key | None) -> tuple[list[tuple[object, ...]], int]:
+        """Rows of one moment, one more than `limit` when there are more, and the revision of that moment."""
+        where, args = _range(res, ns, after)
+        query = f"SELECT {columns} FROM obj WHERE {where} ORDER BY ns, name"
+        if limit:
+            query, args = f"{query} LIMIT ?", (*args, limit + 1)
+        self._reader.execute("BEGIN")
+        try:
+            rv: int = self._reader.execute("SELECT value FROM meta WHERE key='rv'").fetchone()[0]
+            return self._reader.execute(query, args).fetchall(), rv
+        finally:
+            self._reader.execute("COMMIT")
 
     def dependents(self, uid: str) -> list[Record]:
         """Objects that name `uid` as an owner."""
@@ -329,16 +387,26 @@ class Store:
             self._undo(batch, error)
             return
         self.rv = rv
+        self._remember(changes)
         self._tell(changes)
         for future, answer in answers:
             if not future.done():
                 future.set_result(answer)
 
+    def _remember(self, changes: list[Change]) -> None:
+        """What is committed is what readers see from now on."""
+        self._batch.clear()
+        for change in changes:
+            if change.type == "DELETED":
+                self._hot.drop(change.new.key)
+            else:
+                self._hot.put(change.new)
+
     def _apply(
         self, waiting: _Waiting, rv: int, answers: list[tuple["asyncio.Future[object]", object]], changes: list[Change]
     ) -> int:
         """Run one operation and write what it buffered; returns the revision after it."""
-        transaction = Transaction(self._db, rv, dry_run=waiting.dry_run)
+        transaction = Transaction(self, self._db, rv, dry_run=waiting.dry_run)
         try:
             answer = waiting.run(transaction)
         except sqlite3.Error:
@@ -353,6 +421,7 @@ class Store:
         for change in transaction.changes:
             _write(self._db, change)
             changes.append(change)
+            self._batch[change.new.key] = None if change.type == "DELETED" else change.new
         return transaction.rv
 
     def _tell(self, changes: list[Change]) -> None:
@@ -365,6 +434,7 @@ class Store:
 
     def _undo(self, batch: list[_Waiting], error: Exception) -> None:
         _log.error("a commit of %d operations failed: %r", len(batch), error)
+        self._batch.clear()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         message = f"the database {self._path.name} could not be written: {error}; free some space and try again"

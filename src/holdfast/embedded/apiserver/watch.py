@@ -15,7 +15,7 @@ from holdfast.embedded.apiserver.api import Api, Call
 from holdfast.embedded.apiserver.errors import bad_request, gone, too_new
 from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.reads import served
-from holdfast.embedded.apiserver.ring import Event, watch_line
+from holdfast.embedded.apiserver.ring import Event, Form, watch_line
 from holdfast.embedded.apiserver.selectors import Selector
 from holdfast.embedded.apiserver.store import Record
 from holdfast.embedded.apiserver.tables import partial, table
@@ -36,6 +36,9 @@ class Watch:
         fields = ",".join(filter(None, (call.query.text("fieldSelector"), only)))
         self._selector = Selector(call.query.text("labelSelector"), fields)
         self._ring = api.rings.of(call.kind.resource)
+        is_plain = self._selector.everything and not call.accept.table and not call.accept.metadata_only
+        kind = call.kind
+        self._form = Form(call.route.ns, kind.storage_api_version, kind.api_version) if is_plain else None
         self._bookmarks = call.query.flag("allowWatchBookmarks")
         self._initial = call.query.flag("sendInitialEvents")
         if self._initial and call.query.text("resourceVersionMatch") != "NotOlderThan":
@@ -56,15 +59,15 @@ class Watch:
         cursor = self._ring.cursor(self._seen)
         bookmark_at = time.monotonic() + _BOOKMARK_SECONDS
         while not self._api.stopping and self._is_served():
-            events = None if cursor is None else self._ring.since(cursor)
-            if cursor is None or events is None:
+            found = None if cursor is None else self._next(cursor)
+            if cursor is None or found is None:
                 yield self._too_old()
                 return
-            cursor += len(events)
-            if chunk := b"".join(self._line(event) for event in events):
-                yield chunk
-            if events:
-                self._seen = max(self._seen, events[-1].rv)
+            if found[1]:
+                yield found[1]
+            if found[0] > cursor:
+                cursor = found[0]
+                self._seen = max(self._seen, self._ring.revision(cursor))
                 continue
             at = time.monotonic()
             if at >= deadline:
@@ -74,6 +77,13 @@ class Watch:
             if at >= bookmark_at:
                 bookmark_at = at + _BOOKMARK_SECONDS
             await self._ring.more(min(deadline, bookmark_at) - at)
+
+    def _next(self, cursor: int) -> tuple[int, bytes] | None:
+        """The cursor after the next events, and their lines; None when some of them are gone."""
+        if self._form is not None and self._seen <= self._ring.revision(cursor):
+            return self._ring.lines(cursor, self._form)
+        events = self._ring.since(cursor)
+        return None if events is None else (cursor + len(events), b"".join(self._line(event) for event in events))
 
     def _is_served(self) -> bool:
         """Whether the kind is still there: the watch of a definition that went ends."""
@@ -99,9 +109,7 @@ class Watch:
         type_ = self._type(event)
         if not type_:
             return b""
-        if self._call.accept.table or self._call.accept.metadata_only:
-            return self._encode(type_, event.new)
-        return event.line(type_, self._call.kind.storage_api_version, self._call.kind.api_version)
+        return self._encode(type_, event.new)
 
     def _type(self, event: Event) -> str:
         """What the change means to this watcher; empty when it does not concern it."""

@@ -6,7 +6,7 @@ the client closes its half of a channel with the byte 255 and the channel's numb
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -41,8 +41,24 @@ class EndOfInput(msgspec.Struct, frozen=True):
 Message = Input | EndOfInput | Size
 
 
-class Channels:
-    """One connection of a client that speaks the protocol."""
+class Channels(Protocol):
+    """What exec and attach need of a client's connection, whatever carries it."""
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Send bytes on a channel; waits while the client does not read. Raises ConnectionError when it has gone."""
+        ...
+
+    async def finish(self, status: Object) -> None:
+        """Send the final status and close."""
+        ...
+
+    def messages(self) -> AsyncGenerator[Message]:
+        """Yield what the client sends, until it leaves."""
+        ...
+
+
+class SocketChannels:
+    """One WebSocket of a client that speaks the protocol."""
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket

@@ -58,6 +58,11 @@ class PodRunner:
         """Whether all containers are done for good."""
         return self._ended
 
+    @property
+    def network(self) -> int | None:
+        """The descriptor of the pod's network namespace, negative for the machine's own; None before it has a place."""
+        return None if self._lease is None else self._lease.namespace
+
     async def run(self) -> None:
         """Run the pod to its end and see its last status written."""
         writer = asyncio.create_task(self._write_statuses())
