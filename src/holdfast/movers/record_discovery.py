@@ -18,7 +18,7 @@ from holdfast.core.read import mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.report import Report, RepositoryResult
 from holdfast.kube.client import Client
 from holdfast.kube.config import ConfigError, in_cluster
-from holdfast.kube.errors import AlreadyExists, ApiError, Invalid, NotFound
+from holdfast.kube.errors import AlreadyExists, ApiError, Forbidden, Invalid, NotFound
 from holdfast.kube.resource import Resource
 from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.datasafed.faults import DatasafedError
@@ -88,7 +88,7 @@ async def _make(call: RecordDiscovery, client: Client, resource: Resource, recor
     except AlreadyExists:
         made = await client.get(resource, name, namespace)
         outcome = THERE
-    except (NotFound, Invalid) as error:
+    except (NotFound, Forbidden, Invalid) as error:  # no such namespace: there is neither right nor room in it
         log(f"{call.kind} {namespace}/{name} can't be made again: {error.message}")
         return LEFT_OUT
     if not phase_of(made) and all(text(made, "metadata", "labels", key) == value for key, value in call.labels.items()):

@@ -33,6 +33,7 @@ from holdfast.dialects.kubeblocks.kinds import (
     BACKUP_POLICY,
     BACKUP_REPO,
     CLAIM,
+    NAMESPACE,
     STORAGE_CLASS,
 )
 from holdfast.dialects.kubeblocks.preparation import CLASS_CREATED, PARAMETERS, Prepared, method_of, prepare
@@ -86,23 +87,28 @@ class BackupRepoHandler:
         prepared = prepare(obj, view, self._home)
         if prepared.provider is None:
             return Desired()
-        tasks = self._tasks(obj, prepared, now)
-        found = [attempts.observe(obj, task, view, now) for task in tasks]
-        plans = [self._plan(obj, prepared, task) for task, attempt in zip(tasks, found, strict=True) if attempt.wanted]
-        claims = [
-            child
-            for task, attempt in zip(tasks, found, strict=True)
-            if attempt.wanted
-            for child in self._claim(obj, prepared, task)
-        ]
-        accounts = repo_jobs.accounts(self._home) if any(task.condition == FOUND for task in tasks) else ()
-        kopia = access.kopia_password(obj, self._home, self._home) if _wants_kopia(obj, view) else ()
+        children, copies = list(prepared.children), list(prepared.copies)
+        doomed: list[Doomed] = []
+        plans: list[Plan] = []
+        times: list[datetime] = []
+        for task in self._tasks(obj, prepared, now):
+            attempt = attempts.observe(obj, task, view, now)
+            times += [attempt.wake_at] if attempt.wake_at else []
+            if task.condition == FOUND and (attempt.wanted or attempt.state):
+                namespaces = [name_of(each) for each in view.list(NAMESPACE) if not deleting(each)]
+                children += repo_jobs.accounts(obj, self._home, namespaces) if attempt.wanted else ()
+                doomed += () if attempt.wanted else repo_jobs.rights(obj, namespaces)
+            if attempt.wanted:
+                children += self._claim(obj, prepared, task)
+                plans.append(self._plan(obj, task))
+            doomed += attempt.doomed
+        copies += access.kopia_password(obj, self._home, self._home) if _wants_kopia(obj, view) else ()
         return Desired(
-            children=(*prepared.children, *accounts, *claims),
-            secret_copies=(*prepared.copies, *kopia),
-            doomed=tuple(doomed for attempt in found for doomed in attempt.doomed),
+            children=tuple(children),
+            secret_copies=tuple(copies),
+            doomed=tuple(doomed),
             runs=tuple(plans),
-            wake_at=min((attempt.wake_at for attempt in found if attempt.wake_at), default=None),
+            wake_at=min(times, default=None),
         )
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
@@ -151,7 +157,7 @@ class BackupRepoHandler:
             tasks.append(Task(name=name, home=self._home, condition=FOUND, digest=mark, due=None if done else now))
         return tasks
 
-    def _plan(self, obj: Object, prepared: Prepared, task: Task) -> Plan:
+    def _plan(self, obj: Object, task: Task) -> Plan:
         reach = access.mounted(task.name) if method_of(obj) == "Mount" else access.tool(obj)
         call, account = (
             (repo_jobs.check_call(obj), "") if task.condition == PASSED else (repo_jobs.discovery_call(obj), names.DISCOVERY)

@@ -37,10 +37,11 @@ class KubeBlocks:
             kinds.STORAGE_CLASS,
             kinds.CSI_DRIVER,
             kinds.SERVICE_ACCOUNT,
-            kinds.CLUSTER_ROLE_BINDING,
+            kinds.ROLE_BINDING,
+            kinds.NAMESPACE,
         )
 
     @property
     def makes(self) -> Sequence[Kind]:
         """Every kind that it creates, changes or deletes, beside Jobs and Secrets."""
-        return (kinds.CLAIM, kinds.STORAGE_CLASS, kinds.SERVICE_ACCOUNT, kinds.CLUSTER_ROLE_BINDING)
+        return (kinds.CLAIM, kinds.STORAGE_CLASS, kinds.SERVICE_ACCOUNT, kinds.ROLE_BINDING)

@@ -25,7 +25,6 @@ NAMESPACE: Final = Kind("", "Namespace")
 SECRET: Final = Kind("", "Secret")
 SERVICE_ACCOUNT: Final = Kind("", "ServiceAccount")
 ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "RoleBinding")
-CLUSTER_ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "ClusterRoleBinding")
 STORAGE_CLASS: Final = Kind("storage.k8s.io", "StorageClass")
 CSI_DRIVER: Final = Kind("storage.k8s.io", "CSIDriver")
 

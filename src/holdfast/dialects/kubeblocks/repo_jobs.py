@@ -1,13 +1,15 @@
 """The Jobs of a BackupRepo: the check, and the search for backups that lie there already."""
 
+from collections.abc import Sequence
+
 from holdfast.core.calls import Call, RecordDiscovery, RepositoryCheck
-from holdfast.core.objects import Object, bounded_name
-from holdfast.core.plan import Child
+from holdfast.core.objects import Object, Ref, bounded_name
+from holdfast.core.plan import Child, Doomed
 from holdfast.core.read import name_of, text
 from holdfast.dialects.kubeblocks import attempts, names
 from holdfast.dialects.kubeblocks.access import Access
 from holdfast.dialects.kubeblocks.attempts import Task
-from holdfast.dialects.kubeblocks.kinds import BACKUP, CLUSTER_ROLE_BINDING, SERVICE_ACCOUNT, api_version
+from holdfast.dialects.kubeblocks.kinds import BACKUP, ROLE_BINDING, SERVICE_ACCOUNT, api_version
 from holdfast.dialects.kubeblocks.preparation import method_of
 
 
@@ -51,19 +53,27 @@ def job(obj: Object, task: Task, reach: Access, account: str) -> Object:
     }
 
 
-def accounts(home: str) -> tuple[Child, ...]:
-    """Return the account by which found Backups are made again, with the right to do just that."""
-    labels = {names.MANAGED_BY: names.MANAGER}
+def accounts(obj: Object, home: str, namespaces: Sequence[str]) -> tuple[Child, ...]:
+    """Return the account by which found Backups are made again, with the right to do just that in each namespace."""
+    labels = names.repo_labels(obj)
     account: Object = {
         "apiVersion": "v1",
         "kind": SERVICE_ACCOUNT.kind,
-        "metadata": {"name": names.DISCOVERY, "namespace": home, "labels": labels},
+        "metadata": {"name": names.DISCOVERY, "namespace": home, "labels": {names.MANAGED_BY: names.MANAGER}},
     }
-    binding: Object = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": CLUSTER_ROLE_BINDING.kind,
-        "metadata": {"name": names.DISCOVERY, "labels": labels},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": names.DISCOVERY},
-        "subjects": [{"kind": "ServiceAccount", "name": names.DISCOVERY, "namespace": home}],
-    }
-    return Child(account), Child(binding)
+    bindings: list[Object] = [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": ROLE_BINDING.kind,
+            "metadata": {"name": names.discovery(obj), "namespace": namespace, "labels": labels},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": names.DISCOVERY},
+            "subjects": [{"kind": SERVICE_ACCOUNT.kind, "name": names.DISCOVERY, "namespace": home}],
+        }
+        for namespace in namespaces
+    ]
+    return (Child(account), *(Child(binding) for binding in bindings))
+
+
+def rights(obj: Object, namespaces: Sequence[str]) -> tuple[Doomed, ...]:
+    """Return the rights that are not needed once the search is over."""
+    return tuple(Doomed(Ref(ROLE_BINDING, each, names.discovery(obj)), "the search is over") for each in namespaces)
