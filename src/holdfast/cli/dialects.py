@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from holdfast.cli.zone import local_zone
 from holdfast.core.objects import Kind
+from holdfast.core.populate import populators
 from holdfast.core.ports import Dialect, Handler
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.types import KINDS as ANTFLY
@@ -36,8 +37,9 @@ KINDS: Mapping[str, Sequence[KindSpec]] = {
 
 
 def dialects() -> Sequence[Dialect]:
-    """Return every dialect."""
-    return (Antfly(), KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME), KubeStash(), Mirantis(local_zone()))
+    """Return every dialect, and what populates claims from their objects."""
+    spoken = (Antfly(), KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME), KubeStash(), Mirantis(local_zone()))
+    return populators(spoken)
 
 
 def handlers() -> Sequence[Handler]:

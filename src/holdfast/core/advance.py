@@ -95,6 +95,24 @@ def advance(owner: Object, desired: Desired, world: World, now: datetime, *, fin
     )
 
 
+class _Looking:
+    """A world in which nothing holds a start back, for looks that start nothing."""
+
+    def __init__(self, view: View) -> None:
+        self.get, self.list, self.step = view.get, view.list, view.step
+
+    def admit(self, plan: Plan, step: Step) -> str:
+        return ""
+
+    def settled(self, wanted: Object, actual: Object) -> bool:
+        return False
+
+
+def look(owner: Object, plan: Plan, view: View, now: datetime) -> Run:
+    """Return how far a plan is, without starting or stopping anything: for a handler whose next move hangs on it."""
+    return _Pass(owner, plan, _Looking(view), now).run()
+
+
 def _holds(owner: Object, desired: Desired, finalizer: str) -> tuple[list[Effect], list[Effect]]:
     """Return the effects on the finalizer: to take it before anything else, or to release it after everything else."""
     if not finalizer:

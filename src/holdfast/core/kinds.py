@@ -7,5 +7,6 @@ from holdfast.core.objects import Kind
 JOB: Final = Kind("batch", "Job")
 POD: Final = Kind("", "Pod")
 CLAIM: Final = Kind("", "PersistentVolumeClaim")
+VOLUME: Final = Kind("", "PersistentVolume")
 STORAGE_CLASS: Final = Kind("storage.k8s.io", "StorageClass")
 VOLUME_SNAPSHOT: Final = Kind("snapshot.storage.k8s.io", "VolumeSnapshot")

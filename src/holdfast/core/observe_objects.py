@@ -36,7 +36,7 @@ def observe_object(refs: Refs, namespace: str, name: str, kind: Kind, until: Unt
     if kind == VOLUME_SNAPSHOT:
         return observe_snapshot(obj)
     if kind == CLAIM:
-        return observe_claim(obj, _storage_class(obj, refs))
+        return observe_claim(obj, storage_class_of(obj, refs))
     return _state(obj, Phase.SUCCEEDED)
 
 
@@ -109,7 +109,8 @@ def _state(obj: Object, phase: Phase, reason: str = "", message: str = "", finis
     )
 
 
-def _storage_class(claim: Object, refs: Refs) -> Object | None:
+def storage_class_of(claim: Object, refs: Refs) -> Object | None:
+    """Return the StorageClass of a claim: the one it names, or the default one when it names none; None without any."""
     name = at(claim, "spec", "storageClassName")
     if name is not None:
         return refs.get(STORAGE_CLASS, "", name) if name else None

@@ -126,6 +126,33 @@ class Dialect(Protocol):
         ...
 
 
+class Populating(Protocol):
+    """Fills claims whose `dataSourceRef` names one kind; see `core.populate`."""
+
+    @property
+    def source(self) -> Kind:
+        """The kind that claims name. It must be among the dialect's handled or watched kinds."""
+        ...
+
+    def fill(self, claim: Object, source: Object, scratch: str, view: View, now: datetime) -> Desired | Problems:
+        """Say what fills the claim `scratch` of the claim's namespace, which has the shape of `claim`, from `source`.
+
+        The children of the runs are owned by `claim`. No runs: not yet, and the rest is done all the same. Called until the
+        runs have succeeded, also while they run; names derive from the claim's uid.
+        """
+        ...
+
+
+@runtime_checkable
+class Populates(Protocol):
+    """A dialect whose objects can fill claims."""
+
+    @property
+    def populators(self) -> Sequence[Populating]:
+        """One for each kind."""
+        ...
+
+
 class Fill(msgspec.Struct, frozen=True):
     """What a mover puts into the first container of its pod and into the pod itself."""
 

@@ -71,7 +71,7 @@ def decide(claim: Object, volumes: Sequence[Object], classes: Sequence[Object], 
             return Decision(Do.CLASSIFY, storage_class=default)
         return _wait("FailedBinding", "no storage class is set and there is no default one")
     fitting = next((each for each in sorted(volumes, key=capacity) if fits(claim, each)), None)
-    if fitting is not None:
+    if fitting is not None and not _populated(claim):
         return Decision(Do.BIND, volume=fitting)
     return _provision(claim, name, classes, waiting)
 
@@ -194,11 +194,21 @@ def _provision(claim: Object, name: str, classes: Sequence[Object], waiting: int
         return _wait("WaitForFirstConsumer", "waiting for first consumer to be created before binding")
     if claim["spec"].get("volumeMode") == "Block":
         return _wait("ProvisioningFailed", f"{PROVISIONER} makes directories; volumeMode Block is not possible")
-    source = claim["spec"].get("dataSourceRef") or claim["spec"].get("dataSource")
-    if source and (source.get("apiGroup") or "", source.get("kind")) not in SOURCES:
+    source = _source(claim)
+    if source is not None and _populated(claim):
         kind = f"{source.get('kind')} {source.get('name')}"
         return _wait("ExternalProvisioning", f"waiting for a populator to fill this claim from {kind}")
-    return Decision(Do.PROVISION, storage_class=storage_class, source=source or None)
+    return Decision(Do.PROVISION, storage_class=storage_class, source=source)
+
+
+def _source(claim: Object) -> Object | None:
+    return claim["spec"].get("dataSourceRef") or claim["spec"].get("dataSource") or None
+
+
+def _populated(claim: Object) -> bool:
+    """Whether a populator gives this claim its volume: an empty one that happens to fit is not what was asked for."""
+    source = _source(claim)
+    return source is not None and (source.get("apiGroup") or "", source.get("kind")) not in SOURCES
 
 
 def _wait(reason: str, message: str) -> Decision:
