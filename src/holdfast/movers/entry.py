@@ -19,6 +19,7 @@ from holdfast.core.report import EXIT_AGAIN, Failure, Report
 from holdfast.movers.context import Context, MoverError, log, stop_on_signals
 from holdfast.movers.priority import settle_priority
 from holdfast.movers.report import ProgressWriter, write_report
+from holdfast.repo.arrays import without_threads
 from holdfast.repo.memory import settle_allocator
 
 CALL_VARIABLE = "HOLDFAST_CALL"
@@ -91,7 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def perform(mover: str, call: Call, context: Context) -> Report:
     """Run one call. Whatever goes wrong ends in a report, never in a traceback without one."""
     module, _, function = PROGRAMS[mover].partition(":")
-    program = cast(Callable[[Call, Context], Report], getattr(importlib.import_module(module), function))
+    with without_threads():
+        program = cast(Callable[[Call, Context], Report], getattr(importlib.import_module(module), function))
     try:
         return program(call, context)
     except MoverError as error:

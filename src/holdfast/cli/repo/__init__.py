@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 from holdfast.cli.repo.context import Context
 from holdfast.cli.repo.options import add_common
 from holdfast.cli.repo.outcome import describe_exit_codes, run_guarded
+from holdfast.repo.arrays import without_threads
 
 
 class RepoCommand(Protocol):
@@ -101,4 +102,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _command(name: str) -> RepoCommand:
-    return cast(RepoCommand, importlib.import_module(f"holdfast.cli.repo.{name}"))
+    with without_threads():
+        return cast(RepoCommand, importlib.import_module(f"holdfast.cli.repo.{name}"))
