@@ -2,8 +2,9 @@
 
 import contextlib
 import datetime
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.store_servers import moto_server, s3_environment
 
+from holdfast.cli.main import main
 from holdfast.repo.backup import backup
 from holdfast.repo.errors import ObjectNotFound, ObjectRetained, StoreError
 from holdfast.repo.repository import Repository
@@ -184,3 +186,67 @@ def test_storage_class_is_for_packs_and_encryption_for_all(service: Service, loc
 
     assert (pack["StorageClass"], pack["ServerSideEncryption"]) == ("STANDARD_IA", "AES256")
     assert (key.get("StorageClass", "STANDARD"), key["ServerSideEncryption"]) == ("STANDARD", "AES256")
+
+
+def test_each_backup_keeps_what_it_shares_with_older_ones(service: Service, tmp_path: Path) -> None:
+    url = service.bucket("shared")
+    with saved(url, tmp_path) as repo:
+        first = {entry.name for entry in repo.store.list("data")}
+    longer = StoreOptions(object_lock=ObjectLock(mode="GOVERNANCE", days=60))
+    with Repository.open(open_store(url, s3_environment(), longer), PASSWORD) as repo:
+        (tmp_path / "source" / "new").write_text("new")
+        backup(repo, [str(tmp_path / "source")])
+    kept = sorted(service.retention("shared", f"repo/data/{name[:2]}/{name}")[1] for name in first)
+    assert kept == [pytest.approx(30, abs=0.01), pytest.approx(60, abs=0.01)]  # old trees, and the content that both need
+
+
+@pytest.fixture
+def command(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """`holdfast repo` on a bucket with object lock, its settings in the environment."""
+    environment = {**s3_environment(), "RESTIC_REPOSITORY": service.bucket("by-command"), "RESTIC_PASSWORD": PASSWORD}
+    environment |= {"HOLDFAST_S3_OBJECT_LOCK_MODE": "compliance", "HOLDFAST_S3_OBJECT_LOCK_DAYS": "7"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, code: int = 0) -> str:
+        assert main(["repo", *words]) == code
+        told = capsys.readouterr()
+        return told.out + told.err
+
+    return run
+
+
+def test_by_command_objects_are_retained_extended_and_recovered(
+    service: Service, tmp_path: Path, command: Callable[..., str]
+) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(50_000))
+    command("init", "-o", "s3.storage-class=STANDARD_IA")
+    command("backup", "file", "-o", "s3.storage-class=STANDARD_IA", "-o", "s3.encryption=AES256")
+    keys = [version["Key"] for version in service.versions("by-command") if "/locks/" not in version["Key"]]
+    pack = next(key for key in keys if "/data/" in key)
+    found = service.client.head_object(Bucket="by-command", Key=pack)
+    assert (found["StorageClass"], found["ServerSideEncryption"]) == ("STANDARD_IA", "AES256")
+    assert {service.retention("by-command", key)[0] for key in keys} == {"COMPLIANCE"}
+
+    told = json.loads(command("retain", "latest", "--days", "20", "--json"))
+    assert len(told["moved"]) == len(keys)
+    assert service.retention("by-command", pack)[1] == pytest.approx(20, abs=0.01)
+
+    service.client.delete_object(Bucket="by-command", Key="repo/config")
+    assert "there is no repository here" in command("snapshots", code=10)
+    assert command("recover") == "recovered config\nrecovered 1 objects\n"
+    assert "no problems were found" in command("check")
+
+
+def test_settings_that_make_no_sense_are_refused(command: Callable[..., str], tmp_path: Path) -> None:
+    assert "thawed" in command("snapshots", "-o", "s3.storage-class=GLACIER", code=1)
+    assert "use AES256" in command("snapshots", "-o", "s3.encryption=rot13", code=1)
+    assert "s3.kms-key-id is for" in command("snapshots", "-o", "s3.kms-key-id=k", code=1)
+    assert "GOVERNANCE or COMPLIANCE" in command("snapshots", "-o", "s3.object-lock-mode=maybe", code=1)
+    assert "is not a number" in command("snapshots", "-o", "connections=many", code=1)
+    assert "is for repositories in S3" in command("-r", str(tmp_path), "snapshots", "-o", "s3.storage-class=X", code=1)
+    with pytest.raises(SystemExit):
+        command("snapshots", "-o", "colour=red")

@@ -12,6 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -21,6 +22,7 @@ from holdfast.repo.errors import Damaged, NoSnapshot, ObjectNotFound, Stopped
 from holdfast.repo.locks import Lock
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import PROGRESS_SECONDS
+from holdfast.repo.retention import retain_new
 from holdfast.repo.store import path_of
 from holdfast.repo.transfer import Transfer
 from holdfast.repo.tree import decode_tree
@@ -151,6 +153,7 @@ class _Run:
         self._carried: list[Record] = []
         self._failures: list[FailedSnapshot] = []
         self._started = self._told = self._written_at = time.monotonic()
+        self._began = datetime.now(UTC)
         self._written_bytes = 0
         self._transfer: Transfer | None = None
 
@@ -186,6 +189,7 @@ class _Run:
                 self._commit()
         self._commit()
         self._read_back()
+        retain_new(self._target, [self._copies[ident] for ident in self._new if ident in self._copies], self._began)
         self._tell()
 
     def _fail(self, record: Record, message: str) -> None:

@@ -89,7 +89,7 @@ class Plan:
             if found["length"][at]:
                 why = f"blob {name} claims to hold {plain[at]} bytes: its index entry is damaged"
             else:
-                why = f"blob {name} is in no index; run `restic check`"
+                why = f"blob {name} is in no index; run `holdfast repo check`"
             fail(self.files[int(owner[at])], Damaged(why))
         wrong: list[int] = np.flatnonzero(self.files.sizes() != self.sizes).tolist()
         for row in wrong:

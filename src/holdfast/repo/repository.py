@@ -221,12 +221,12 @@ class Repository:
         """The plain bytes of a blob. Raises Damaged when it is missing or is not what its id says."""
         found = self.index.find(ident)
         if found is None:
-            raise Damaged(f"{self.store.location}: blob {ident.hex()[:12]} is in no index; run `restic check`")
+            raise Damaged(f"{self.store.location}: blob {ident.hex()[:12]} is in no index; run `holdfast repo check`")
         pack = found.pack.hex()
         try:
             sealed = self.read_pack(found.pack, found.offset, found.length)
         except ObjectNotFound as error:
-            raise Damaged(f"{self.store.location}: pack {pack[:12]} is missing; run `restic check`") from error
+            raise Damaged(f"{self.store.location}: pack {pack[:12]} is missing; run `holdfast repo check`") from error
         return self.open_blob(ident, found, sealed)
 
     def open_blob(self, ident: bytes, at: Location, sealed: bytes | memoryview) -> bytes:

@@ -1,22 +1,39 @@
 """Keep what a snapshot needs for longer, in a store with object lock.
 
 A new snapshot shares packs with older ones, and those were retained when they were written: without an extension a pack
-could be destroyed while a snapshot that is still retained needs it. After each backup the caller extends what the new snapshot
-reaches to the snapshot's own date; then every retained snapshot can be restored from retained objects alone.
+could be destroyed while a snapshot that is still retained needs it. So each backup and each copy extends what its snapshots
+reach to their own date; then every retained snapshot can be restored from retained objects alone.
 """
 
 import datetime
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from holdfast.repo.errors import Damaged, StoreError
+from holdfast.repo.errors import Damaged, RepositoryError, StoreError
 from holdfast.repo.repository import Repository
 from holdfast.repo.store import CONFIG, path_of
-from holdfast.repo.stores.objectlock import ObjectLockStore
-from holdfast.repo.stores.wrapped import find_inner
+from holdfast.repo.stores.wrapped import RetainingStore, find_inner
 from holdfast.repo.tree import decode_tree
 
 THREADS = 8
+
+
+def retain_new(repo: Repository, ids: Iterable[str], since: datetime.datetime) -> None:
+    """Keep new snapshots, which were begun at `since`, and what they share with older ones; nothing where no store retains.
+
+    Raises StoreError when that fails: the snapshots are there all the same.
+    """
+    store, named = find_inner(repo.store, RetainingStore), list(ids)
+    if store is None or not named:
+        return
+    try:
+        extend_retention(repo, named, store.until(since))
+    except RepositoryError as error:
+        some = ", ".join(ident[:8] for ident in named[:5])
+        raise StoreError(
+            f"snapshot {some} is stored, but the retention of what it shares with older ones could not be extended: {error}; "
+            "run `holdfast repo retain`"
+        ) from error
 
 
 def extend_retention(repo: Repository, ids: Iterable[str], until: datetime.datetime) -> set[str]:
@@ -25,9 +42,11 @@ def extend_retention(repo: Repository, ids: Iterable[str], until: datetime.datet
     That is `config`, every key, every index, and the packs with the trees and contents of the snapshots. No date is made
     earlier. Raises StoreError for a store without object lock, NoSnapshot, Damaged for a snapshot that is not whole.
     """
-    store = find_inner(repo.store, ObjectLockStore)
+    store = find_inner(repo.store, RetainingStore)
     if store is None:
-        raise StoreError(f"{repo.store.location}: it was opened with no object lock, so that nothing can be retained")
+        raise StoreError(
+            f"{repo.store.location}: it was opened with no object lock, so nothing can be retained: name mode and days"
+        )
     snapshots = [repo.snapshot(ident) for ident in ids]
     repo.load_index()
     paths = {CONFIG, *(path_of("snapshots", snapshot.id) for snapshot in snapshots)}
@@ -61,5 +80,5 @@ def _packs(repo: Repository, roots: Iterable[bytes]) -> set[bytes]:
 def _pack(repo: Repository, ident: bytes) -> bytes:
     found = repo.index.find(ident)
     if found is None:
-        raise Damaged(f"{repo.store.location}: blob {ident.hex()[:12]} is in no index; run `restic check`")
+        raise Damaged(f"{repo.store.location}: blob {ident.hex()[:12]} is in no index; run `holdfast repo check`")
     return found.pack

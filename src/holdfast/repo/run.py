@@ -19,6 +19,7 @@ from holdfast.repo.folders import Counts
 from holdfast.repo.locks import Lock
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import BackupResult, Faults, Meter
+from holdfast.repo.retention import retain_new
 from holdfast.repo.snapshot import Snapshot, SnapshotJson, Summary, encode_snapshot, find_parent
 from holdfast.repo.times import format_time
 from holdfast.repo.writer import BlobWriter
@@ -74,6 +75,8 @@ class Run:
             self._lock.confirm()
         self._meter.tick(force=True)
         ident = self._repo.put_json("snapshots", encode_snapshot(self._document(tree, counts))) if self._lock else ""
+        if ident:
+            retain_new(self._repo, [ident], self._started)
         return self._result(ident, tree, counts)
 
     def _document(self, tree: str, counts: Counts) -> SnapshotJson:

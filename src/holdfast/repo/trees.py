@@ -39,13 +39,13 @@ class TreeReader:
         at = self._repo.index.find(ident)
         where = self._repo.store.location
         if at is None or at.kind != "tree":
-            raise Damaged(f"{where}: tree {ident.hex()[:12]} is in no index; run `restic check`")
+            raise Damaged(f"{where}: tree {ident.hex()[:12]} is in no index; run `holdfast repo check`")
         if at.length > MAX_BLOB_BYTES + OVERHEAD:
             raise Damaged(f"{where}: tree {ident.hex()[:12]} claims {at.length} bytes: its index entry is damaged")
         try:
             return self._repo.open_blob(ident, at, self._sealed(at))
         except ObjectNotFound as error:
-            raise Damaged(f"{where}: pack {at.pack.hex()[:12]} is missing; run `restic check`") from error
+            raise Damaged(f"{where}: pack {at.pack.hex()[:12]} is missing; run `holdfast repo check`") from error
 
     def _sealed(self, at: Location) -> memoryview | bytes:
         first = at.offset // WINDOW_BYTES

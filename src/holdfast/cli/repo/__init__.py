@@ -45,6 +45,8 @@ COMMANDS: Mapping[str, str] = {
     "forget": "remove snapshots, by rules or by name",
     "prune": "give back the space of what no snapshot needs",
     "copy": "copy snapshots from another repository",
+    "retain": "keep snapshots for longer, in a bucket with object lock",
+    "recover": "bring back what was deleted or overwritten in a bucket with object lock",
     "unlock": "remove the locks of holders that are gone",
     "stats": "count files and bytes",
     "keys": "list, add, remove and change passwords",

@@ -5,6 +5,8 @@ import contextlib
 import threading
 from collections.abc import Generator, Mapping, Sequence
 
+import msgspec
+
 from holdfast.cli.errors import HoldfastError
 from holdfast.cli.repo import credentials
 from holdfast.cli.repo.options import common_options
@@ -13,7 +15,7 @@ from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import ANY, Filter, Snapshot, split_address
 from holdfast.repo.store import Store
 from holdfast.repo.stores import open_store
-from holdfast.repo.stores.options import StoreOptions
+from holdfast.repo.stores.options import read_options
 
 
 class Context:
@@ -53,9 +55,18 @@ class Context:
         return {**self.env, **({"RESTIC_CACERT": authorities} if authorities else {})}
 
     def store(self, source: credentials.Source | None = None) -> Store:
-        """The store that the arguments or the environment name. Raises HoldfastError, BadLocation."""
-        limits = StoreOptions(upload_rate=self.options.limit_upload, download_rate=self.options.limit_download)
-        return open_store(credentials.location(source or self.source, self.env), self.settings, limits)
+        """The store that the arguments or the environment name. Raises HoldfastError, BadLocation, BadRequest.
+
+        Settings of S3 count where S3 is: the other repository of a copy may be elsewhere.
+        """
+        source = source or self.source
+        url, given = credentials.location(source, self.env), dict(self.options.store_options)
+        for name in given:
+            if not source.infix and name.startswith("s3.") and not url.startswith("s3:"):
+                raise HoldfastError(f"-o {name} is for repositories in S3, and {url} is none")
+        limits = {"upload_rate": self.options.limit_upload, "download_rate": self.options.limit_download}
+        options = msgspec.structs.replace(read_options(given, self.env), **limits)
+        return open_store(url, self.settings, options)
 
     def open(self, source: credentials.Source | None = None) -> Repository:
         """The repository, to be closed by a `with`. Raises what `Repository.open` does."""

@@ -6,12 +6,13 @@ first is not overwritten by the default of the second parser: read them through 
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import msgspec
 
 from holdfast.repo.snapshot import Filter
+from holdfast.repo.stores.options import NAMES
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -30,6 +31,7 @@ class CommonOptions(msgspec.Struct, frozen=True, kw_only=True):
     retry_lock: timedelta = timedelta()
     limit_upload: int = 0
     limit_download: int = 0
+    store_options: Sequence[tuple[str, str]] = ()
     json: bool = False
     quiet: bool = False
     verbose: int = 0
@@ -55,6 +57,15 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--limit-upload", type=checked(_rate), metavar="KIB", help="send at most so many KiB a second")
     group.add_argument("--limit-download", type=checked(_rate), metavar="KIB", help="fetch at most so many KiB a second")
+    group.add_argument(
+        "-o",
+        "--option",
+        dest="store_options",
+        action="append",
+        type=checked(_named),
+        metavar="NAME=VALUE",
+        help="a setting of the store: " + ", ".join(NAMES),
+    )
     group.add_argument("--json", action="store_true", help="print JSON documents for programs")
     group.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     group.add_argument("-v", "--verbose", action="count", help="say which repository and key are used")
@@ -102,6 +113,13 @@ def checked(parse: Callable[[str], object]) -> Callable[[str], object]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parsed
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or name not in NAMES:
+        raise ValueError(f"{text!r} is no setting of a store: write NAME=VALUE, with one of {', '.join(NAMES)}")
+    return name, value
 
 
 def _rate(text: str) -> int:

@@ -23,7 +23,7 @@ from holdfast.repo.store import CONFIG, Buffer, Store
 from holdfast.repo.stores.bucket import Place, refusal
 from holdfast.repo.stores.http import is_on, read_ca
 from holdfast.repo.stores.options import ObjectLock, StoreOptions
-from holdfast.repo.stores.wrapped import WrappedStore
+from holdfast.repo.stores.wrapped import RetainingStore
 
 POOL_SIZE = 64
 _NO_LOCK = ("ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration")
@@ -70,7 +70,7 @@ def open_locked(inner: Store, where: Place, endpoint: str, env: Mapping[str, str
     return ObjectLockStore(inner, client, where, options)
 
 
-class ObjectLockStore(WrappedStore):
+class ObjectLockStore(RetainingStore):
     """Retains what it stores; see the module."""
 
     def __init__(self, inner: Store, client: _Client, where: Place, options: StoreOptions) -> None:
@@ -105,10 +105,10 @@ class ObjectLockStore(WrappedStore):
             "for it, or leave out the lock"
         ) from None
 
-    def until(self) -> datetime.datetime:
-        """Until when an object that is written now is kept: as long as asked, or as the bucket's default if that is longer."""
+    def until(self, since: datetime.datetime | None = None) -> datetime.datetime:
+        """As long as asked, or as the bucket's default if that is longer."""
         days = max(self._lock.days, self.default_days())
-        return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+        return (since or datetime.datetime.now(datetime.UTC)) + datetime.timedelta(days=days)
 
     def put(self, path: str, data: Buffer) -> None:
         """Store and retain. What exists stays the current version; a new one would be kept for nothing."""
@@ -136,7 +136,7 @@ class ObjectLockStore(WrappedStore):
         super().delete(path)
 
     def retain(self, path: str, until: datetime.datetime) -> bool:
-        """Keep an object at least until `until`. Returns whether its date had to be moved. Raises ObjectNotFound."""
+        """See RetainingStore."""
         found = self._on(path, f"look at {path}", self._client.head_object)
         present = _retained_until(found)
         if present is not None and present >= until:
@@ -147,7 +147,7 @@ class ObjectLockStore(WrappedStore):
         return True
 
     def recover(self) -> list[str]:
-        """Bring back every retained object that was hidden by a delete or an overwrite; returns their paths.
+        """See RetainingStore.
 
         The oldest retained version whose content fits its name is stored again as the newest version; for `config`, which
         has no such name, the oldest. Nothing is removed. An object that a prune removed after its retention stays away.

@@ -4,6 +4,8 @@ The order in which `open_store` puts them: retries outermost, so that a pause ho
 measure, which so counts each attempt.
 """
 
+import datetime
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
 
@@ -75,6 +77,22 @@ class WrappedStore:
     def close(self) -> None:
         """See Store."""
         self._inner.close()
+
+
+class RetainingStore(WrappedStore, ABC):
+    """A store that keeps what is written until a date, whoever asks to delete it."""
+
+    @abstractmethod
+    def until(self, since: datetime.datetime | None = None) -> datetime.datetime:
+        """Until when an object is kept that is written at `since`, or now."""
+
+    @abstractmethod
+    def retain(self, path: str, until: datetime.datetime) -> bool:
+        """Keep an object at least until `until`. Returns whether its date had to be moved. Raises ObjectNotFound."""
+
+    @abstractmethod
+    def recover(self) -> list[str]:
+        """Bring back every retained object that was hidden by a delete or an overwrite; returns their paths."""
 
 
 S = TypeVar("S")
