@@ -62,13 +62,9 @@ def operator_roles() -> Sequence[Object]:
     """Return the operator's rights, bound to the identity that it has here: the same that it has in a cluster."""
     operator: Object = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "holdfast:operator"}
     lease = {**rights.lease_role(""), "kind": "ClusterRole", "metadata": {"name": "holdfast-lease"}}
-    return [
-        rights.operator_role(),
-        rights.secrets_role(),
-        lease,
-        rights.binding("ClusterRole", rights.OPERATOR, rights.OPERATOR, operator),
-        rights.binding("ClusterRole", "holdfast-lease", "holdfast-lease", operator),
-    ]
+    roles: list[Object] = [*rights.operator_roles(), lease]
+    names: list[str] = [role["metadata"]["name"] for role in roles]
+    return [*roles, rights.secrets_role(), *(rights.binding("ClusterRole", name, name, operator) for name in names)]
 
 
 def admission(found: Sequence[Handler]) -> Mapping[tuple[str, str], AdmissionCheck]:

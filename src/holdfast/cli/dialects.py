@@ -36,6 +36,10 @@ KINDS: Mapping[str, Sequence[KindSpec]] = {
 """The kinds of each API."""
 
 
+OWN_KINDS: frozenset[Kind] = frozenset(Kind(spec.group, spec.kind) for kinds in KINDS.values() for spec in kinds)
+"""Every kind of every API."""
+
+
 def dialects() -> Sequence[Dialect]:
     """Return every dialect, and what populates claims from their objects."""
     spoken = (Antfly(), KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME), KubeStash(), Mirantis(local_zone()))

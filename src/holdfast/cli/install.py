@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 import holdfast
-from holdfast.cli.dialects import KINDS, resources
+from holdfast.cli.dialects import KINDS, OWN_KINDS, resources
 from holdfast.cli.errors import HoldfastError
 from holdfast.core.objects import Object, kind_of
 from holdfast.embedded.read import items
@@ -29,9 +29,11 @@ def deploy_dir() -> Path:
     raise HoldfastError(f"the manifests of deploy/addons are neither in {package} nor beside it: install holdfast anew")
 
 
-def addons() -> Sequence[Object]:
-    """Return the built-in Addons, Functions and ClusterRoles of movers."""
-    return list(manifests(deploy_dir() / "addons"))
+def addons(api: str = "") -> Sequence[Object]:
+    """Return the built-in Addons, providers and ClusterRoles of movers: all, those of one API, or (`.`) those of none."""
+    folders = [path for path in sorted((deploy_dir() / "addons").iterdir()) if path.is_dir()]
+    chosen = [path for path in folders if api in ("", path.name) or (api == "." and path.name not in KINDS)]
+    return [obj for folder in chosen for obj in manifests(folder)]
 
 
 async def install(client: Client) -> None:
@@ -43,7 +45,16 @@ async def install(client: Client) -> None:
     await _established(client, {document["metadata"]["name"] for document in crds})
     known = resources()
     for document in addons():
-        await client.apply(known[kind_of(document)], document)
+        if (kind := kind_of(document)) not in OWN_KINDS:
+            await client.apply(known[kind], document)
+
+
+async def supply(client: Client, apis: Sequence[str]) -> None:
+    """Apply the built-in objects of these APIs' own kinds: an operator's start brings them to the version that it speaks."""
+    known = resources()
+    for document in (obj for api in apis for obj in addons(api)):
+        if (kind := kind_of(document)) in OWN_KINDS:
+            await client.apply(known[kind], document)
 
 
 def _ours(present: Object | None) -> bool:

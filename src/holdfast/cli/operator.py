@@ -6,15 +6,17 @@ The engine acts only while this process holds the Lease, so that two operators o
 import argparse
 import asyncio
 import contextlib
+import logging
 import secrets
 import socket
 from pathlib import Path
 
 from holdfast import __version__
+from holdfast.cli.choice import choose
 from holdfast.cli.datadir import DataDir
-from holdfast.cli.dialects import dialects, resources
+from holdfast.cli.dialects import KINDS, resources
 from holdfast.cli.health import Health, OperatorMetrics, served
-from holdfast.cli.install import install
+from holdfast.cli.install import install, supply
 from holdfast.cli.service import add_kubeconfig, announce, connect, serve
 from holdfast.embedded.controllers.run import run_controllers
 from holdfast.engine.shell import Engine
@@ -23,6 +25,8 @@ from holdfast.kube.config import ClusterConfig, load_kubeconfig
 from holdfast.kube.events import EventRecorder
 from holdfast.kube.lease import Elector
 from holdfast.movers.fills import movers
+
+_log = logging.getLogger(__name__)
 
 LEASE = "holdfast-operator"
 
@@ -35,6 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_kubeconfig(parser)
     parser.add_argument("--data-dir", type=Path, help="run the built-in controllers too, with their volumes here")
     parser.add_argument("--install", action="store_true", help="install CRDs, Addons and roles first, if the account may")
+    parser.add_argument(
+        "--api", action="append", default=[], choices=tuple(KINDS), help="speak only this API, also on CRDs of another product"
+    )
     parser.add_argument("--image", default=f"holdfast:{__version__}", help="the image of movers (default: %(default)s)")
     parser.add_argument("--listen", default="", help="serve /livez, /readyz and /metrics on HOST:PORT (default: not at all)")
     parser.add_argument("--lease-namespace", default="kube-system", help="where the Lease lives (default: %(default)s)")
@@ -67,17 +74,24 @@ async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None
             group.create_task(elector.run())
             health.registry.register(OperatorMetrics(health, client, elector))
             health.standing_by = True
-            await elector.lead(lambda: _engine(client, elector, arguments.image, serving, health))
+            await elector.lead(lambda: _engine(client, elector, arguments, serving, health))
 
 
-async def _engine(client: Client, elector: Elector, image: str, serving: asyncio.Event, health: Health) -> None:
+async def _engine(
+    client: Client, elector: Elector, arguments: argparse.Namespace, serving: asyncio.Event, health: Health
+) -> None:
+    choice = await choose(client, arguments.api)
+    for sentence in choice.left_out:
+        _log.warning("not spoken: %s", sentence)
+    _log.info("speaks %s", ", ".join(dialect.name for dialect in choice.dialects))
+    await supply(client, [dialect.name for dialect in choice.dialects])
     recorder = EventRecorder(client, component="holdfast")
     engine = Engine(
         client,
-        dialects(),
+        choice.dialects,
         movers(),
         resources(),
-        image=image,
+        image=arguments.image,
         recorder=recorder,
         gate=elector.check,
         metrics=health.runs,

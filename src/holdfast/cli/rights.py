@@ -1,14 +1,15 @@
 """What the operator may do, computed from what the code declares: no more than that, and the same on every cluster.
 
-A dialect names what it handles, looks at and makes; from this follow the rules of the ClusterRole `holdfast-operator`. It can't
-read Secrets (see engine.grants), it writes no roles, and it may bind only the ClusterRoles that come with it. The embedded
-server gives the operator this very role, so that a right that is missing shows in every test that needs it.
+A dialect names what it handles, looks at and makes; from this follows its ClusterRole `holdfast-operator-<api>`, beside the
+one that the operator always has. It can't read Secrets (see engine.grants), it writes no roles, and it may bind only the
+ClusterRoles that come with it. The embedded server gives the operator these very roles, so that a right that is missing
+shows in every test that needs it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from holdfast.cli.dialects import KINDS, dialects, resources
+from holdfast.cli.dialects import OWN_KINDS, dialects, resources
 from holdfast.cli.install import addons
 from holdfast.core.objects import Kind, Object, kind_of
 from holdfast.core.ports import Dialect
@@ -28,28 +29,43 @@ Rights = dict[tuple[str, str], set[str]]
 """(group, plural or plural/subresource) -> verbs."""
 
 
-def operator_role(spoken: Sequence[Dialect] | None = None) -> Object:
-    """Return the ClusterRole of the operator for these dialects, by default for all."""
+def operator_roles() -> Sequence[Object]:
+    """Return the ClusterRoles of an operator that speaks all APIs: what it always needs, and one for each API."""
+    return [base_role(), *(api_role(dialect) for dialect in dialects())]
+
+
+def base_role() -> Object:
+    """Return the ClusterRole that the operator needs whatever it speaks."""
+    rights: Rights = {}
+    known = resources()
+    for kind in watched_kinds(()):
+        _add(rights, known[kind], LOOK)
+    _add(rights, builtin.CRDS, LOOK)
+    _add(rights, builtin.PODS, ("get",), "log")
+    for resource in (builtin.JOBS, builtin.ROLEBINDINGS):
+        _add(rights, resource, (*LOOK, *MAKE))
+    _add(rights, builtin.EVENTS, ("create", "patch", "get"))
+    binds: Object = {"apiGroups": [_RBAC], "resources": ["clusterroles"], "resourceNames": list(bindable()), "verbs": ["bind"]}
+    documents: Object = {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/version"], "verbs": ["get"]}
+    return _role(OPERATOR, [*_rules(rights), binds, documents])
+
+
+def api_role(dialect: Dialect) -> Object:
+    """Return the ClusterRole that the operator needs for one API more."""
     known = resources()
     rights: Rights = {}
-    for resource in (builtin.CRDS, builtin.ROLEBINDINGS):
-        _add(rights, resource, LOOK)
-    _add(rights, builtin.PODS, ("get",), "log")
-    _add(rights, builtin.JOBS, (*LOOK, *MAKE))
-    _add(rights, builtin.ROLEBINDINGS, MAKE)
-    _add(rights, builtin.EVENTS, ("create", "patch", "get"))
-    spoken = dialects() if spoken is None else spoken
-    for kind in watched_kinds(spoken):
+    for kind in watched_kinds([dialect]):
         _add(rights, known[kind], LOOK)
-    for dialect in spoken:
-        for handler in dialect.handlers:
-            resource = known[handler.kind]
-            _add(rights, resource, (*LOOK, "patch"))
-            _add(rights, resource, ("get", "patch"), "status")
-            _add(rights, resource, ("update",), "finalizers")
-        for kind in dialect.makes:
-            _add(rights, known[kind], (*LOOK, *MAKE))
-    return _role(OPERATOR, [*_rules(rights), *_binding_rules(), *_urls()])
+    for handler in dialect.handlers:
+        resource = known[handler.kind]
+        _add(rights, resource, (*LOOK, "patch"))
+        _add(rights, resource, ("get", "patch"), "status")
+        _add(rights, resource, ("update",), "finalizers")
+    for kind in dialect.makes:
+        _add(rights, known[kind], (*LOOK, *MAKE))
+    for kind in {kind_of(obj) for obj in addons(dialect.name)} & OWN_KINDS:
+        _add(rights, known[kind], ("get", "create", "patch"))
+    return _role(f"{OPERATOR}-{dialect.name}", _rules(rights))
 
 
 def secrets_role() -> Object:
@@ -86,12 +102,6 @@ def binding(kind: str, name: str, role: str, subject: Object, namespace: str = "
     }
 
 
-def all_kinds() -> Iterable[Resource]:
-    """Return every kind of every dialect."""
-    known: Mapping[Kind, Resource] = resources()
-    return [known[Kind(spec.group, spec.kind)] for kinds in KINDS.values() for spec in kinds]
-
-
 def _role(name: str, rules: Sequence[Object]) -> Object:
     return {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": list(rules)}
 
@@ -110,11 +120,3 @@ def _rules(rights: Rights) -> Sequence[Object]:
     return [
         {"apiGroups": [group], "resources": names, "verbs": list(verbs)} for (group, verbs), names in sorted(grouped.items())
     ]
-
-
-def _binding_rules() -> Sequence[Object]:
-    return [{"apiGroups": [_RBAC], "resources": ["clusterroles"], "resourceNames": list(bindable()), "verbs": ["bind"]}]
-
-
-def _urls() -> Sequence[Object]:
-    return [{"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/version"], "verbs": ["get"]}]

@@ -47,7 +47,7 @@ def crd(kind: KindSpec) -> Node:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": kind.crd_name, **({"labels": {MANAGED_BY: HOLDFAST}} if kind.referenced else {})},
+        "metadata": {"name": kind.crd_name, "labels": {MANAGED_BY: HOLDFAST}},
         "spec": {
             "group": kind.group,
             "names": names,

@@ -9,7 +9,7 @@ from holdfast.cli.dialects import dialects, resources
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.engine.grants import subject
 
-RULES: list[dict[str, Any]] = rights.operator_role()["rules"]
+RULES: list[dict[str, Any]] = [rule for role in rights.operator_roles() for rule in role["rules"]]
 
 
 def verbs_on(group: str, plural: str, rules: list[dict[str, Any]] = RULES) -> set[str]:
@@ -32,7 +32,7 @@ def test_nothing_is_granted_by_a_wildcard() -> None:
 
 @pytest.mark.parametrize(
     ("group", "plural"),
-    [("", "secrets"), ("rbac.authorization.k8s.io", "clusterrolebindings"), ("", "serviceaccounts/token"), ("", "pods/exec")],
+    [("", "secrets"), ("rbac.authorization.k8s.io", "clusterroles"), ("", "serviceaccounts/token"), ("", "pods/exec")],
 )
 def test_what_would_open_the_cluster_is_not_granted(group: str, plural: str) -> None:
     assert verbs_on(group, plural) == set()
@@ -58,7 +58,7 @@ def test_every_handled_kind_can_be_followed_and_its_status_written() -> None:
 
 
 def test_a_dialect_that_is_not_spoken_gets_no_rights() -> None:
-    rules = rights.operator_role([Antfly()])["rules"]
+    rules = rights.api_role(Antfly())["rules"]
     assert "patch" in verbs_on("antfly.io", "antflybackups", rules)
     assert verbs_on("core.kubestash.com", "backupconfigurations", rules) == set()
 
