@@ -176,9 +176,11 @@ class RecordDiscovery(Call, frozen=True, omit_defaults=True):
 
 
 class Trigger(Call, frozen=True, omit_defaults=True):
-    """Create `document` (all but its name) as `<name_prefix>-<unix seconds>` through the Kubernetes API, once.
+    """Create `document` (all but its name) as `<name_prefix>-<moment>` through the Kubernetes API, once.
 
-    `plural` completes its REST path; apiVersion, kind and namespace are in the document. A name that exists is no error.
+    The moment is the due time of the CronJob, in Unix seconds or as `stamp` (of strftime, in UTC) writes it. `plural` completes
+    the REST path; apiVersion, kind and namespace are in the document. A name that exists is no error, unless the object has
+    other labels: then the new one gets a name of its own.
     """
 
     MOVER: ClassVar[str] = "trigger"
@@ -186,6 +188,7 @@ class Trigger(Call, frozen=True, omit_defaults=True):
     plural: str
     name_prefix: str
     document: Mapping[str, Any]
+    stamp: str = ""
 
 
 class AntflyServer(msgspec.Struct, frozen=True, omit_defaults=True):

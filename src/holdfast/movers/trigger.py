@@ -5,11 +5,16 @@ a second pod of the same tick creates no second session. A pod of a Job that som
 """
 
 import asyncio
+import hashlib
+import json
 import re
 import socket
 import time
+from datetime import UTC, datetime
 
 from holdfast.core.calls import Trigger
+from holdfast.core.objects import bounded_name
+from holdfast.core.read import mapping
 from holdfast.core.report import Report, RepositoryResult
 from holdfast.kube.client import Client
 from holdfast.kube.config import ConfigError, in_cluster
@@ -24,9 +29,9 @@ _DAY = 24 * 3600
 def run(call: Trigger, context: Context) -> Report:
     """Create the object. One that exists already is as good."""
     context.check()
-    name = f"{call.name_prefix}-{moment(socket.gethostname(), time.time())}"
+    name = name_of(call, moment(socket.gethostname(), time.time()))
     try:
-        created = asyncio.run(_create(call, name))
+        name, created = asyncio.run(_create(call, name))
     except ConfigError as error:
         raise MoverError("NotInCluster", str(error), "the trigger needs its service account token mounted") from error
     except ApiError as error:
@@ -42,7 +47,14 @@ def moment(pod: str, now: float) -> int:
     return due if abs(now - due) < _DAY else int(now)
 
 
-async def _create(call: Trigger, name: str) -> bool:
+def name_of(call: Trigger, second: int) -> str:
+    """Return the name of what is created at a moment."""
+    stamp = datetime.fromtimestamp(second, UTC).strftime(call.stamp) if call.stamp else str(second)
+    return f"{call.name_prefix}-{stamp}"
+
+
+async def _create(call: Trigger, name: str) -> tuple[str, bool]:
+    """Create the object; return its name, and whether it is new."""
     document = dict(call.document)
     document["metadata"] = {**document.get("metadata", {}), "name": name}
     group, _, version = str(document["apiVersion"]).rpartition("/")
@@ -50,6 +62,16 @@ async def _create(call: Trigger, name: str) -> bool:
     async with Client(in_cluster(), field_manager="holdfast-trigger") as client:
         try:
             await client.create(resource, document)
+            return name, True
         except AlreadyExists:
-            return False
-    return True
+            there = await client.get(resource, name, document["metadata"].get("namespace"))
+        labels = mapping(document, "metadata", "labels")
+        if labels.items() <= mapping(there, "metadata", "labels").items():
+            return name, False
+        own = bounded_name(f"{name}-{hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:6]}")
+        document["metadata"]["name"] = own
+        try:
+            await client.create(resource, document)
+        except AlreadyExists:
+            return own, False
+    return own, True

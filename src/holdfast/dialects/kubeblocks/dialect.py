@@ -6,7 +6,10 @@ from typing import Final
 from holdfast.core.objects import Kind
 from holdfast.core.ports import Handler
 from holdfast.dialects.kubeblocks import kinds
+from holdfast.dialects.kubeblocks.action_set import ActionSetHandler
+from holdfast.dialects.kubeblocks.backup_policy import BackupPolicyHandler
 from holdfast.dialects.kubeblocks.backup_repo import BackupRepoHandler
+from holdfast.dialects.kubeblocks.backup_schedule import BackupScheduleHandler
 from holdfast.dialects.kubeblocks.storage_provider import StorageProviderHandler
 
 HOME: Final = "default"
@@ -24,15 +27,21 @@ class KubeBlocks:
     @property
     def handlers(self) -> Sequence[Handler]:
         """One handler for each reconciled kind."""
-        return (StorageProviderHandler(), BackupRepoHandler(self._home))
+        return (
+            StorageProviderHandler(),
+            BackupRepoHandler(self._home),
+            ActionSetHandler(),
+            BackupPolicyHandler(),
+            BackupScheduleHandler(),
+        )
 
     @property
     def watched(self) -> Sequence[Kind]:
         """Every kind that a handler looks up or owns, beside the handled ones."""
         return (
             kinds.BACKUP,
-            kinds.BACKUP_POLICY,
             kinds.JOB,
+            kinds.CRON_JOB,
             kinds.CLAIM,
             kinds.STORAGE_CLASS,
             kinds.CSI_DRIVER,
@@ -44,4 +53,11 @@ class KubeBlocks:
     @property
     def makes(self) -> Sequence[Kind]:
         """Every kind that it creates, changes or deletes, beside Jobs and Secrets."""
-        return (kinds.CLAIM, kinds.STORAGE_CLASS, kinds.SERVICE_ACCOUNT, kinds.ROLE_BINDING)
+        return (
+            kinds.BACKUP,
+            kinds.CLAIM,
+            kinds.CRON_JOB,
+            kinds.ROLE_BINDING,
+            kinds.SERVICE_ACCOUNT,
+            kinds.STORAGE_CLASS,
+        )

@@ -4,6 +4,7 @@ A user, a script or a dashboard may look for these; nothing else in the dialect 
 """
 
 import hashlib
+import re
 from typing import Final
 
 from holdfast.core.objects import Object, bounded_name
@@ -24,6 +25,10 @@ BACKUP_REPO: Final = f"{_DP}/backup-repo-name"
 CLUSTER_UID: Final = f"{_DP}/cluster-uid"
 AUTO_BACKUP: Final = f"{_DP}/autobackup"
 RESTORE: Final = f"{_DP}/restore"
+ENTRY: Final = "holdfast.dev/schedule-entry"
+"""On a Backup: which entry of its schedule made it."""
+ARCHIVE_INTERVAL: Final = "holdfast.dev/archive-interval"
+"""On a continuous Backup: how often its schedule wants the log stored, such as `60s`."""
 INSTANCE: Final = "app.kubernetes.io/instance"
 COMPONENT: Final = "apps.kubeblocks.io/component-name"
 ROLE: Final = "kubeblocks.io/role"
@@ -52,6 +57,12 @@ DISCOVERY: Final = "kubeblocks-dataprotection-discovery"
 
 WORKER: Final = "kubeblocks-dataprotection-worker"
 """The service account of jobs whose target names none."""
+
+WORKER_ROLE: Final = "kubeblocks-dataprotection-worker-role"
+"""The ClusterRole of the worker account, in namespaces with schedules."""
+
+VALID: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+"""What can be part of the name of an object."""
 
 
 def mark(obj: Object) -> str:
