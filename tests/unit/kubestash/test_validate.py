@@ -52,7 +52,7 @@ CASES: list[tuple[str, Change, str]] = [
     ("a relative path", lambda o: task(o)["params"].update(paths="data"), "data is not an absolute path"),
     ("a path beside the mounts", lambda o: task(o)["params"].update(paths="/etc"), "/etc lies on no mounted volume"),
     ("a mount of nothing", lambda o: task(o)["targetVolumes"]["volumeMounts"][0].update(name="x"), "(it has: source-data)"),
-    ("hooks", lambda o: first(o).update(hooks={"preBackup": [{"name": "h"}]}), "hooks.preBackup is not supported yet"),
+    ("hooks", lambda o: first(o).update(hooks={"preBackup": [{"name": "h"}]}), "preBackup[0].hookTemplate: needed"),
     ("a verifier", lambda o: repository(o).update(backupVerifier={"name": "v"}), "backupVerifier is not supported yet"),
     ("no password", lambda o: repository(o).pop("encryptionSecret"), "encryptionSecret: needed by logical-backup"),
     (
@@ -211,7 +211,7 @@ def test_the_spec_of_a_session_never_changes():
             lambda o: o["spec"].update(dataSource={"pitr": {"targetTime": "2026-11-20T00:00:00Z"}}),
             "repository: needed with pitr",
         ),
-        (lambda o: o["spec"].update(hooks={"preRestore": [{"name": "h"}]}), "hooks.preRestore is not supported yet"),
+        (lambda o: o["spec"].update(hooks={"preRestore": [{"name": "h"}]}), "preRestore[0].hookTemplate: needed"),
         (
             lambda o: o["spec"].update(manifestOptions={"workload": {"restoreNamespace": "x"}}),
             "manifestOptions is not supported",

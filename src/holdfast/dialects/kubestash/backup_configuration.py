@@ -8,6 +8,7 @@ includes the Addon and the Repositories.
 from datetime import datetime
 from typing import Final
 
+from holdfast.core.access import exec_access
 from holdfast.core.conditions import condition, find, is_true, upsert
 from holdfast.core.cron import Cron
 from holdfast.core.labels import annotation
@@ -74,7 +75,7 @@ class BackupConfigurationHandler:
             return Desired(children=tuple(scheduled), doomed=doomed)
         stores = {backend.name: backend for backend in backends(wanted, view)}
         return Desired(
-            children=(*_repositories(obj, wanted, stores), *scheduled, *_initial(obj, wanted)),
+            children=(*_repositories(obj, wanted, stores), *scheduled, *_hook_access(obj, wanted), *_initial(obj, wanted)),
             doomed=(*doomed, *history.surplus(wanted, view)),
             wake_at=min((due for session in wanted.sessions if (due := _next(session, wanted, now))), default=None),
         )
@@ -156,6 +157,15 @@ def _repository(wanted: Configuration, use: RepositoryUse, storage: Place) -> Ob
         },
         "spec": spec,
     }
+
+
+def _hook_access(obj: Object, wanted: Configuration) -> tuple[Child, ...]:
+    """Return the account by which hooks run commands in the target's namespace, where any session has hooks."""
+    if not any(mapping(session.raw, "hooks") for session in wanted.sessions):
+        return ()
+    name, place = names.hook_account(wanted.place.name), wanted.place.namespace
+    namespace = wanted.target.namespace if wanted.target else place
+    return exec_access(name, namespace, job_namespace=place, owner=obj, labels={names.MANAGED_BY: "kubestash.com"})
 
 
 def _initial(obj: Object, wanted: Configuration) -> tuple[Child, ...]:
@@ -270,6 +280,10 @@ def _farewell(obj: Object, view: View) -> Desired:
             what = "the data goes too" if use.deletion_policy == "WipeOut" else "the data stays"
             why = f"BackupConfiguration {wanted.place} was deleted; {what}"
             doomed.append(Doomed(Ref(REPOSITORY, wanted.place.namespace, use.name), why))
+    account = Ref(ROLE_BINDING, wanted.target.namespace if wanted.target else "", names.hook_account(place.name))
+    there = view.get(ROLE_BINDING, account.namespace, account.name)
+    if not doomed and there is not None and account.namespace != place.namespace:
+        doomed.append(Doomed(account, f"BackupConfiguration {place} was deleted"))
     return Desired(doomed=tuple(doomed), release=not doomed)
 
 

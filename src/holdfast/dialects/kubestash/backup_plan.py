@@ -15,11 +15,12 @@ from holdfast.core.plan import Child, Plan, Problem, RunKind, SecretCopy, Secret
 from holdfast.core.ports import View
 from holdfast.core.read import mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.times import optional_time
-from holdfast.dialects.kubestash import executor, names, pods, runtime, storage
+from holdfast.dialects.kubestash import executor, names, pods, runtime, session_hooks, storage
 from holdfast.dialects.kubestash.backup_context import Context, Destination
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT, api_version
 from holdfast.dialects.kubestash.recorded import TERMINAL, components_of
+from holdfast.dialects.kubestash.session_hooks import Hooks
 
 
 class Backup(msgspec.Struct, frozen=True):
@@ -45,8 +46,8 @@ def snapshots(context: Context, view: View) -> tuple[Child, ...]:
     return tuple(Child(_snapshot(context, destination, components), create_only=True) for destination in context.destinations)
 
 
-def plan(context: Context, made: Sequence[Object], deadline: datetime | None, view: View) -> Backup | Problem:
-    """Return the plan of a session whose Snapshots are `made`."""
+def plan(context: Context, made: Sequence[Object], deadline: datetime | None, hooks: Hooks, view: View) -> Backup | Problem:
+    """Return the plan of a session whose Snapshots are `made`: its hooks around a Job for each component."""
     access = _access(context)
     if isinstance(access, Problem):
         return access
@@ -58,7 +59,14 @@ def plan(context: Context, made: Sequence[Object], deadline: datetime | None, vi
         steps.append(step)
     started = optional_time(text(context.obj, "metadata", "creationTimestamp"))
     return Backup(
-        Plan(name="backup", kind=RunKind.BACKUP, steps=tuple(steps), deadline=deadline, started=started), access.copies
+        Plan(
+            name="backup",
+            kind=RunKind.BACKUP,
+            steps=session_hooks.steps(hooks, steps),
+            deadline=deadline,
+            started=started,
+        ),
+        access.copies,
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 from holdfast.core.conditions import Condition, condition, find, is_true, upsert_all
 from holdfast.core.labels import OWNER_UID
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
+from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, Step, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import (
     conditions_of,
@@ -30,11 +30,25 @@ from holdfast.core.read import (
     uid_of,
 )
 from holdfast.core.times import format_time, optional_time
-from holdfast.dialects.kubestash import backup_context, backup_plan, cleanup, decode, history, names, retry, validate
+from holdfast.dialects.kubestash import (
+    backup_context,
+    backup_hooks,
+    backup_plan,
+    cleanup,
+    decode,
+    history,
+    hook_steps,
+    names,
+    retry,
+    session_hooks,
+    validate,
+)
 from holdfast.dialects.kubestash.backup_context import Context, Refusal, Turn
 from holdfast.dialects.kubestash.cleanup import Cleanup
+from holdfast.dialects.kubestash.hook_steps import Result
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, SNAPSHOT
 from holdfast.dialects.kubestash.recorded import TERMINAL, components_of
+from holdfast.dialects.kubestash.session_hooks import Hooks
 from holdfast.dialects.kubestash.snapshot import failure_of
 
 SKIPPED: Final = "BackupSkipped"
@@ -43,6 +57,7 @@ EXECUTOR: Final = "BackupExecutorEnsured"
 CLEANER: Final = "RetentionPolicyExecutorEnsured"
 INCOMPLETE: Final = "SnapshotCleanupIncomplete"
 STOP_GRACE: Final = timedelta(minutes=5)
+_DELETED: Final = "the BackupSession was deleted"
 FAILURE: Final = "BackupFailed"
 """Ours: the reason of a failed session in one place, beside the conditions that KubeStash documents."""
 
@@ -57,6 +72,7 @@ class Stage(enum.Enum):
     FAIL = enum.auto()
     PREPARE = enum.auto()
     BACKUP = enum.auto()
+    UNWIND = enum.auto()
     CLEAN = enum.auto()
     DONE = enum.auto()
 
@@ -72,13 +88,14 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     cleanups: tuple[Cleanup, ...] = ()
     deadline: datetime | None = None
     replaced: str = ""
+    hooks: Hooks = Hooks()
 
 
 class BackupSessionHandler:
     """Handles BackupSessions."""
 
     kind = BACKUP_SESSION
-    finalizer = ""
+    finalizer = names.FINALIZER
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge the spec, which can't change."""
@@ -100,26 +117,32 @@ class BackupSessionHandler:
 
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Say what the session needs next: Snapshots, the backup's Jobs, retention's Jobs, or its repetition."""
-        if deleting(obj):
-            return Desired(release=True)
         if phase_of(obj) in history.FINISHED:
-            again = retry.desired(obj, view, now)
-            return msgspec.structs.replace(again, doomed=_running_jobs(obj, view)) if phase_of(obj) == "Failed" else again
+            again = Desired(release=True) if deleting(obj) else retry.desired(obj, view, now)
+            doomed = _running_jobs(obj, view) if phase_of(obj) == "Failed" else ()
+            return msgspec.structs.replace(again, doomed=doomed, hold=False)
+        if deleting(obj):
+            return _cut_short(obj, backup_hooks.unwinding(obj, _DELETED, view), view)
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
         where = _where(obj, view, now)
-        if where.stage is Stage.FAIL:
-            return Desired(doomed=_running_jobs(obj, view))
+        if where.stage in (Stage.FAIL, Stage.UNWIND):
+            return msgspec.structs.replace(_cut_short(obj, where.hooks, view), release=False, hold=False)
         if where.context is None or where.stage in (Stage.SKIP, Stage.WAIT):
-            return Desired()
+            return Desired(hold=False)
+        frozen = bool(backup_hooks.listed(where.context.session, "preBackup"))
         if where.stage is Stage.PREPARE:
-            return Desired(children=backup_plan.snapshots(where.context, view))
-        return _running(obj, where, view, now)
+            return Desired(children=backup_plan.snapshots(where.context, view), hold=frozen)
+        found = _running(obj, where, view, now)
+        return found if isinstance(found, Problems) else msgspec.structs.replace(found, hold=frozen)
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status."""
         if phase_of(obj) in history.FINISHED:
             return retry.noted(obj, view)
+        if deleting(obj):
+            hooks = backup_hooks.unwinding(obj, _DELETED, view).status
+            return {**mapping(obj, "status"), **({"hooks": hooks} if hooks else {})}
         where = _where(obj, view, now)
         if outcome.problems is not None:
             refusal = Refusal(backup_context.NOT_SATISFIED, str(outcome.problems))
@@ -128,6 +151,8 @@ class BackupSessionHandler:
             return _skipped(obj, where.refusal, now)
         if where.stage is Stage.WAIT and where.refusal is not None:
             return _waiting(obj, where.refusal, now)
+        if where.stage is Stage.UNWIND and where.refusal is not None:
+            return {**mapping(obj, "status"), "hooks": where.hooks.status}
         if where.stage is Stage.FAIL and where.refusal is not None:
             return _failed(obj, where, where.refusal, now)
         return _progressed(obj, where, _held_back(outcome), now)
@@ -140,7 +165,9 @@ def _where(obj: Object, view: View, now: datetime) -> Where:
         return Where(stage=Stage.SKIP, refusal=refusal)
     context = backup_context.gather(obj, view)
     if isinstance(context, Refusal):
-        return Where(stage=Stage.FAIL, refusal=context, snapshots=_known_snapshots(obj, view))
+        hooks = backup_hooks.unwinding(obj, context.message, view)
+        stage = Stage.FAIL if hooks.unwound else Stage.UNWIND
+        return Where(stage=stage, refusal=context, snapshots=_known_snapshots(obj, view), hooks=hooks)
     namespace, name = namespace_of(obj), name_of(obj)
     found = [view.get(SNAPSHOT, namespace, destination.snapshot) for destination in context.destinations]
     snapshots = tuple(snapshot for snapshot in found if snapshot is not None)
@@ -159,18 +186,46 @@ def _where(obj: Object, view: View, now: datetime) -> Where:
             stage=Stage.FAIL, refusal=Refusal("FailedToEnsureSnapshots", message), context=context, snapshots=snapshots
         )
     states = _states(obj, context, snapshots, view)
-    reading = any(phase_of(snapshot) not in TERMINAL for snapshot in snapshots)
+    hooks = backup_hooks.before(obj, context.configuration, context.session, view)
+    reading = not hooks.blocked and any(phase_of(snapshot) not in TERMINAL for snapshot in snapshots)
     replaced = text(find(conditions_of(obj), backup_context.REPLACED) or {}, "message")
     deadline = optional_time(text(obj, "status", "backupDeadline")) if replaced else _deadline(obj, context)
     if reading and not replaced and (other := backup_context.replacement(context, view)) is not None:
         replaced = f"BackupSession {namespace}/{name_of(other)} replaces it, since concurrencyPolicy is Replace"
         deadline = min(now, deadline or now)
-    where = Where(stage=Stage.BACKUP, context=context, snapshots=snapshots, states=states, deadline=deadline, replaced=replaced)
+    where = Where(
+        stage=Stage.BACKUP,
+        context=context,
+        snapshots=snapshots,
+        states=states,
+        deadline=deadline,
+        replaced=replaced,
+        hooks=hooks,
+    )
     if reading or _live(states, deadline, now):
         return where
+    hooks = backup_hooks.after(hooks, obj, context.configuration, context.session, _result(obj, where, now), view)
+    where = msgspec.structs.replace(where, hooks=hooks)
+    if not hooks.unwound or hooks.blocked:
+        return msgspec.structs.replace(where, stage=Stage.DONE) if hooks.unwound else where
     cleanups = cleanup.cleanups(context, view, now)
     stage = Stage.CLEAN if any(item.phase == cleanup.PENDING for item in cleanups) else Stage.DONE
     return msgspec.structs.replace(where, stage=stage, cleanups=cleanups)
+
+
+def _result(obj: Object, where: Where, now: datetime) -> Result:
+    """Return how the backup went, for the hooks after it."""
+    failed = _failures(where)
+    return Result("Failed" if failed else "Succeeded", lasted(obj, now), failed[1] if failed else "")
+
+
+def _cut_short(obj: Object, hooks: Hooks, view: View) -> Desired:
+    """Stop the backup of a session that can't go on, and undo what its first hooks did; then it may go."""
+    running = _running_jobs(obj, view, spared=tuple(step for each in hooks.after or () for step in each.steps))
+    if hooks.unwound:
+        return Desired(doomed=running, release=True)
+    plan = Plan(name="unwind", kind=RunKind.BACKUP, steps=hook_steps.after(hooks.after or (), ()))
+    return Desired(runs=(plan,), doomed=running)
 
 
 def _states(obj: Object, context: Context, snapshots: Sequence[Object], view: View) -> tuple[StepState, ...]:
@@ -201,7 +256,7 @@ def _running(obj: Object, where: Where, view: View, now: datetime) -> Desired | 
     """Keep the backup's plan until the end, so that its Jobs are looked after, and add retention's when it is time."""
     assert where.context is not None
     deadline = where.deadline
-    backup = backup_plan.plan(where.context, where.snapshots, deadline, view)
+    backup = backup_plan.plan(where.context, where.snapshots, deadline, where.hooks, view)
     if isinstance(backup, Problem):
         return Problems((backup,))
     steps = tuple(item.step for item in where.cleanups if item.step is not None)
@@ -214,10 +269,11 @@ def _running(obj: Object, where: Where, view: View, now: datetime) -> Desired | 
     )
 
 
-def _running_jobs(obj: Object, view: View) -> tuple[Doomed, ...]:
-    """Return the Jobs that still run for a session that has failed, whatever became of its Snapshots."""
+def _running_jobs(obj: Object, view: View, spared: Sequence[Step] = ()) -> tuple[Doomed, ...]:
+    """Return the Jobs that still run for a session that has failed, whatever became of its Snapshots, but for `spared`."""
+    kept = {name_of(step.child) for step in spared}
     jobs = ((namespace_of(job), name_of(job)) for job in view.list(JOB, label=(OWNER_UID, uid_of(obj))))
-    running = ((namespace, job) for namespace, job in jobs if view.step(namespace, job).phase is Phase.RUNNING)
+    running = [at for at in jobs if at[1] not in kept and view.step(*at).phase is Phase.RUNNING]
     return tuple(Doomed(Ref(JOB, namespace, job), "its BackupSession has failed") for namespace, job in running)
 
 
@@ -246,6 +302,8 @@ def _failed(obj: Object, where: Where, refusal: Refusal, now: datetime) -> Objec
         "duration": lasted(obj, now),
         "conditions": upsert_all(conditions_of(obj), judged, now, restamp=True),
     }
+    if where.hooks.status:
+        status["hooks"] = where.hooks.status
     if where.snapshots:
         status["snapshots"] = [_listed(snapshot, "Failed") for snapshot in where.snapshots]
     return {**status, **retry.planned(obj, where.context.session if where.context else None, now)}
@@ -265,6 +323,8 @@ def _progressed(obj: Object, where: Where, held: str, now: datetime) -> Object:
     status: Object = {"phase": _phase(where), "totalSnapshots": len(context.destinations), "conditions": conditions}
     if where.snapshots:
         status["snapshots"] = [_listed(snapshot) for snapshot in where.snapshots]
+    if where.hooks.status:
+        status["hooks"] = where.hooks.status
     deadline = where.deadline or _deadline(obj, context)
     if deadline is not None:
         status |= {"sessionDeadline": format_time(deadline), "backupDeadline": format_time(deadline)}
@@ -282,7 +342,7 @@ def _phase(where: Where) -> str:
         return "Pending"
     if where.stage is not Stage.DONE:
         return "Running"
-    failed = any(phase_of(snapshot) == "Failed" for snapshot in where.snapshots)
+    failed = bool(where.hooks.failure) or any(phase_of(snapshot) == "Failed" for snapshot in where.snapshots)
     return "Failed" if failed or any(item.phase == cleanup.FAILED for item in where.cleanups) else "Succeeded"
 
 
@@ -295,6 +355,7 @@ def _conditions(where: Where, held: str) -> list[Condition]:
         found.append(condition(EXECUTOR, True, "SuccessfullyEnsuredBackupExecutor", said))
     elif held:
         found.append(condition(EXECUTOR, None, "WaitsToStart", held))
+    found += session_hooks.conditions(where.hooks, backup_hooks.VERDICTS)
     if where.replaced:
         found.append(condition(backup_context.REPLACED, True, "ConcurrencyPolicyReplace", where.replaced))
     waiting = next((state for state in where.states if state.message and not state.phase.terminal), None)
@@ -319,12 +380,16 @@ def _failures(where: Where) -> tuple[str, str] | None:
     """Return why the session failed, as (reason, message): the first component that did, else the first retention."""
     if where.replaced:
         return "Replaced", where.replaced
+    if where.hooks.blocked:
+        return backup_hooks.VERDICTS.before[2], where.hooks.blocked
     bad = [state for state in where.states if state.phase is Phase.FAILED]
     if bad:
         return bad[0].reason or "BackupFailed", bad[0].message or "the backup failed"
     snapshots = [snapshot for snapshot in where.snapshots if phase_of(snapshot) == "Failed"]
     if snapshots:
         return failure_of(snapshots[0])
+    if where.hooks.failure:
+        return backup_hooks.VERDICTS.after[2], where.hooks.failure
     cleanups = [item for item in where.cleanups if item.phase == cleanup.FAILED]
     return ("RetentionFailed", f"{cleanups[0].repository}: {cleanups[0].error}") if cleanups else None
 

@@ -257,11 +257,12 @@ def _repository(raw: Object, namespace: str) -> RepositoryUse:
 
 def _task(raw: Object) -> Task:
     name = text(raw, "name")
-    params = {key: _plain(value) for key, value in mapping(raw, "params").items()}
+    params = {key: parameter_text(value) for key, value in mapping(raw, "params").items()}
     return Task(TASK_NAMES.get(name, name), params, raw)
 
 
-def _plain(value: Any) -> str:
+def parameter_text(value: Any) -> str:
+    """Return a parameter as text: a boolean in small letters, a structure as JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

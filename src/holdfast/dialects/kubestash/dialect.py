@@ -8,6 +8,8 @@ from holdfast.dialects.kubestash import kinds, unsupported
 from holdfast.dialects.kubestash.backup_configuration import BackupConfigurationHandler
 from holdfast.dialects.kubestash.backup_session import BackupSessionHandler
 from holdfast.dialects.kubestash.backup_storage import BackupStorageHandler
+from holdfast.dialects.kubestash.functions import FunctionHandler
+from holdfast.dialects.kubestash.hook_template import HookTemplateHandler
 from holdfast.dialects.kubestash.repository import RepositoryHandler
 from holdfast.dialects.kubestash.restore_session import RestoreSessionHandler
 from holdfast.dialects.kubestash.retention_policy import RetentionPolicyHandler
@@ -25,6 +27,8 @@ class KubeStash:
         """One handler for each reconciled kind."""
         return (
             BackupStorageHandler(),
+            HookTemplateHandler(),
+            FunctionHandler(),
             RetentionPolicyHandler(),
             BackupConfigurationHandler(),
             RepositoryHandler(),
@@ -56,6 +60,7 @@ class KubeStash:
             kinds.CRON_JOB,
             kinds.SERVICE_ACCOUNT,
             kinds.ROLE_BINDING,
+            kinds.CLUSTER_ROLE_BINDING,
             kinds.CLAIM,
             kinds.REPOSITORY,
             kinds.BACKUP_SESSION,

@@ -16,6 +16,8 @@ BACKUP_STORAGE: Final = Kind(STORAGE, "BackupStorage")
 RETENTION_POLICY: Final = Kind(STORAGE, "RetentionPolicy")
 REPOSITORY: Final = Kind(STORAGE, "Repository")
 SNAPSHOT: Final = Kind(STORAGE, "Snapshot")
+HOOK_TEMPLATE: Final = Kind(CORE, "HookTemplate")
+FUNCTION: Final = Kind(ADDONS, "Function")
 ADDON: Final = Kind(ADDONS, "Addon")
 
 JOB: Final = Kind("batch", "Job")

@@ -35,6 +35,8 @@ PATHS: Final = "holdfast.dev/paths"
 """On a Snapshot: the paths that each component backs up, comma-separated."""
 REDISCOVERED: Final = "holdfast.dev/rediscovered"
 """On a Repository or Snapshot: it came back from its storage, and its status with it."""
+HOOK_PODS: Final = "holdfast.dev/hook-pods"
+"""On the Job of a hook: the pods that it was started for, comma-separated. Pods that come later change nothing."""
 FORGETS: Final = "holdfast.dev/forgets"
 """On a retention Job: the Snapshots it was told to forget, comma-separated."""
 RETRY_OF: Final = "holdfast.dev/retry-of"
@@ -83,6 +85,16 @@ def snapshots(session: str, repositories: Sequence[str]) -> tuple[str, ...]:
 def component_job(session: str, component: str) -> str:
     """Name the Job that handles one component of a backup or restore session."""
     return bounded_name(f"{session}-{component}")
+
+
+def hook_job(session: str, key: str, pod: str = "") -> str:
+    """Name the Job of a hook; `key` tells its list and place there, such as `pre-0`."""
+    return bounded_name(f"hook-{session}-{key}{'-' if pod else ''}{pod}")
+
+
+def hook_account(invoker: str) -> str:
+    """Name the account of hooks that run commands in pods."""
+    return bounded_name(f"hooks-{invoker}")
 
 
 def retention_job(session: str, repository: str) -> str:

@@ -22,7 +22,6 @@ from holdfast.core.quantity import format_bytes
 from holdfast.core.read import (
     conditions_of,
     deleting,
-    items,
     lasted,
     mapping,
     name_of,
@@ -32,10 +31,24 @@ from holdfast.core.read import (
     uid_of,
 )
 from holdfast.core.times import format_duration, format_time, optional_time, parse_time
-from holdfast.dialects.kubestash import addons, decode, intrusion, restore_plan, runtime, validate
+from holdfast.dialects.kubestash import (
+    addons,
+    decode,
+    hook_steps,
+    intrusion,
+    names,
+    restore_hooks,
+    restore_plan,
+    runtime,
+    session_hooks,
+    validate,
+)
+from holdfast.dialects.kubestash import hooks as hooks_rules
 from holdfast.dialects.kubestash.executor import template_problems
-from holdfast.dialects.kubestash.kinds import ADDON, JOB, RESTORE_SESSION, TARGETS
+from holdfast.dialects.kubestash.hook_steps import Result
+from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_CONFIGURATION, CORE, JOB, RESTORE_SESSION, TARGETS
 from holdfast.dialects.kubestash.restore_plan import Source, Wait
+from holdfast.dialects.kubestash.session_hooks import Hooks
 
 FINISHED: Final = ("Succeeded", "Failed", "Invalid")
 VALIDATED: Final = "ValidationPassed"
@@ -46,6 +59,7 @@ SOURCE_LIMIT: Final = timedelta(hours=1)
 """How long a session without a timeout waits for a source that does not exist: it may have been misspelt."""
 
 STOP_GRACE: Final = timedelta(minutes=5)
+_DELETED: Final = "the RestoreSession was deleted"
 _DURATIONS: Final = ("timeout", "restoreTimeout")
 
 
@@ -53,7 +67,7 @@ class RestoreSessionHandler:
     """Handles RestoreSessions."""
 
     kind = RESTORE_SESSION
-    finalizer = ""
+    finalizer = names.FINALIZER
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge source, target and task; the spec can't change."""
@@ -61,30 +75,25 @@ class RestoreSessionHandler:
         if old is not None and mapping(old, "spec") != mapping(obj, "spec"):
             found.append(Problem("spec", "can't change: create another RestoreSession"))
         found += [*_source_problems(obj, refs), *_target_problems(obj), *_unsupported(obj), *_task_problems(obj, refs)]
+        found += _hook_problems(obj, refs)
         found += validate.durations(mapping(obj, "spec"), _DURATIONS, "spec")
         return Problems(tuple(found)) if found else None
 
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Say which claims shall exist and, once nothing stands in the way, which Jobs shall fill them."""
-        if deleting(obj) or phase_of(obj) in FINISHED:
-            return Desired(release=deleting(obj), doomed=() if deleting(obj) else _left_over(obj, view))
+        if phase_of(obj) in FINISHED:
+            return Desired(release=deleting(obj), doomed=() if deleting(obj) else _left_over(obj, view), hold=False)
+        if deleting(obj):
+            return _cut_short(obj, restore_hooks.unwinding(obj, _DELETED, view), view)
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
         where = _where(obj, view)
         if isinstance(where, Problem):
-            return Problems((where,))
-        deadline = _limit(obj, where)
-        wake_at = deadline if deadline and deadline > now else None
-        if where.restore is None:
-            return Desired(wake_at=wake_at)
-        if where.intrusions:
-            return Desired(doomed=_running_jobs(where.restore.jobs, view))
-        children = tuple(Child(claim, create_only=True) for claim in where.restore.claims)
-        if where.wait is not None or (deadline is not None and now >= deadline and not where.begun):
-            return Desired(children=children if where.wait and where.wait.make_claims else (), wake_at=wake_at)
-        started = optional_time(text(obj, "metadata", "creationTimestamp"))
-        plan = Plan(name="restore", kind=RunKind.RESTORE, steps=where.restore.steps, deadline=deadline, started=started)
-        return Desired(children=children, secret_copies=where.restore.copies, runs=(plan,), wake_at=wake_at)
+            hooks = restore_hooks.unwinding(obj, str(where), view)
+            return Problems((where,)) if hooks.unwound else msgspec.structs.replace(_cut_short(obj, hooks, view), release=False)
+        found = _next(obj, where, view, now)
+        children = (*restore_hooks.access(obj), *found.children)
+        return msgspec.structs.replace(found, children=children, hold=bool(restore_hooks.listed(obj, "preRestore")))
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status."""
@@ -92,9 +101,12 @@ class RestoreSessionHandler:
             return mapping(obj, "status")
         if outcome.problems is not None:
             return _invalid(obj, str(outcome.problems), now)
-        where = _where(obj, view)
+        where = Problem("", _DELETED) if deleting(obj) else _where(obj, view)
         if isinstance(where, Problem):
-            return _invalid(obj, str(where), now)
+            hooks = restore_hooks.unwinding(obj, str(where), view)
+            told: Object = {"hooks": hooks.status} if hooks.status else {}
+            open_ = deleting(obj) or not hooks.unwound
+            return {**(mapping(obj, "status") if open_ else _invalid(obj, str(where), now)), **told}
         return _progressed(obj, where, _held_back(outcome), view, now)
 
 
@@ -116,6 +128,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     target_found: bool | None = None
     states: dict[str, StepState] = {}
     intrusions: dict[str, str] = {}
+    hooks: Hooks = Hooks()
 
     @property
     def begun(self) -> bool:
@@ -139,7 +152,78 @@ def _where(obj: Object, view: View) -> Where | Problem:
     begun = bool(mapping(obj, "status", "components")) or any(state.exists for state in states.values())
     wait = None if begun else restore_plan.obstacle(obj, source, restore, view)
     met = intrusion.intrusions(obj, restore.written, states, view)
-    return Where(source=source, restore=restore, wait=wait, target_found=target_found, states=states, intrusions=met)
+    ready = wait is None or wait.reason == restore_plan.IN_USE
+    return Where(
+        source=source,
+        restore=restore,
+        wait=wait,
+        target_found=target_found,
+        states=states,
+        intrusions=met,
+        hooks=restore_hooks.before(obj, view) if ready else Hooks(),
+    )
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """How the restore itself stands: its components, the phase that follows from them, and why nothing can follow, if so."""
+
+    components: Object
+    phase: str
+    over: str
+
+    @property
+    def error(self) -> str:
+        """Why the restore failed; empty when it did not."""
+        if self.phase != Stage.FAILED.value:
+            return ""
+        told = (f"{name}: {text(entry, 'error')}" for name, entry in self.components.items() if text(entry, "error"))
+        return next(told, self.over or "the restore failed")
+
+
+def _verdict(obj: Object, where: Where, now: datetime) -> Verdict:
+    over = _why_over(where, _limit(obj, where), now)
+    if where.hooks.blocked and not where.begun:
+        return Verdict({}, Stage.FAILED.value, where.hooks.blocked)
+    components = {name: entry for name in where.states if (entry := _component(obj, name, where, over, now))}
+    return Verdict(components, _phase(components, len(where.states), over), over)
+
+
+def _hooks(obj: Object, where: Where, verdict: Verdict, view: View, now: datetime) -> Hooks:
+    """Return the hooks, also those after the restore once it is over."""
+    if verdict.phase not in FINISHED:
+        return where.hooks
+    return restore_hooks.after(where.hooks, obj, Result(verdict.phase, lasted(obj, now), verdict.error), view)
+
+
+def _next(obj: Object, where: Where, view: View, now: datetime) -> Desired:
+    """Return what comes next: hooks, claims, and the Jobs that fill them once nothing stands in the way."""
+    deadline, verdict = _limit(obj, where), _verdict(obj, where, now)
+    hooks = _hooks(obj, where, verdict, view, now)
+    restore = where.restore
+    held = where.wait is not None or (deadline is not None and now >= deadline and not where.begun)
+    work = () if restore is None or held or where.intrusions else restore.steps
+    steps = session_hooks.steps(hooks, work)
+    started = optional_time(text(obj, "metadata", "creationTimestamp"))
+    plan = Plan(name="restore", kind=RunKind.RESTORE, steps=steps, deadline=deadline, started=started)
+    make_claims = bool(work) or (where.wait is not None and where.wait.make_claims)
+    return Desired(
+        children=tuple(Child(claim, create_only=True) for claim in restore.claims) if restore and make_claims else (),
+        secret_copies=restore.copies if restore and work else (),
+        runs=(plan,) if steps else (),
+        doomed=_running_jobs(restore.jobs, view) if restore and where.intrusions else (),
+        wake_at=deadline if deadline and deadline > now else None,
+    )
+
+
+def _cut_short(obj: Object, hooks: Hooks, view: View) -> Desired:
+    """Stop a restore that can't go on, and undo what its first hooks did; then it may go."""
+    spared = {name_of(step.child) for each in hooks.after or () for step in each.steps}
+    jobs = [("", namespace_of(job), name_of(job)) for job in view.list(JOB, label=(OWNER_UID, uid_of(obj)))]
+    running = _running_jobs([job for job in jobs if job[2] not in spared], view)
+    if hooks.unwound:
+        return Desired(doomed=running, release=True)
+    plan = Plan(name="unwind", kind=RunKind.RESTORE, steps=hook_steps.after(hooks.after or (), ()))
+    return Desired(runs=(plan,), doomed=running)
 
 
 def _left_over(obj: Object, view: View) -> tuple[Doomed, ...]:
@@ -222,14 +306,17 @@ def _target_problems(obj: Object) -> list[Problem]:
 
 
 def _unsupported(obj: Object) -> list[Problem]:
-    found = [
-        Problem(f"spec.hooks.{hook}", f"hooks.{hook} is not supported yet: remove it")
-        for hook in ("preRestore", "postRestore")
-        if items(obj, "spec", "hooks", hook)
-    ]
     if mapping(obj, "spec", "manifestOptions"):
-        found.append(Problem("spec.manifestOptions", "manifestOptions is not supported yet: remove it"))
-    return found
+        return [Problem("spec.manifestOptions", "manifestOptions is not supported yet: remove it")]
+    return []
+
+
+def _hook_problems(obj: Object, refs: Refs) -> list[Problem]:
+    return [
+        problem
+        for name in ("preRestore", "postRestore")
+        for problem in hooks_rules.problems(restore_hooks.listed(obj, name), namespace_of(obj), refs, f"spec.hooks.{name}")
+    ]
 
 
 def _task_problems(obj: Object, refs: Refs) -> list[Problem]:
@@ -256,7 +343,8 @@ def _held_back(outcome: Outcome) -> str:
 
 def _progressed(obj: Object, where: Where, held: str, view: View, now: datetime) -> Object:
     deadline, limit = _deadline(obj), _limit(obj, where)
-    over = _why_over(where, limit, now)
+    verdict = _verdict(obj, where, now)
+    components, over = verdict.components, verdict.over
     if where.wait is not None and where.wait.reason == restore_plan.NOT_FOUND and limit is not None:
         held = f"{where.wait.message}: waits until {format_time(limit)}"
     addon = text(obj, "spec", "addon", "name")
@@ -267,14 +355,40 @@ def _progressed(obj: Object, where: Where, held: str, view: View, now: datetime)
         status["targetFound"] = where.target_found
     if deadline is not None:
         status["restoreDeadline"] = format_time(deadline)
-    components = {name: entry for name in where.states if (entry := _component(obj, name, where, over, now))}
     if where.restore is not None:
         status["totalComponents"] = len(where.restore.steps)
     if components:
         status["components"] = components
-    status["phase"] = _phase(components, len(where.states), over)
-    status["conditions"] = upsert_all(conditions_of(obj), _conditions(where, components, over or held), now, restamp=True)
+    hooks = _hooks(obj, where, verdict, view, now)
+    if hooks.status:
+        status["hooks"] = hooks.status
+    if paused := _paused_backups(obj, view):
+        status["pausedBackups"] = paused
+    status["phase"] = _final(verdict, hooks)
+    told = [*_conditions(where, components, over or held), *session_hooks.conditions(hooks, restore_hooks.VERDICTS)]
+    status["conditions"] = upsert_all(conditions_of(obj), told, now, restamp=True)
     return {**status, "duration": lasted(obj, now)} if status["phase"] in FINISHED else status
+
+
+def _final(verdict: Verdict, hooks: Hooks) -> str:
+    """Return the phase of the session: it runs until its hooks have ended, and fails with them."""
+    if verdict.phase not in FINISHED:
+        return Stage.RUNNING.value if hooks.status else verdict.phase
+    if not hooks.unwound:
+        return Stage.RUNNING.value
+    return Stage.FAILED.value if hooks.failure else verdict.phase
+
+
+def _paused_backups(obj: Object, view: View) -> list[Object]:
+    """Return the BackupConfigurations whose sessions wait for the end of this restore, since they read its target."""
+    wanted = restore_plan.target_of(obj)
+    found = view.list(BACKUP_CONFIGURATION) if wanted else ()
+    refs = [
+        {"apiGroup": CORE, "kind": BACKUP_CONFIGURATION.kind, "name": name_of(item), "namespace": namespace_of(item)}
+        for item in found
+        if decode.target(mapping(item, "spec", "target"), namespace_of(item)) == wanted
+    ]
+    return sorted(refs, key=lambda ref: (ref["namespace"], ref["name"]))
 
 
 def _snapshot_dependency(obj: Object, where: Where) -> Object:

@@ -16,7 +16,7 @@ from holdfast.core.plan import Problem, Problems
 from holdfast.core.ports import Refs
 from holdfast.core.read import at, conditions_of, items, mapping, name_of, namespace_of, number, text
 from holdfast.core.times import parse_duration
-from holdfast.dialects.kubestash import addons, executor, runtime, usage
+from holdfast.dialects.kubestash import addons, executor, hooks, runtime, usage
 from holdfast.dialects.kubestash.decode import Configuration, Place, Session, configuration, place
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
 from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_STORAGE, NAMESPACE, REPOSITORY, RETENTION_POLICY, TARGETS
@@ -40,6 +40,7 @@ def backup_configuration(obj: Object, refs: Refs) -> Problems | None:
         lambda: _directories(wanted),
         lambda: _other_repositories(wanted, refs),
         lambda: _usage(wanted, refs),
+        lambda: _hooks(wanted, refs),
         lambda: _addons(wanted, refs),
         lambda: _volumes(wanted, refs),
         lambda: _secrets(wanted, refs),
@@ -155,9 +156,6 @@ def _limits(session: Session, field: str) -> Iterable[Problem]:
         yield Problem(f"{field}.retryConfig.maxRetry", f"{session.max_retry} is less than 1; without a value it is 1")
     if session.history < 0:
         yield Problem(f"{field}.sessionHistoryLimit", f"{session.history} is negative: use 0 or more")
-    for hook in ("preBackup", "postBackup"):
-        if items(session.raw, "hooks", hook):
-            yield Problem(f"{field}.hooks.{hook}", f"hooks.{hook} is not supported yet: remove it")
 
 
 def _scheduler(session: Session, field: str) -> Iterable[Problem]:
@@ -255,6 +253,13 @@ def _usage(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
             found = refs.get(kind, at_place.namespace, at_place.name) if at_place else None
             if found is not None and not usage.admits(found, namespace, refs):
                 yield usage.refusal(found, namespace, f"spec.backends[{index}].{name}")
+
+
+def _hooks(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
+    for session, field in _each(wanted):
+        for name in ("preBackup", "postBackup"):
+            listed = items(session.raw, "hooks", name)
+            yield from hooks.problems(listed, wanted.place.namespace, refs, f"{field}.hooks.{name}")
 
 
 def _addons(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
