@@ -8,7 +8,8 @@ from tests.fields.ledger import rows
 from tests.fields.mutation import allowed, differences, unread
 from tests.fields.scene import Scene
 from tests.unit.kubestash.builders import REPO, in_place, ready_world, restore, run, sample, sample_world, session
-from tests.unit.kubestash.world import World
+from tests.unit.kubestash.hook_builders import FREEZE, TELL, hook, notifier, pod
+from tests.unit.kubestash.world import World, succeeded
 
 from holdfast.core.report import Failure
 from holdfast.dialects.kubestash.dialect import KubeStash
@@ -32,7 +33,43 @@ def scenes() -> Sequence[Scene]:
     begun.add(in_place("back-in-place"))
     begun.settle()
     ended = [dying(kind, name) for kind, name in (("BackupStorage", "gcs-storage"), ("Repository", REPO))]
-    return [scene(world) for world in (begun, retained(), fresh, by_time(), *ended)]
+    around = [hooked(when) for when in ("before", "after")]
+    return [scene(world) for world in (begun, retained(), fresh, by_time(), *ended, *around)]
+
+
+def hooked(when: str) -> World:
+    """A backup and a restore whose hooks are about to start: those before the work, or those after it."""
+    wanted = sample()
+    each = [hook("notify"), hook("freeze"), {**hook("tell"), "executionPolicy": "Always"}]
+    wanted["spec"]["sessions"][0]["hooks"] = {"preBackup": each[:1], "postBackup": each}
+    world = ready_world()
+    run(world, "earlier", "4f5a6b7c")
+    for obj in (*notifier(), FREEZE, TELL, pod("sample-sts-0"), wanted):
+        world.add(obj)
+    world.settle()
+    world.add(session("run-1", retryLeft=0))
+    world.add(restore("back", hooks={"preRestore": each[:1], "postRestore": each}))
+    world.settle()
+    if when == "after":
+        for name in ("run-1", "back"):
+            world.finish(f"hook-{name}-pre-0")
+        world.settle()
+        for name in ("run-1", "back"):
+            world.finish(f"{name}-dump-pod-0", succeeded(REPO))
+        world.settle()
+    forget_hooks(world)
+    return world
+
+
+def forget_hooks(world: World) -> None:
+    """Take away the Jobs of the hooks that have begun, and what the statuses say of them."""
+    running = [name for name in world.names("Job") if name.startswith("hook-") and "status" not in world.find("Job", name)]
+    for name in running:
+        world.delete("Job", name)
+    for obj in (*world.all("BackupSession"), *world.all("RestoreSession")):
+        told = obj.get("status", {}).get("hooks", {})
+        for field in ("preHooks", "postHooks"):
+            told[field] = [entry for entry in told.get(field, []) if entry["phase"] != "Pending"]
 
 
 def dying(kind: str, name: str) -> World:

@@ -1,9 +1,8 @@
 """Hooks: what runs before and after, in which pods, with which words, and that what a hook froze is always thawed."""
 
-from typing import Any
-
 import pytest
 from tests.unit.kubestash.builders import BC, REPO, in_place, ready_world, run, sample, sample_world, session
+from tests.unit.kubestash.hook_builders import FREEZE, TELL, THAW, hook, notifier, pod, template
 from tests.unit.kubestash.world import World, condition, succeeded
 
 from holdfast.core.objects import Object
@@ -11,46 +10,6 @@ from holdfast.core.report import Failure
 
 WORK = "run-1-dump-pod-0"
 BROKEN = Failure("ExitCode", "command ended with exit code 1")
-
-
-def template(name: str, action: Object, **executor: Any) -> Object:
-    pod = {"type": "Pod", "pod": {"selector": "app = sample-app", **executor.pop("pod", {})}}
-    spec = {"action": action, "executor": {**pod, **executor}, "params": [{"name": "lock", "default": "soft"}]}
-    meta = {"name": name, "namespace": "demo"}
-    return {"apiVersion": "core.kubestash.com/v1alpha1", "kind": "HookTemplate", "metadata": meta, "spec": spec}
-
-
-def pod(name: str, **labels: str) -> Object:
-    meta = {"name": name, "namespace": "demo", "uid": f"uid-{name}", "labels": {"app": "sample-app", **labels}}
-    ports = [{"name": "web", "containerPort": 8080}]
-    spec = {"containers": [{"name": "main", "ports": ports}, {"name": "side"}], "nodeName": "node-1"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": meta,
-        "spec": spec,
-        "status": {"phase": "Running", "podIP": "10.0.0.7"},
-    }
-
-
-FREEZE = template("freeze", {"exec": {"command": ["sh", "-c", "freeze ${lock} $HOME ${HOME}"]}, "containerName": "side"})
-THAW = template("thaw", {"exec": {"command": ["thaw"]}})
-TELL = template(
-    "tell",
-    {
-        "httpPost": {
-            "host": "alerts.demo",
-            "port": 9000,
-            "path": "/events",
-            "body": '{{ dict "phase" .Status.Phase "error" .Status.Error "target" .Target.Name | toJson }}',
-        }
-    },
-    type="Operator",
-)
-
-
-def hook(template: str, **more: Any) -> Object:
-    return {"name": template, "hookTemplate": {"name": template}, **more}
 
 
 def world_with(pre: list[Object], post: list[Object], *objects: Object) -> World:
@@ -231,15 +190,7 @@ def test_the_account_of_hooks_may_run_commands_in_the_targets_namespace_only():
 
 
 def test_a_function_is_a_job_of_its_own_with_its_variables():
-    function = {
-        "apiVersion": "addons.kubestash.com/v1alpha1",
-        "kind": "Function",
-        "metadata": {"name": "notify"},
-        "spec": {"image": "notify:1", "command": ["notify"], "args": ["--for=${backupSession}", "--level=${level:=info}"]},
-    }
-    spec = {"type": "Function", "function": {"name": "notify", "env": [{"name": "A", "value": "b"}]}}
-    meta = {"name": "notify", "namespace": "demo"}
-    kind = {"apiVersion": "core.kubestash.com/v1alpha1", "kind": "HookTemplate", "metadata": meta, "spec": {"executor": spec}}
+    function, kind = notifier()
     secret = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     world = world_with([hook("notify", variables=[secret], maxRetry=1)], [], function, kind)
 

@@ -175,7 +175,7 @@ class World:
     def finish(self, name: str, *results: RepositoryResult, failure: Failure | None = None, took: float = 5.0) -> None:
         """End a Job as its mover would report it."""
         job = next(obj for obj in self.all("Job") if obj["metadata"]["name"] == name)
-        mover = job["metadata"]["labels"]["holdfast.dev/mover"]
+        mover = job["metadata"]["labels"].get("holdfast.dev/mover", "function")
         self._end(job, msgspec.json.encode(Report(mover, tuple(results), failure)).decode(), failed=failure is not None)
 
     def crash(self, name: str, reason: str, message: str) -> None:

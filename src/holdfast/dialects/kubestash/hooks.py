@@ -66,8 +66,11 @@ def seconds(value: Any) -> timedelta | None:
     return found
 
 
-def problems(listed: list[Object], namespace: str, refs: Refs, field: str) -> list[Problem]:
-    """Judge the hooks of one list. A HookTemplate that does not exist yet passes: it may come before the session runs."""
+def problems(listed: list[Object], namespace: str, refs: Refs, field: str, *, first: bool = False) -> list[Problem]:
+    """Judge the hooks of one list. A HookTemplate that does not exist yet passes: it may come before the session runs.
+
+    `first`: they come before the work, so that there is no outcome on which they could depend.
+    """
     found: list[Problem] = []
     names = [text(raw, "name") for raw in listed]
     for index, raw in enumerate(listed):
@@ -76,6 +79,10 @@ def problems(listed: list[Object], namespace: str, refs: Refs, field: str) -> li
             found.append(Problem(f"{where}.name", "needed: the name under which its outcome is told"))
         elif names.count(names[index]) > 1:
             found.append(Problem(f"{where}.name", f"{names[index]} is used more than once: each must be unique"))
+        policy = text(raw, "executionPolicy", default="Always")
+        if first and policy != "Always":
+            why = "means nothing before the work, which has no outcome yet: leave it out, or move the hook behind it"
+            found.append(Problem(f"{where}.executionPolicy", f"{policy} {why}"))
         found += _problems(raw, namespace, refs, where)
     return found
 

@@ -312,11 +312,11 @@ def _unsupported(obj: Object) -> list[Problem]:
 
 
 def _hook_problems(obj: Object, refs: Refs) -> list[Problem]:
-    return [
-        problem
-        for name in ("preRestore", "postRestore")
-        for problem in hooks_rules.problems(restore_hooks.listed(obj, name), namespace_of(obj), refs, f"spec.hooks.{name}")
-    ]
+    found: list[Problem] = []
+    for name in ("preRestore", "postRestore"):
+        listed, where = restore_hooks.listed(obj, name), f"spec.hooks.{name}"
+        found += hooks_rules.problems(listed, namespace_of(obj), refs, where, first=name == "preRestore")
+    return found
 
 
 def _task_problems(obj: Object, refs: Refs) -> list[Problem]:

@@ -259,7 +259,8 @@ def _hooks(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
     for session, field in _each(wanted):
         for name in ("preBackup", "postBackup"):
             listed = items(session.raw, "hooks", name)
-            yield from hooks.problems(listed, wanted.place.namespace, refs, f"{field}.hooks.{name}")
+            where, first = f"{field}.hooks.{name}", name == "preBackup"
+            yield from hooks.problems(listed, wanted.place.namespace, refs, where, first=first)
 
 
 def _addons(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
