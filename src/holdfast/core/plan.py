@@ -166,7 +166,7 @@ class Child(msgspec.Struct, frozen=True):
     attendants: Mapping[str, MoverCall] = {}
 
 
-class Recipe(msgspec.Struct, frozen=True):
+class Recipe(msgspec.Struct, frozen=True, eq=False):
     """How the values of a Secret are made from those of another one. The engine calls it, and keeps what it gives to itself.
 
     `make` takes entries as texts and returns entries; it raises ValueError, whose text must hold none of them. `version`
@@ -177,6 +177,13 @@ class Recipe(msgspec.Struct, frozen=True):
     version: str
     make: Callable[[Mapping[str, str]], Mapping[str, str]]
     once: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        """Two recipes of one version make the same."""
+        return isinstance(other, Recipe) and (self.version, self.once) == (other.version, other.once)
+
+    def __hash__(self) -> int:
+        return hash((self.version, self.once))
 
 
 class SecretCopy(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import yaml
@@ -18,7 +18,7 @@ import yaml
 from holdfast.core.advance import advance
 from holdfast.core.calls import CALLS, decode_call
 from holdfast.core.diff import merge_patch
-from holdfast.core.effects import AddFinalizer, Apply, CopySecret, Create, Delete, Emit, ReleaseFinalizer
+from holdfast.core.effects import AddFinalizer, AmendOwner, Apply, CopySecret, Create, Delete, Emit, ReleaseFinalizer
 from holdfast.core.kinds import JOB, POD
 from holdfast.core.objects import Kind, Object, kind_of
 from holdfast.core.observe import observe_job
@@ -31,12 +31,16 @@ from holdfast.dialects.kubestash.dialect import KubeStash
 from holdfast.dialects.kubestash.types import KINDS
 from holdfast.engine.jobs import finish_child, finish_step
 from holdfast.schema.emit import openapi_of
+from holdfast.schema.kind import KindSpec
 from holdfast.schema.structural import Schema
 
 START = datetime(2026, 11, 20, 13, 42, 30, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[3]
-_SCHEMAS = {Kind(spec.group, spec.kind): Schema.compile(openapi_of(spec.type)) for spec in KINDS}
-_CLUSTER_SCOPED = {"Namespace", "Addon", "Function", "ClusterRole", "ClusterRoleBinding"}
+
+
+def schemas_of(kinds: Iterable[KindSpec]) -> Mapping[Kind, Schema]:
+    """Compile the schemas of kinds."""
+    return {Kind(spec.group, spec.kind): Schema.compile(openapi_of(spec.type)) for spec in kinds}
 
 
 class FakeMover(msgspec.Struct, frozen=True):
@@ -54,12 +58,26 @@ MOVERS = {name: FakeMover(name) for name in CALLS}
 
 
 class World:
-    """Every object of a cluster by kind, namespace and name."""
+    """Every object of a cluster by kind, namespace and name. A subclass may speak another API."""
+
+    schemas: ClassVar[Mapping[Kind, Schema]] = schemas_of(KINDS)
+    cluster_scoped: ClassVar[frozenset[str]] = frozenset(
+        {"Namespace", "Addon", "Function", "ClusterRole", "ClusterRoleBinding"}
+    )
+
+    def spoken(self) -> Iterable[Handler]:
+        """Return the handlers of the API."""
+        return KubeStash().handlers
+
+    def final(self, owner: Object) -> bool:
+        """Whether the phase of an object can't change any more."""
+        before = (owner.get("status") or {}).get("phase")
+        return before in ("Succeeded", "Failed", "Skipped") or (before == "Invalid" and owner["kind"] == "RestoreSession")
 
     def __init__(self, *objects: Object, now: datetime = START) -> None:
         self.now = now
         self.objects: dict[tuple[Kind, str, str], Object] = {}
-        self.handlers: dict[Kind, Handler] = {handler.kind: handler for handler in KubeStash().handlers}
+        self.handlers: dict[Kind, Handler] = {handler.kind: handler for handler in self.spoken()}
         self.progress: dict[str, tuple[Progress, ...]] = {}
         self.copied: list[CopySecret] = []
         self.missing_secret = ""
@@ -105,11 +123,11 @@ class World:
         obj = copy.deepcopy(obj)
         meta = obj["metadata"]
         kind = kind_of(obj)
-        if kind.kind not in _CLUSTER_SCOPED:
+        if kind.kind not in self.cluster_scoped:
             meta.setdefault("namespace", "demo")
-        if kind in _SCHEMAS:
+        if kind in self.schemas:
             status = obj.get("status")
-            outcome = _SCHEMAS[kind].process({key: value for key, value in obj.items() if key != "status"})
+            outcome = self.schemas[kind].process({key: value for key, value in obj.items() if key != "status"})
             faults = [str(error) for error in outcome.errors] + [f"unknown field {path}" for path in outcome.unknown]
             assert faults == [], f"{kind} {meta['name']}"
             obj = {**outcome.object, **({"status": status} if status else {})}
@@ -168,15 +186,18 @@ class World:
 
     def problems(self, obj: Object, old: Object | None = None) -> str:
         """Return what admission says, after the CRD's own defaults."""
-        outcome = _SCHEMAS[kind_of(obj)].process(obj)
+        outcome = self.schemas[kind_of(obj)].process(obj)
         found = self.handlers[kind_of(obj)].validate(outcome.object, old, self)
         return "" if found is None else str(found)
 
-    def finish(self, name: str, *results: RepositoryResult, failure: Failure | None = None, took: float = 5.0) -> None:
+    def finish(
+        self, name: str, *results: RepositoryResult, failure: Failure | None = None, details: Mapping[str, Any] | None = None
+    ) -> None:
         """End a Job as its mover would report it."""
         job = next(obj for obj in self.all("Job") if obj["metadata"]["name"] == name)
         mover = job["metadata"]["labels"].get("holdfast.dev/mover", "function")
-        self._end(job, msgspec.json.encode(Report(mover, tuple(results), failure)).decode(), failed=failure is not None)
+        report = Report(mover, tuple(results), failure, details=details or {})
+        self._end(job, msgspec.json.encode(report).decode(), failed=failure is not None)
 
     def crash(self, name: str, reason: str, message: str) -> None:
         """End a Job whose pod left no report."""
@@ -244,6 +265,9 @@ class World:
             case AddFinalizer(finalizer=finalizer):
                 owner["metadata"].setdefault("finalizers", []).append(finalizer)
                 self.writes += 1
+            case AmendOwner(amend=amend):
+                merge(owner, amend.patch)
+                self.writes += 1
             case Apply(object=obj):
                 self.add(obj)
             case Create(object=obj, step=None):
@@ -268,12 +292,11 @@ class World:
                 raise AssertionError(f"unknown effect {effect}")
 
     def _write_status(self, owner: Object, status: Object) -> None:
-        outcome = _SCHEMAS[kind_of(owner)].process({**owner, "status": status})
+        outcome = self.schemas[kind_of(owner)].process({**owner, "status": status})
         faults = [str(error) for error in outcome.errors] + [f"{path} would be pruned" for path in outcome.unknown]
         assert [fault for fault in faults if fault.startswith("status")] == [], owner["metadata"]["name"]
         before = (owner.get("status") or {}).get("phase")
-        final = before in ("Succeeded", "Failed", "Skipped") or (before == "Invalid" and owner["kind"] == "RestoreSession")
-        assert not final or status["phase"] == before, f"{owner['metadata']['name']} left its final phase {before}"
+        assert not self.final(owner) or status["phase"] == before, f"{owner['metadata']['name']} left its final phase {before}"
         owner["status"] = status
         self.writes += 1
 
@@ -303,6 +326,17 @@ class World:
         reference = {"apiVersion": "batch/v1", "kind": "Job", "name": meta["name"], "uid": meta["uid"], "controller": True}
         place = {"name": f"{meta['name']}-abcde", "namespace": meta["namespace"], "ownerReferences": [reference]}
         self.add({"apiVersion": "v1", "kind": "Pod", "metadata": place, "spec": {}, "status": status})
+
+
+def merge(into: Object, patch: Mapping[str, Any]) -> None:
+    """Carry out a merge patch in place."""
+    for key, value in patch.items():
+        if value is None:
+            into.pop(key, None)
+        elif isinstance(value, dict):
+            merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
 
 
 def _owners(obj: Object) -> set[str]:

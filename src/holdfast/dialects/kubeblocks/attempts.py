@@ -59,7 +59,8 @@ def observe(owner: Object, task: Task, view: View, now: datetime) -> Attempt:
         return Attempt(doomed=(Doomed(ref, "what it depends on has changed: it is done anew"),))
     state = view.step(task.home, task.name)
     if state.phase is Phase.SUCCEEDED:
-        return Attempt(state=state, doomed=leftovers(task), wake_at=task.due)
+        later = task.due if task.due is not None and task.due > now else None
+        return Attempt(state=state, doomed=leftovers(task), wake_at=later)
     if state.phase is not Phase.FAILED:
         return Attempt(wanted=True, state=state)
     again = (state.finished or now) + _pause(owner, task, state, now)
