@@ -113,10 +113,15 @@ def _hint(hint: str) -> str:
 
 
 def _report(pods: Sequence[Object]) -> Report | None:
-    """Return the report of the newest pod that left one; a successful pod is preferred to a failed one."""
+    """Return the report of the newest pod that left one; a successful pod is preferred to a failed one.
+
+    Of several containers the first one speaks, then sidecars, then what ran before them.
+    """
     for pod in sorted(pods, key=lambda pod: pod.get("status", {}).get("phase") != "Succeeded"):
-        for status in _containers(pod):
-            text = status.get("state", {}).get("terminated", {}).get("message")
+        status: dict[str, Any] = pod.get("status", {})
+        before: list[dict[str, Any]] = status.get("initContainerStatuses") or []
+        for each in [*(status.get("containerStatuses") or ()), *reversed(before)]:
+            text = each.get("state", {}).get("terminated", {}).get("message")
             if text and (report := decode_report(text)) is not None:
                 return report
     return None

@@ -7,9 +7,11 @@ from holdfast.core.objects import Kind
 from holdfast.core.ports import Handler
 from holdfast.dialects.kubeblocks import kinds
 from holdfast.dialects.kubeblocks.action_set import ActionSetHandler
+from holdfast.dialects.kubeblocks.backup import BackupHandler
 from holdfast.dialects.kubeblocks.backup_policy import BackupPolicyHandler
 from holdfast.dialects.kubeblocks.backup_repo import BackupRepoHandler
 from holdfast.dialects.kubeblocks.backup_schedule import BackupScheduleHandler
+from holdfast.dialects.kubeblocks.restore import RestoreHandler
 from holdfast.dialects.kubeblocks.storage_provider import StorageProviderHandler
 
 HOME: Final = "default"
@@ -33,13 +35,17 @@ class KubeBlocks:
             ActionSetHandler(),
             BackupPolicyHandler(),
             BackupScheduleHandler(),
+            BackupHandler(self._home),
+            RestoreHandler(self._home),
         )
 
     @property
     def watched(self) -> Sequence[Kind]:
         """Every kind that a handler looks up or owns, beside the handled ones."""
         return (
-            kinds.BACKUP,
+            kinds.POD,
+            kinds.VOLUME_SNAPSHOT,
+            kinds.SNAPSHOT_CLASS,
             kinds.JOB,
             kinds.CRON_JOB,
             kinds.CLAIM,
@@ -60,4 +66,5 @@ class KubeBlocks:
             kinds.ROLE_BINDING,
             kinds.SERVICE_ACCOUNT,
             kinds.STORAGE_CLASS,
+            kinds.VOLUME_SNAPSHOT,
         )

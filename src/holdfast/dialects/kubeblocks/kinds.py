@@ -26,6 +26,8 @@ SECRET: Final = Kind("", "Secret")
 SERVICE_ACCOUNT: Final = Kind("", "ServiceAccount")
 ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "RoleBinding")
 STORAGE_CLASS: Final = Kind("storage.k8s.io", "StorageClass")
+VOLUME_SNAPSHOT: Final = Kind("snapshot.storage.k8s.io", "VolumeSnapshot")
+SNAPSHOT_CLASS: Final = Kind("snapshot.storage.k8s.io", "VolumeSnapshotClass")
 CSI_DRIVER: Final = Kind("storage.k8s.io", "CSIDriver")
 
 

@@ -1,0 +1,183 @@
+"""Backup: one copy of a target's data, from the first look to its end by age.
+
+New: everything it refers to is found, or it fails with the reason. Running: what was picked stands in the status, and the
+actions follow from it alone. Completed, Failed: final; workloads go, and in its time the Backup itself. See `backup_deletion`
+for its end.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.core.objects import Object, Ref
+from holdfast.core.plan import Amend, Desired, Doomed, Note, Phase, Problem, Problems, Run
+from holdfast.core.ports import Outcome, Refs, View
+from holdfast.core.read import deleting, mapping, name_of, namespace_of, phase_of, text, uid_of
+from holdfast.core.times import optional_time
+from holdfast.dialects.kubeblocks import (
+    backup_context,
+    backup_deletion,
+    backup_plan,
+    backup_status,
+    expiry,
+    names,
+    retention,
+)
+from holdfast.dialects.kubeblocks.backup_context import Context
+from holdfast.dialects.kubeblocks.backup_plan import Planned
+from holdfast.dialects.kubeblocks.backup_status import TERMINAL
+from holdfast.dialects.kubeblocks.kinds import BACKUP, JOB
+from holdfast.dialects.kubeblocks.refusal import Refusal, Wait
+
+WORDS_GRACE: Final = timedelta(seconds=10)
+"""How long a finished job whose pod is there may owe what it saved."""
+
+
+class BackupHandler:
+    """Handles Backups. `home` is the controller's namespace."""
+
+    kind = BACKUP
+    finalizer = names.FINALIZER
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+
+    def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
+        """Judge what the schema can't: the retention period."""
+        given = text(obj, "spec", "retentionPeriod")
+        try:
+            retention.period(given)
+        except ValueError as error:
+            return Problems((Problem("spec.retentionPeriod", str(error)),))
+        return None
+
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Say what the Backup needs next."""
+        if deleting(obj):
+            return backup_deletion.desired(obj, view, self._home, now)
+        if _is_left_alone(obj):
+            return Desired()
+        if phase_of(obj) in TERMINAL:
+            return _over(obj, view, now)
+        if phase_of(obj) == "Running":
+            return self._running(obj, view, now)
+        if (problems := self.validate(obj, None, view)) is not None:
+            return problems
+        found = backup_context.gather(obj, view, self._home, now)
+        if isinstance(found, Wait):
+            return Desired(notes=(Note("RepositoryNotReady", found.message),), wake_at=now + backup_context.REPO_PATIENCE)
+        return Desired() if isinstance(found, Refusal) else Desired(amend=_amend(found))
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return the status."""
+        status = mapping(obj, "status")
+        if deleting(obj):
+            return backup_deletion.status(obj, view, outcome, self._home, now)
+        if phase_of(obj) in TERMINAL or _is_left_alone(obj):
+            return status
+        if outcome.problems is not None:
+            return backup_status.failed(obj, str(outcome.problems), now)
+        if phase_of(obj) != "Running":
+            return self._first(obj, view, now)
+        found = self._resumed(obj, view)
+        if isinstance(found, Refusal):
+            return backup_status.failed(obj, found.message, now)
+        run = outcome.runs.get(backup_plan.RUN)
+        return backup_status.progressed(obj, found[1], _patient(run, found[1], view, now), view, now) if run else status
+
+    def _first(self, obj: Object, view: View, now: datetime) -> Object:
+        found = backup_context.gather(obj, view, self._home, now)
+        if isinstance(found, Wait):
+            return {**mapping(obj, "status"), "phase": "New"}
+        planned = backup_plan.planned(found, view) if isinstance(found, Context) else found
+        if isinstance(planned, Refusal):
+            return backup_status.failed(obj, planned.message, now)
+        assert isinstance(found, Context)
+        return backup_status.begun(found, planned, now)
+
+    def _resumed(self, obj: Object, view: View) -> tuple[Context, Planned] | Refusal:
+        context = backup_context.resume(obj, view, self._home)
+        if isinstance(context, Refusal):
+            return context
+        planned = backup_plan.planned(context, view)
+        return planned if isinstance(planned, Refusal) else (context, planned)
+
+    def _running(self, obj: Object, view: View, now: datetime) -> Desired:
+        found = self._resumed(obj, view)
+        if isinstance(found, Refusal):
+            return Desired(doomed=_running_jobs(obj, view))
+        context, planned = found
+        plan = planned.plan(optional_time(text(obj, "status", "startTimestamp")))
+        due = [at for step in plan.steps if (at := _owes(view, step.child, now)) is not None]
+        return Desired(
+            children=(*planned.children, *context.access.children),
+            secret_copies=context.access.copies,
+            runs=(plan,),
+            wake_at=min(due, default=None),
+        )
+
+
+def _is_left_alone(obj: Object) -> bool:
+    """Whether nobody shall touch a Backup: it says so, or it was found in a repository and its status comes."""
+    found = text(obj, "metadata", "labels", names.REDISCOVERED) == "true" and not phase_of(obj)
+    return found or names.is_true(obj, names.SKIP)
+
+
+def _over(obj: Object, view: View, now: datetime) -> Desired:
+    """Collect the workloads of a Completed Backup, stop those of a Failed one, and let it go when its time has come."""
+    if phase_of(obj) == "Completed":
+        jobs = view.list(JOB, owner=uid_of(obj))
+        gone = tuple(Doomed(Ref(JOB, namespace_of(job), name_of(job)), "its Backup is Completed") for job in jobs)
+    else:
+        gone = _running_jobs(obj, view)
+    verdict = expiry.verdict(obj, view, now)
+    if verdict.expired:
+        gone = (*gone, Doomed(Ref(BACKUP, namespace_of(obj), name_of(obj)), "it has expired"))
+    notes = (Note("Kept", verdict.kept),) if verdict.kept else ()
+    return Desired(doomed=gone, notes=notes, wake_at=verdict.wake_at)
+
+
+def _running_jobs(obj: Object, view: View) -> tuple[Doomed, ...]:
+    jobs = [(namespace_of(job), name_of(job)) for job in view.list(JOB, owner=uid_of(obj))]
+    running = [place for place in jobs if view.step(*place).phase is Phase.RUNNING]
+    return tuple(Doomed(Ref(JOB, *place), "its Backup has failed") for place in running)
+
+
+def _amend(context: Context) -> Amend | None:
+    """Return the labels and annotations that a Backup lacks."""
+    meta = mapping(context.obj, "metadata")
+    wanted = backup_context.labels_of(context)
+    labels = {key: value for key, value in wanted.items() if mapping(meta, "labels").get(key) != value}
+    patch: dict[str, Any] = {"labels": labels} if labels else {}
+    pods = [name for found in context.targets for name in found.names]
+    if len(pods) == 1 and text(meta, "annotations", names.TARGET_POD) != pods[0]:
+        patch["annotations"] = {names.TARGET_POD: pods[0]}
+    return Amend({"metadata": patch}) if patch else None
+
+
+def _owes(view: View, child: Object, now: datetime) -> datetime | None:
+    """Return until when a finished job is waited for that has not said yet what it saved; None for any other."""
+    if child["kind"] != JOB.kind:
+        return None
+    meta = child["metadata"]
+    state = view.step(meta["namespace"], meta["name"])
+    if state.phase is not Phase.SUCCEEDED or state.report is not None or state.finished is None:
+        return None
+    until = state.finished + WORDS_GRACE
+    return until if until > now and view.list(backup_plan.POD, meta["namespace"], owner=_uid(view, meta)) else None
+
+
+def _uid(view: View, meta: Mapping[str, Any]) -> str:
+    return uid_of(view.get(JOB, meta["namespace"], meta["name"]) or {})
+
+
+def _patient(run: Run, planned: Planned, view: View, now: datetime) -> Run:
+    """Return the run with every job that owes its words as still running."""
+    steps = [step for action in planned.actions for step in action.steps]
+    open_ = {step.name for step in steps if step.attendants and _owes(view, step.child, now) is not None}
+    if not open_:
+        return run
+    states = {name: msgspec.structs.replace(run.steps[name], phase=Phase.RUNNING) for name in open_}
+    return msgspec.structs.replace(run, phase=Phase.RUNNING, steps={**run.steps, **states})
