@@ -43,8 +43,6 @@ REPO_DIGEST: Final = f"{_DP}/backup-repo-digest"
 """On a BackupRepo: digest of what was checked."""
 TARGET_POD: Final = f"{_DP}/target-pod-name"
 CONNECTION_PASSWORD: Final = f"{_DP}/connection-password"
-ARCHIVE_INTERVAL: Final = "holdfast.dev/archive-interval"
-"""On a continuous Backup: how often its schedule wants the log stored, such as `60s`."""
 SKIP: Final = f"{_DP}/skip-reconciliation"
 """On a Backup: annotation `true` that leaves it alone."""
 
