@@ -13,6 +13,7 @@ from holdfast.embedded.apiserver.authorizer import Authorizer
 from holdfast.embedded.apiserver.errors import StatusError, no_such_path, not_found
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.objects import Object
+from holdfast.embedded.apiserver.quotas import Quotas
 from holdfast.embedded.apiserver.registry import Registry
 from holdfast.embedded.apiserver.request import Accept, Query, Route
 from holdfast.embedded.apiserver.ring import Rings
@@ -61,6 +62,7 @@ class Api:
         self.authorizer = Authorizer(store)
         self.admission = admission
         self.sealers: Sealers = sealers or {}
+        self.quotas = Quotas(store)
         self.registry = Registry()
         self.rings = Rings(store.rv)
         self.stopping = False

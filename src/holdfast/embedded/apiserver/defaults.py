@@ -8,7 +8,7 @@ import base64
 from collections.abc import Callable
 from typing import Any, Final
 
-from holdfast.embedded.apiserver import role_rules
+from holdfast.embedded.apiserver import limits, role_rules
 from holdfast.embedded.apiserver.crds import CLEANUP, CRDS
 from holdfast.embedded.apiserver.errors import bad_request
 from holdfast.embedded.apiserver.kinds import Kind
@@ -101,8 +101,7 @@ def pod_spec(spec: Object) -> None:
 def _pod(obj: Object) -> None:
     spec = _spec(obj)
     pod_spec(spec)
-    _set(spec, serviceAccountName="default", serviceAccount="default", enableServiceLinks=True, priority=0)
-    _set(spec, preemptionPolicy="PreemptLowerPriority")
+    _set(spec, serviceAccountName="default", serviceAccount="default", enableServiceLinks=True)
     if not spec.get("tolerations"):
         spec["tolerations"] = [
             {
@@ -208,6 +207,24 @@ def _class(obj: Object) -> None:
     _set(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
 
 
+def _limit_range(obj: Object) -> None:
+    for item in parts(_spec(obj), "limits"):
+        for key in _LIMITS:
+            _as_text(item, key)
+        limits.complete(item)
+
+
+_LIMITS: Final = ("default", "defaultRequest", "max", "min", "maxLimitRequestRatio")
+
+
+def _quota(obj: Object) -> None:
+    _as_text(_spec(obj), "hard")
+
+
+def _priority_class(obj: Object) -> None:
+    _set(obj, preemptionPolicy="PreemptLowerPriority")
+
+
 def _namespace(obj: Object) -> None:
     obj.setdefault("metadata", {}).setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
 
@@ -217,6 +234,9 @@ _FILL: Final[dict[str, Callable[[Object], None]]] = {
     "/secrets": _secret,
     "/services": _service,
     "/namespaces": _namespace,
+    "/limitranges": _limit_range,
+    "/resourcequotas": _quota,
+    "scheduling.k8s.io/priorityclasses": _priority_class,
     "/persistentvolumeclaims": _claim,
     "/persistentvolumes": _volume_object,
     "apps/statefulsets": _statefulset,

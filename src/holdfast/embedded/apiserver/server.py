@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from holdfast.embedded.apiserver import default_roles, namespaces
+from holdfast.embedded.apiserver import default_roles, namespaces, podidentity
 from holdfast.embedded.apiserver.aggregation import Aggregation
 from holdfast.embedded.apiserver.aggregation import fill as fill_aggregated
 from holdfast.embedded.apiserver.api import Admission, Api, Sealers
@@ -105,8 +105,10 @@ class ApiServer:
             self._store.write(lambda transaction: namespaces.ensure_first(transaction, api.ca)),
             self._store.write(lambda transaction: default_roles.ensure(transaction, self._roles)),
             self._store.write(fill_aggregated),
+            self._store.write(podidentity.ensure_classes),
         )
         self._tasks = [asyncio.create_task(Collector(api).run()), asyncio.create_task(aggregation.run())]
+        self._tasks.append(asyncio.create_task(api.quotas.run()))
         self._logs = LogProxy(api)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -6,7 +6,7 @@ A write that changes nothing is answered with the stored object and leaves its r
 import copy
 from collections.abc import Callable
 
-from holdfast.embedded.apiserver import defaults, managers, metadata, namespaces, service_addresses
+from holdfast.embedded.apiserver import admission, defaults, managers, metadata, namespaces, service_addresses
 from holdfast.embedded.apiserver.api import Answer, Api, Call
 from holdfast.embedded.apiserver.errors import (
     already_exists,
@@ -84,7 +84,9 @@ def insert(api: Api, call: Call, transaction: Transaction, sent: Object) -> Reco
     defaults.at_birth(kind, obj)
     if kind.resource == "/services":
         service_addresses.settle(transaction, obj, None)
+    admission.born(transaction, kind, obj)
     check(api, call, transaction, obj, None)
+    api.quotas.require(transaction, kind, obj)
     if call.verb != "apply":
         managers.created(call, obj)
     if transaction.get(key) is not None:
@@ -138,6 +140,7 @@ def alter_record(api: Api, call: Call, transaction: Transaction, record: Record,
     elif call.kind.has_status:
         _keep(new, old, "status")
     new = process(call, new, old)
+    admission.grown(transaction, call.kind, new, old)
     if call.kind.resource == "/services":
         service_addresses.settle(transaction, new, old)
     return finish(api, call, transaction, record, old, new)
@@ -177,6 +180,8 @@ def finish(api: Api, call: Call, transaction: Transaction, record: Record, old: 
         if has_generation(call.kind) and _spec_changed(call.kind, old, new):
             meta["generation"] = old["metadata"].get("generation", 0) + 1
         check(api, call, transaction, new, old)
+        if call.kind.resource == admission.CLAIMS:
+            api.quotas.require(transaction, call.kind, new, old)
     meta["resourceVersion"] = str(record.rv)
     if old == new:
         return record

@@ -35,6 +35,7 @@ from holdfast.schema.cel.types import (
 )
 from holdfast.schema.cel.values import NONE, Optional, UInt, equal, int64
 from holdfast.schema.formats import format_check
+from holdfast.schema.quantity import parse as parse_quantity
 
 _QUANTITY_TYPE: Final = Type("quantity")
 _URL_TYPE: Final = Type("url")
@@ -163,20 +164,11 @@ def _sets(table: Table) -> None:
     table.add("sets.intersects", pair, BOOL, lambda a, b: any(_subset(a, [item]) for item in b))
 
 
-_NUMBER: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei))?")
-_SCALE: Final = {
-    "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
-    **{suffix: Decimal(1000) ** (at + 1) for at, suffix in enumerate("kMGTPE")},
-    **{f"{suffix}i": Decimal(1024) ** (at + 1) for at, suffix in enumerate("KMGTPE")},
-}  # fmt: skip
-
-
 def _quantity(text: str) -> _Quantity:
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        raise EvaluationError(f"{text!r} is no quantity")
-    number, exponent, suffix = match.groups()
-    return _Quantity(Decimal(number + (exponent or "")) * _SCALE[suffix or ""])
+    try:
+        return _Quantity(parse_quantity(text))
+    except ValueError as problem:
+        raise EvaluationError(str(problem)) from None
 
 
 def _accepts(parse: Callable[[str], Any]) -> Callable[[str], bool]:
