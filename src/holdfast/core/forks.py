@@ -12,7 +12,7 @@ import msgspec
 class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One program. `target` is the pid of a process whose namespaces and output it shares.
 
-    `groups_file` is the `cgroup.procs` of its memory limit, empty without one; `capabilities` are the numbers of those that it
+    `groups_files` are the `cgroup.procs` of its limits; `capabilities` are the numbers of those that it
     may have, as capability.h counts them. A `uid` other than 0 has none of them at hand, only in its bounding set.
     """
 
@@ -24,7 +24,7 @@ class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
     gid: int
     groups: tuple[int, ...] = ()
     capabilities: tuple[int, ...] = ()
-    groups_file: str = ""
+    groups_files: tuple[str, ...] = ()
 
 
 class Forked(msgspec.Struct, frozen=True, omit_defaults=True):

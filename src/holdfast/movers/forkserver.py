@@ -72,8 +72,7 @@ def _serve(connection: socket.socket, program: Program) -> int:
     try:
         request = msgspec.json.decode(_everything(connection), type=ForkRequest)
         opened = [os.open(f"/proc/{request.target}/fd/{number}", os.O_WRONLY) for number in (1, 2)]
-        if request.groups_file:
-            opened.append(os.open(request.groups_file, os.O_WRONLY))
+        opened += [os.open(path, os.O_WRONLY) for path in request.groups_files]
         _enter(request)
         child = os.fork()
     except (OSError, msgspec.DecodeError) as problem:
@@ -99,7 +98,7 @@ def _enter(request: ForkRequest) -> None:
 
 
 def _become(request: ForkRequest, opened: list[int], program: Program) -> int:
-    """Turn this process into the container's own, and run its program. `opened`: both outputs, and maybe the group's file."""
+    """Turn this process into the container's own, and run its program. `opened`: both outputs, and the files of its groups."""
     try:
         for group in opened[2:]:
             os.write(group, b"0")

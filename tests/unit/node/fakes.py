@@ -8,9 +8,9 @@ from typing import Any
 
 from holdfast.core.objects import Object
 from holdfast.embedded.node import machine
+from holdfast.embedded.node.cgroups import find_limiters
 from holdfast.embedded.node.forks import ForkServer
 from holdfast.embedded.node.images import ImageTable, default_images
-from holdfast.embedded.node.memory import find_limiter
 from holdfast.embedded.node.network.pods import PodNetwork
 from holdfast.embedded.node.pod import PodRunner
 from holdfast.embedded.node.settings import Host, Settings
@@ -82,7 +82,7 @@ def host(
         settings=settings,
         tools=found.tools,
         images=images or default_images(),
-        limiter=find_limiter("test"),
+        limiters=find_limiters("test"),
         disk=path / "node",
         memory=path / "memory",
         ca=b"CERTIFICATE",
@@ -128,7 +128,7 @@ class Run:
     async def end(self, seconds: float = 20) -> Object:
         async with asyncio.timeout(seconds):
             await self.task
-        self.host.limiter.close()
+        self.host.limiters.close()
         return self.client.statuses[-1]
 
     def log(self, name: str = "main", restart: int | None = None) -> str:

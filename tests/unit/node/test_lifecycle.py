@@ -8,6 +8,7 @@ import pytest
 from tests.unit.node.fakes import Run, container, pod, terminated
 
 from holdfast.core.objects import Object
+from holdfast.embedded.node import container as runners
 
 pytestmark = pytest.mark.run
 
@@ -80,15 +81,44 @@ async def test_a_failed_start_hook_ends_the_container_and_says_so(tmp_path: Path
 
 async def test_a_slow_stop_hook_is_cut_off_by_the_grace_period(tmp_path: Path) -> None:
     hooks = {"preStop": {"sleep": {"seconds": 60}}}
-    run = Run(tmp_path, pod(container("echo up; " + WAIT, lifecycle=hooks)))
+    run = Run(tmp_path, pod(container("trap 'echo bye; exit 3' TERM; echo up; " + WAIT, lifecycle=hooks)))
     await _says(run, "up")
     await run.runner.stop(0.3)
-    assert terminated(await run.end(10))["signal"] in (signal.SIGTERM, signal.SIGKILL)
+    assert terminated(await run.end(10))["exitCode"] == 3
+    assert run.log().split() == ["up", "bye"]
+
+
+async def test_what_ignores_its_end_is_killed_even_after_a_slow_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runners, "LEAST_GRACE", 0.2)
+    hooks = {"preStop": {"sleep": {"seconds": 60}}}
+    run = Run(tmp_path, pod(container("trap '' TERM; echo up; while :; do sleep 0.05; done", lifecycle=hooks)))
+    await _says(run, "up")
+    await run.runner.stop(0.2)
+    assert terminated(await run.end(10))["signal"] == signal.SIGKILL
+
+
+BURN = """\
+import time
+began, until = time.process_time(), time.monotonic() + 0.6
+while time.monotonic() < until:
+    pass
+print(time.process_time() - began)
+"""
+
+
+async def test_a_container_gets_no_more_of_the_processor_than_its_limit(tmp_path: Path) -> None:
+    burning = container("", command=["/usr/bin/python3", "-c", BURN], resources={"limits": {"cpu": "100m", "memory": "256Mi"}})
+    run = Run(tmp_path, pod(burning))
+    kept = run.host.limiters.cpu.root is not None
+    status = await run.end(20)
+    found = next(each for each in status["conditions"] if each["type"] == "CPULimited")
+    assert (found["status"], found["reason"]) == (("True", "Cgroup") if kept else ("False", "NoCgroup"))
+    assert not kept or float(run.log()) < 0.25
 
 
 async def test_a_condition_says_by_what_a_memory_limit_is_kept(tmp_path: Path) -> None:
     run = Run(tmp_path, pod(container(resources={"limits": {"memory": "64Mi"}})))
-    kept = run.host.limiter.root is not None
+    kept = run.host.limiters.memory.root is not None
     status = await run.end()
     found = next(each for each in status["conditions"] if each["type"] == "MemoryLimited")
     assert (found["status"], found["reason"]) == (("True", "Cgroup") if kept else ("False", "NoCgroup"))

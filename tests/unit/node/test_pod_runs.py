@@ -276,7 +276,7 @@ async def test_a_program_over_its_memory_limit_is_killed_and_the_status_says_why
         ),
     )
     status = await run.end()
-    if run.host.limiter.root is None:
+    if run.host.limiters.memory.root is None:
         assert {each["type"]: each["status"] for each in status["conditions"]}["MemoryLimited"] == "False"
         assert any(ANNOTATION in each.get("message", "") for each in status["conditions"])
     else:

@@ -22,4 +22,4 @@ def test_conditions_say_what_the_node_can_and_what_not_and_since_when(tmp_path: 
     assert (network["status"], network["reason"], network["message"]) == ("False", "SharedNetwork", "no root")
     since = {each["type"]: each["lastTransitionTime"][:10] for each in worse}
     assert since == {"Ready": "2026-01-01", "PodNetwork": "2026-01-02", "HostPrograms": "2026-01-01"}
-    made.limiter.close()
+    made.limiters.close()

@@ -16,12 +16,12 @@ from holdfast.core.objects import Object
 from holdfast.core.quantity import parse_quantity
 from holdfast.embedded.node import build, forks, logs, probes
 from holdfast.embedded.node.attachment import Audience
+from holdfast.embedded.node.cgroups import ANNOTATION, Limits
 from holdfast.embedded.node.environment import environment
 from holdfast.embedded.node.failure import NotReady
 from holdfast.embedded.node.hooks import run_hook
 from holdfast.embedded.node.images import Image
 from holdfast.embedded.node.logs import LogFile
-from holdfast.embedded.node.memory import ANNOTATION
 from holdfast.embedded.node.network.hub import Lease
 from holdfast.embedded.node.process import Exit, Process, start
 from holdfast.embedded.node.sandbox import Sandbox
@@ -33,6 +33,9 @@ from holdfast.embedded.read import mapping
 from holdfast.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
+
+LEAST_GRACE = 2.0
+"""Seconds that a kubelet, too, adds once for a preStop hook that leaves nothing of the grace period."""
 
 
 class ContainerRunner:
@@ -84,7 +87,10 @@ class ContainerRunner:
         return None
 
     async def stop(self, grace: float) -> None:
-        """End the container for good: its preStop command, TERM, and KILL after `grace` seconds."""
+        """End the container for good: its preStop hook and TERM, and KILL once `grace` seconds are over.
+
+        A hook that takes all of them leaves the container `LEAST_GRACE` seconds to heed its TERM.
+        """
         self._stopping.set()
         await self._end(grace)
 
@@ -97,13 +103,17 @@ class ContainerRunner:
         process = self._process
         if process is None:
             return
-        deadline = asyncio.get_running_loop().time() + grace
+        deadline, least = asyncio.get_running_loop().time() + grace, 0.0
         if grace > 0 and not self._said_goodbye:
             self._said_goodbye = True
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(grace):
                     await self._hook("preStop", process)
-        await process.stop(deadline - asyncio.get_running_loop().time())
+            except TimeoutError:
+                least = LEAST_GRACE
+                message = f"container {self.state.name!r}, preStop: it took the whole grace period of {grace:g} s"
+                self._host.events.emit(self._pod, "Warning", "FailedPreStopHook", message)
+        await process.stop(max(deadline - asyncio.get_running_loop().time(), least))
 
     async def _once(self, volumes: Mapping[str, Volume]) -> Exit | None:
         """Start once, and wait for the end."""
@@ -178,10 +188,10 @@ class ContainerRunner:
         tools, network = self._host.tools, self._lease.namespace
         server = self._host.forks.get(image.server) if image else None
         if image is not None and server is not None and forks.suits(job, image.served) and server.warm():
-            wrapper, members = self.limit(), self._host.limiter.members(self._group())
+            wrapper, members = self.limit(), self._host.limiters.members(self._group())
             try:
                 return await forks.start(
-                    server, job, tools, self._written, wrapper=wrapper, groups_file=members, network=network
+                    server, job, tools, self._written, wrapper=wrapper, groups_files=members, network=network
                 )
             except OSError as problem:
                 log.warning("container %s is executed instead of forked: %s", self.state.name, problem)
@@ -194,21 +204,19 @@ class ContainerRunner:
         self.audience.say(stream, data)
 
     def limit(self) -> list[str]:
-        """Return the command prefix that puts a process below the container's memory limit; empty without one."""
-        limit = mapping(self.state.spec, "resources", "limits").get("memory")
-        if limit is None:
-            return []
+        """Return the command prefix that puts a process below the container's limits; empty without any."""
+        limits = limits_of(self.state.spec)
         annotations = mapping(self._pod["metadata"], "annotations")
         by_addresses = annotations.get(ANNOTATION) == "true"
-        return self._host.limiter.wrapper(self._group(), int(parse_quantity(str(limit))), address_space=by_addresses)
+        return self._host.limiters.wrapper(self._group(), limits, address_space=by_addresses)
 
     def _finish(self, ended: Exit, begun: datetime) -> None:
         assert self.log is not None
         self.log.close()
         self.audience.end()
         self._process = None
-        out_of_memory = self._host.limiter.killed(self._group())
-        self._host.limiter.remove(self._group())
+        out_of_memory = self._host.limiters.memory.killed(self._group())
+        self._host.limiters.remove(self._group())
         written = _read(self._directory / "termination", MAX_MESSAGE)
         policy = self.state.spec.get("terminationMessagePolicy") or "File"
         tail = logs.last_lines(self.log_path(), 80) if ended.code else []
@@ -311,6 +319,16 @@ class ContainerRunner:
 
 
 _EVENTS = {"CrashLoopBackOff": "BackOff", "ImageNeverRuns": "ImageNeverRuns"}
+
+
+def limits_of(spec: Object) -> Limits:
+    """Return what a container may use at most."""
+    found = mapping(spec, "resources", "limits")
+    memory, cpu = found.get("memory"), found.get("cpu")
+    return Limits(
+        memory=None if memory is None else int(parse_quantity(str(memory))),
+        cpu=None if cpu is None else parse_quantity(str(cpu)),
+    )
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -146,7 +146,7 @@ async def start(
     output: Output,
     *,
     wrapper: Sequence[str] = (),
-    groups_file: str = "",
+    groups_files: tuple[str, ...] = (),
     network: int = -1,
 ) -> Process:
     """Start a container's program from a server, as `process.start` does by executing it."""
@@ -166,7 +166,7 @@ async def start(
         gid=who.gid,
         groups=who.groups,
         capabilities=tuple(NUMBERS[name] for name in who.capabilities if name in NUMBERS),
-        groups_file=groups_file,
+        groups_files=groups_files,
     )
     try:
         said = await server.fork(request)

@@ -15,12 +15,12 @@ from typing import Any
 
 from holdfast.core.objects import Object
 from holdfast.embedded.node import build, podstatus, volumes
-from holdfast.embedded.node.container import ContainerRunner
+from holdfast.embedded.node.cgroups import ANNOTATION
+from holdfast.embedded.node.container import ContainerRunner, limits_of
 from holdfast.embedded.node.failure import NotReady
 from holdfast.embedded.node.files import make_directory, replace_file
-from holdfast.embedded.node.memory import ANNOTATION
 from holdfast.embedded.node.network.hub import Lease
-from holdfast.embedded.node.podstatus import Limits, Verdict, View, is_sidecar
+from holdfast.embedded.node.podstatus import Kept, Verdict, View, is_sidecar
 from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.sources import Sources
 from holdfast.embedded.node.state import Container, Waiting
@@ -265,24 +265,37 @@ class PodRunner:
             now=datetime.now(UTC),
             verdict=self._verdict,
             ended=self._ended,
-            limits=self._limits(),
+            limits=self._kept_limits(),
         )
         return podstatus.status(view, self._written)
 
-    def _limits(self) -> Limits | None:
-        """Return by what means the memory limits of this pod are kept, or why not; None when it has none."""
-        limits = [mapping(each, "resources", "limits") for each in self.pod["spec"]["containers"]]
-        if not any("memory" in each for each in limits):
-            return None
-        limiter = self._host.limiter
+    def _kept_limits(self) -> list[Kept]:
+        """Return by what means the limits of this pod are kept, or why not; nothing for what it has no limit of."""
+        limits = [limits_of(each.state.spec) for each in [*self._init, *self._main]]
+        found: list[Kept] = []
+        if any(each.memory is not None for each in limits):
+            found.append(self._kept_memory())
+        if any(each.cpu is not None for each in limits):
+            limiter = self._host.limiters.cpu
+            message = f"CPU limits are kept by the cpu controller of cgroup v{limiter.version}"
+            if limiter.root is None:
+                message = "this node can make no cpu cgroup, so CPU limits are not kept"
+            kept = limiter.root is not None
+            found.append(Kept("CPULimited", kept, "Cgroup" if kept else "NoCgroup", message))
+        return found
+
+    def _kept_memory(self) -> Kept:
+        limiter = self._host.limiters.memory
         if limiter.root is not None:
-            return Limits(True, "Cgroup", f"memory limits are kept by the memory controller of cgroup v{limiter.version}")
+            message = f"memory limits are kept by the memory controller of cgroup v{limiter.version}"
+            return Kept("MemoryLimited", True, "Cgroup", message)
         if mapping(self.pod, "metadata", "annotations").get(ANNOTATION) == "true":
-            return Limits(False, "AddressSpace", "memory limits are kept as RLIMIT_AS, which counts addresses and not use")
+            message = "memory limits are kept as RLIMIT_AS, which counts addresses and not use"
+            return Kept("MemoryLimited", False, "AddressSpace", message)
         message = (
             f"this node can make no memory cgroup, so memory limits are not kept; annotate {ANNOTATION}=true for RLIMIT_AS"
         )
-        return Limits(False, "NoCgroup", message)
+        return Kept("MemoryLimited", False, "NoCgroup", message)
 
     async def _patch(self, wanted: Object) -> None:
         meta = self.pod["metadata"]

@@ -20,9 +20,10 @@ class Verdict(msgspec.Struct, frozen=True):
     phase: str = "Failed"
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """Whether the memory limits of a pod are kept, and by what means or why not."""
+class Kept(msgspec.Struct, frozen=True):
+    """Whether one kind of a pod's limits is kept, and by what means or why not: the pod's condition `type`."""
 
+    type: str
     kept: bool
     reason: str
     message: str
@@ -39,7 +40,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
     verdict: Verdict | None = None
     ended: bool = False
-    limits: "Limits | None" = None
+    limits: Sequence[Kept] = ()
 
 
 def status(view: View, old: Mapping[str, Any]) -> Object:
@@ -96,8 +97,7 @@ def _conditions(view: View, phase: str, old: Sequence[Mapping[str, Any]]) -> lis
         else:
             message = f"containers with unready status: [{' '.join(unready)}]"
             wanted.append(_condition(name, ready, "ContainersNotReady", message))
-    if view.limits is not None:
-        wanted.append(_condition("MemoryLimited", view.limits.kept, view.limits.reason, view.limits.message, always=True))
+    wanted += [_condition(each.type, each.kept, each.reason, each.message, always=True) for each in view.limits]
     before = {each.get("type"): each for each in old}
     return [_kept(each, before.get(each["type"]), view.now) for each in wanted]
 

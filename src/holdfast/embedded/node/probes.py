@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from holdfast.core.objects import Object
-from holdfast.embedded.node import execution
+from holdfast.embedded.node import execution, grpchealth
 from holdfast.embedded.node.process import Process
 from holdfast.embedded.read import items
 
@@ -98,7 +98,9 @@ async def _check(container: Object, process: Process, address: str, probe: Mappi
         _, writer = await asyncio.open_connection(action.get("host") or address, port_of(container, action["port"]))
         writer.close()
         return ""
-    return "the probe names neither exec, httpGet nor tcpSocket"
+    if (action := probe.get("grpc")) is not None:
+        return await grpchealth.check(address, int(action["port"]), str(action.get("service") or ""))
+    return "the probe names neither exec, httpGet, tcpSocket nor grpc"
 
 
 async def get(action: Mapping[str, Any], address: str, port: int) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from holdfast.embedded.node import machine, register
 from holdfast.embedded.node.agent import Agent
+from holdfast.embedded.node.cgroups import find_limiters
 from holdfast.embedded.node.files import make_directory, remove_tree
 from holdfast.embedded.node.forks import ForkServer
 from holdfast.embedded.node.images import ImageTable, default_images
-from holdfast.embedded.node.memory import find_limiter
 from holdfast.embedded.node.network.pods import open_network
 from holdfast.embedded.node.orphans import end_orphans
 from holdfast.embedded.node.server import NodeServer
@@ -64,7 +64,7 @@ async def run_node(
         await server.stop()
         await host.events.close()
         remove_tree(host.memory)
-        host.limiter.close()
+        host.limiters.close()
         for server in host.forks.values():
             await server.close()
         host.network.close()
@@ -92,7 +92,7 @@ def _host(
         settings=settings,
         tools=found.tools,
         images=images,
-        limiter=find_limiter(key),
+        limiters=find_limiters(key),
         disk=disk,
         memory=make_directory(memory, 0o700),
         ca=config.ca_data.encode(),

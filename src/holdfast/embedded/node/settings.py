@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.embedded.node.cgroups import Limiters
 from holdfast.embedded.node.forks import ForkServer
 from holdfast.embedded.node.images import ImageTable
-from holdfast.embedded.node.memory import MemoryLimiter
 from holdfast.embedded.node.network.pods import PodNetwork
 from holdfast.embedded.node.process import Tools
 from holdfast.kube.client import Client
@@ -40,7 +40,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     tools: Tools
     images: ImageTable
-    limiter: MemoryLimiter
+    limiters: Limiters
     disk: Path
     memory: Path
     ca: bytes

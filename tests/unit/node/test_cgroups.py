@@ -1,20 +1,20 @@
-"""Memory groups that killed nodes leave behind, on a plain folder in place of a cgroup's."""
+"""Groups that killed nodes leave behind, on a plain folder in place of a cgroup's."""
 
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from holdfast.embedded.node.memory import remove_abandoned
+from holdfast.embedded.node.cgroups import remove_abandoned
 
 GONE, ALIVE = "holdfast-0123456789ab", "holdfast-ba9876543210"
 
 OWNER = """
 import os, sys
 from pathlib import Path
-from holdfast.embedded.node import memory
+from holdfast.embedded.node import cgroups
 os.geteuid = lambda: 0
-limiter = memory.find_limiter(sys.argv[2], [(1, Path(sys.argv[1]))])
+limiter = cgroups.find_limiters(sys.argv[2], {"memory": [(1, Path(sys.argv[1]))]}).memory
 for file in (limiter.root / "probe").iterdir():
     file.unlink()
 limiter.remove("probe")
