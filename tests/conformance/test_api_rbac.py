@@ -196,7 +196,7 @@ async def test_default_roles_fit_together(http: Http):  # noqa: F811
     assert counts == sorted(set(counts))
     secrets = [item for item in roles["view"]["rules"] if "secrets" in item.get("resources", [])]
     assert secrets == []
-    assert {"system:basic-user", "system:discovery", "system:public-info-viewer", "holdfast:operator"} <= set(roles)
+    assert {"system:basic-user", "system:discovery", "system:public-info-viewer"} <= set(roles)
 
 
 async def test_impersonation_is_a_right_and_its_parts_are_judged_one_by_one(api_server: ApiServer, http: Http):  # noqa: F811
