@@ -1,8 +1,8 @@
 """How fast pods start: `python benchmarks/bench_pods.py [jobs]`, as root for pods with a network of their own.
 
-A whole `holdfast up` runs in its own processes. Jobs that do nothing are created one after the other, and the time runs from the first
-create to the last completion. A pod's start is measured on an otherwise idle cluster, from the event that binds it to the moment
-that its own first line is in its log, as the node's clock tells both.
+A whole `holdfast up` runs in its own processes. Jobs that do nothing are created one after the other, and the time runs from
+the first create to the last completion. A pod's start is measured on an otherwise idle cluster, from the moment that a watcher
+sees it bound to its program's own first line, which is the time.
 """
 
 import asyncio
