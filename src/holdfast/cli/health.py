@@ -31,14 +31,14 @@ class Health:
         self.registry = CollectorRegistry()
         self.runs = RunMetrics(self.registry)
         self.engine: Engine | None = None
-        self.standing_by = False
+        self.leading: Callable[[], bool] | None = None
         self.synced = False
 
     def ready(self) -> str:
         """Return what is not ready; empty when everything is."""
-        if self.standing_by or self.synced:
-            return ""
-        return "the caches are not filled yet" if self.engine else "the API server has not been reached yet"
+        if self.leading is None:
+            return "the API server has not been reached yet"
+        return "the caches are not filled yet" if self.leading() and not self.synced else ""
 
     def alive(self) -> str:
         """Return what is stuck; empty when nothing is."""

@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 LEASE = "holdfast-operator"
 
+LEASE_SECONDS = 10.0
+"""How long a Lease holds: whoever stands by takes over within 15 s of a leader's death."""
+
 FAREWELL = 2.0
 """Seconds that the last events are given to be written when the engine stops."""
 
@@ -60,7 +63,7 @@ async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None
         await stack.enter_async_context(announce(serving, arguments.ready_fd))
         client = await stack.enter_async_context(Client(config, field_manager="holdfast"))
         leasing = await stack.enter_async_context(Client(config, field_manager="holdfast", max_in_flight=2))
-        elector = Elector(leasing, LEASE, arguments.lease_namespace, _identity(arguments))
+        elector = Elector(leasing, LEASE, arguments.lease_namespace, _identity(arguments), duration=LEASE_SECONDS)
         async with asyncio.TaskGroup() as group:
             if arguments.install:
                 await install(client)
@@ -73,7 +76,7 @@ async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None
                 await controlling.wait()
             group.create_task(elector.run())
             health.registry.register(OperatorMetrics(health, client, elector))
-            health.standing_by = True
+            health.leading = lambda: elector.held
             await elector.lead(lambda: _engine(client, elector, arguments, serving, health))
 
 
@@ -96,7 +99,7 @@ async def _engine(
         gate=elector.check,
         metrics=health.runs,
     )
-    health.engine, health.standing_by = engine, False
+    health.engine = engine
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(engine.run())
@@ -104,7 +107,7 @@ async def _engine(
             health.synced = True
             serving.set()
     finally:
-        health.engine, health.synced, health.standing_by = None, False, True
+        health.engine, health.synced = None, False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 await recorder.flush()

@@ -36,9 +36,9 @@ async def test_it_is_ready_as_a_candidate_and_once_its_caches_are_filled() -> No
     health, address = Health(), free_address()
     async with served(address, health):
         assert await asked(address, "/readyz") == (503, "the API server has not been reached yet\n")
-        health.standing_by = True
+        health.leading = lambda: False
         assert await asked(address, "/readyz") == (200, "ok\n")
-        health.standing_by, health.engine = False, engine(0)
+        health.leading, health.engine = (lambda: True), engine(0)
         assert await asked(address, "/readyz") == (503, "the caches are not filled yet\n")
         health.synced = True
         assert (await asked(address, "/readyz"))[0] == 200
