@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from holdfast.schema.cel.compile import Program, compile_expression
+from holdfast.schema.cel.cost import Ledger, Place
 from holdfast.schema.cel.errors import BudgetExceeded, CompileError, EvaluationError
 from holdfast.schema.cel.types import DYN, Type, optional_of, type_of
 from holdfast.schema.cel.values import NONE, Optional, converter
@@ -66,24 +67,35 @@ class _Rule(msgspec.Struct, frozen=True):
 
 def compile_rules(root: Schema, where: str = "openAPIV3Schema") -> tuple[Visit | None, list[FieldError]]:
     """What checks an object against all rules of a schema, None where it has none; and the rules that can't be used."""
-    faults: list[FieldError] = []
-    return _node(root, where, faults, correlated=True, root=True), faults
+    state = _State([], Ledger())
+    visit = _node(root, where, state, Place(), correlated=True, root=True)
+    if overdrawn := state.ledger.overdrawn():
+        state.faults.append(FieldError(where, FORBIDDEN, detail=overdrawn))
+    return visit, state.faults
 
 
-def _node(schema: Schema, where: str, faults: list[FieldError], *, correlated: bool, root: bool = False) -> Visit | None:
-    rules = _rules(schema, where, faults, correlated, root)
+class _State(msgspec.Struct):
+    """What gathers while the rules of a schema are compiled."""
+
+    faults: list[FieldError]
+    ledger: Ledger
+
+
+def _node(schema: Schema, where: str, state: _State, place: Place, *, correlated: bool, root: bool = False) -> Visit | None:
+    rules = _rules(schema, where, state, place, correlated, root)
     keyed = schema.get(LIST_TYPE) == "map"
     below = {
-        name: _node(child, f"{where}.properties[{name}]", faults, correlated=correlated)
+        name: _node(child, f"{where}.properties[{name}]", state, place, correlated=correlated)
         for name, child in schema.get("properties", {}).items()
     }
     fields = {name: check for name, check in below.items() if check is not None}
     values: Any = schema.get("additionalProperties")
     others = items = None
     if isinstance(values, dict):
-        others = _node(cast(Schema, values), f"{where}.additionalProperties", faults, correlated=correlated)
+        below_map = place.below(schema)
+        others = _node(cast(Schema, values), f"{where}.additionalProperties", state, below_map, correlated=correlated)
     if isinstance(schema.get("items"), dict):
-        items = _node(schema["items"], f"{where}.items", faults, correlated=correlated and keyed)
+        items = _node(schema["items"], f"{where}.items", state, place.below(schema), correlated=correlated and keyed)
     if not rules and not fields and others is None and items is None:
         return None
     keys: tuple[str, ...] = tuple(schema.get(LIST_KEYS, ())) if keyed else ()
@@ -121,8 +133,9 @@ def _pairs(items: list[Any], old: Any, keys: tuple[str, ...]) -> Iterator[tuple[
         yield item, held.get(tuple(fields.get(key) for key in keys), MISSING) if held else MISSING
 
 
-def _rules(schema: Schema, where: str, faults: list[FieldError], correlated: bool, root: bool) -> list[_Rule]:
+def _rules(schema: Schema, where: str, state: _State, place: Place, correlated: bool, root: bool) -> list[_Rule]:
     found: list[_Rule] = []
+    faults = state.faults
     declared: Any = schema.get(VALIDATIONS) or []
     if not isinstance(declared, list):
         faults.append(FieldError(f"{where}.{VALIDATIONS}", INVALID, type_name(declared), "must be a list of rules"))
@@ -136,8 +149,11 @@ def _rules(schema: Schema, where: str, faults: list[FieldError], correlated: boo
             faults.append(FieldError(at, FORBIDDEN, detail="rules need a field whose type the schema says"))
         else:
             compiled = _rule(cast(Schema, rule), schema, kind, at, faults, correlated)
-            if compiled is not None:
-                found.append(compiled)
+            if compiled is None:
+                continue
+            if costly := state.ledger.charge(compiled.text, schema, place, root=root):
+                faults.append(FieldError(f"{at}.rule", FORBIDDEN, detail=costly))
+            found.append(compiled)
     return found
 
 

@@ -65,7 +65,7 @@ class BackupScheduleSpec(Wire):
     """When which methods of a policy run."""
 
     backup_policy_name: Annotated[str, doc("BackupPolicy in the same namespace.", pattern=NAME)]
-    schedules: Annotated[list[SchedulePolicy], doc("The methods and their times.", min_length=1)]
+    schedules: Annotated[list[SchedulePolicy], doc("The methods and their times.", min_length=1, max_length=1000)]
     starting_deadline_minutes: Maybe[
         Annotated[int, doc("Minutes by which a run may start late; later it is left out.", ge=0, le=1440)]
     ] = UNSET
