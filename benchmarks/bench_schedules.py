@@ -109,11 +109,14 @@ async def measure(plane: Plane, name: str, count: int) -> bool:
         settled = time.time()
     print(f"{name}: {count} schedules created in {created - began:.1f} s, {ready} ready {settled - created:.1f} s later")
     _print(plane)
+    before = await _revision(plane)
     report = await _audited(plane, name, due, count, row.started_within + 10)
     times = report["seconds"]
     print(
         f"{name}: {report['started']} of {count} started, none twice: {not report['twice']}, seconds after the minute: {times}"
     )
+    written = await _revision(plane) - before
+    print(f"{name}: {written / count:.1f} writes per schedule from then on, whoever made them")
     _print(plane)
     return (
         ready == count
@@ -123,6 +126,12 @@ async def measure(plane: Plane, name: str, count: int) -> bool:
         and times["last"] <= row.started_within
         and plane.peak("operator") <= row.memory
     )
+
+
+async def _revision(plane: Plane) -> int:
+    """Return the server's revision, which each write raises by one."""
+    async with Client(load_kubeconfig(plane.kubeconfig), field_manager="bench") as client:
+        return int((await client.list(NAMESPACES)).resource_version)
 
 
 async def _audited(plane: Plane, name: str, due: float, count: int, seconds: float) -> dict[str, Any]:

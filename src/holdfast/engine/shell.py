@@ -43,6 +43,9 @@ _log = logging.getLogger(__name__)
 _STEP_KINDS: Final = {JOB: JOBS, POD: PODS, CLAIM: PVCS, STORAGE_CLASS: STORAGECLASSES, VOLUME_SNAPSHOT: VOLUMESNAPSHOTS}
 """Where the kinds of steps live, for wirings that do not say."""
 
+WORKERS: Final = 32
+"""Passes at once per kind. A pass waits for the server most of its time, which makes one commit of what comes together."""
+
 
 class Engine:
     """Runs dialects against one API server until cancelled."""
@@ -203,7 +206,7 @@ class Engine:
         async def reconcile(key: tuple[str, str]) -> Result:
             return await self.reconcile(Key(kind, *key))
 
-        controller = Controller(str(kind), reconcile)
+        controller = Controller(str(kind), reconcile, workers=WORKERS)
         controller.watches(
             self.manager.informer(self._resource(kind)),
             lambda obj: [(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])],

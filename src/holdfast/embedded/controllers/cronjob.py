@@ -20,6 +20,9 @@ from holdfast.kube.informer import Informer
 from holdfast.kube.objects import Key, key_of, owner_keys, owner_uids
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+WORKERS = 32
+"""At the top of an hour thousands are due at once. Many starts in flight share one commit of the server, and come before the
+work that follows from them."""
 
 
 class CronJobController:
@@ -31,7 +34,7 @@ class CronJobController:
         self._cronjobs = cronjobs
         self._jobs = jobs
         jobs.add_index("owner", owner_uids)
-        self.controller = Controller("cronjob", self.reconcile)
+        self.controller = Controller("cronjob", self.reconcile, workers=WORKERS)
         self.controller.watches(cronjobs, lambda cronjob: [key_of(cronjob)])
         self.controller.watches(jobs, owner_keys("CronJob", "batch"))
 

@@ -60,7 +60,7 @@ class JobController:
         pods.add_index("owner", owner_uids)
         pods.subscribe(self._pod_changed)
         jobs.subscribe(self._job_changed)
-        self.controller = Controller("job", self.reconcile)
+        self.controller = Controller("job", self.reconcile, workers=16)
         self.controller.watches(jobs, lambda job: [key_of(job)])
         self.controller.watches(pods, owner_keys("Job", "batch"))
 

@@ -31,7 +31,7 @@ class Scheduler:
         pods.add_index("unscheduled", lambda pod: ["yes"] if _waits(pod) else [])
         pods.add_index("claim", podlib.by_claim)
         pods.add_index("node", podlib.by_node)
-        self.controller = Controller("scheduler", self.reconcile)
+        self.controller = Controller("scheduler", self.reconcile, workers=16)
         self.controller.watches(pods, lambda pod: [key_of(pod)] if _waits(pod) else [])
         self.controller.watches(nodes, lambda _: [key_of(pod) for pod in pods.by_index("unscheduled", "yes")])
         self.controller.watches(claims, lambda claim: [key_of(pod) for pod in pods.by_index("claim", "/".join(key_of(claim)))])
