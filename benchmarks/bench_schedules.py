@@ -102,6 +102,9 @@ async def measure(plane: Plane, name: str, count: int) -> bool:
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         for resource, obj in row.around:
             await client.create(resource, obj)
+            if "status" in obj:
+                name_, body = obj["metadata"]["name"], {"status": obj["status"]}
+                await client.merge_patch(resource, name_, obj["metadata"].get("namespace"), body, subresource="status")
         began = time.time()
         await create(client, row, count, cron)
         created = time.time()

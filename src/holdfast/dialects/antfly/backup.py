@@ -27,6 +27,9 @@ NOT_CREATED: Final = "CronJobFailed"
 _ADOPTION: Final = timedelta(minutes=1)
 """The least time that a lost run is looked for."""
 
+_OVERDUE: Final = timedelta(minutes=1)
+"""How long a due time may pass before it is looked at without a start: the start itself is what usually wakes us."""
+
 
 class AntflyBackupHandler:
     """Handles AntflyBackups."""
@@ -59,7 +62,7 @@ class AntflyBackupHandler:
             doomed=(*_told(obj, wanted, jobs, view), *retention.outdated(obj, wanted, newest, view)),
             runs=(*_adoptions(obj, wanted, cluster, jobs, now), *kept),
             notes=_notes(obj, wanted, jobs, judged),
-            wake_at=_next(wanted, now) if judged.usable else None,
+            wake_at=_wake(wanted, now) if judged.usable else None,
         )
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
@@ -72,7 +75,8 @@ class AntflyBackupHandler:
         name, generation = names.cron_job(wanted.place.name), generation_of(obj)
         present = view.get(CRON_JOB, wanted.place.namespace, name)
         schedule = _schedule_ready(obj, wanted, judged, present, outcome.refused.get(name, ""))
-        recent = records.current(obj, records.seen(obj, view), dict(outcome.runs), now)
+        jobs = records.seen(obj, view)
+        recent = records.current(obj, jobs, dict(outcome.runs), now)
         applied = retention.told(outcome.runs.get(retention.PLAN), generation)
         told = [schedule, judged.condition(generation), *_last(recent, generation), *applied]
         given = clusters.credentials(wanted.cluster, cluster, wanted.place.namespace, wanted.storage, generation)
@@ -85,7 +89,7 @@ class AntflyBackupHandler:
         }
         if present is not None and owned_by(present, obj):
             status["cronJobName"] = name
-        if due := max(text(obj, "status", "lastScheduledTime"), text(present or {}, "status", "lastScheduleTime")):
+        if due := max(text(obj, "status", "lastScheduledTime"), records.last_due(jobs), _last_due(present)):
             status["lastScheduledTime"] = due
         if recent:
             status["recentBackups"] = recent
@@ -141,6 +145,15 @@ def _last(recent: Sequence[Object], generation: int) -> Sequence[Condition]:
 
 def _next(wanted: Backup, now: datetime) -> datetime | None:
     return None if wanted.suspended else Cron.parse(wanted.schedule, grammar=validate.GRAMMAR).next_after(now)
+
+
+def _last_due(cron_job: Object | None) -> str:
+    return text(cron_job, "status", "lastScheduleTime") if cron_job else ""
+
+
+def _wake(wanted: Backup, now: datetime) -> datetime | None:
+    upcoming = _next(wanted, now)
+    return upcoming + _OVERDUE if upcoming else None
 
 
 def _adoptions(

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from holdfast.core.calls import AntflyBackup
-from holdfast.core.labels import MOVER, owner_uid
+from holdfast.core.labels import MOVER, annotation, owner_uid
 from holdfast.core.objects import Object
 from holdfast.core.plan import Phase, Run, StepState
 from holdfast.core.ports import View
@@ -25,6 +25,7 @@ KEPT: Final = 10
 RUNNING, COMPLETED, FAILED = "Running", "Completed", "Failed"
 _LOST: Final = "Terminated"
 _TOO_LATE: Final = "DeadlineExceeded"
+_DUE: Final = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -61,6 +62,11 @@ def adoption_plan(job: Object) -> str:
 def ended(obj: Object) -> dict[str, Object]:
     """Return the records of the status that will not change any more, by backup id."""
     return {text(record, "backupId"): record for record in remembered(obj) if record.get("status") != RUNNING}
+
+
+def last_due(jobs: Sequence[Seen]) -> str:
+    """Return the latest time at which one of these Jobs was due, as the CronJob controller wrote it on them; else blank."""
+    return max((annotation(each.job, _DUE) for each in jobs), default="")
 
 
 def remembered(obj: Object) -> list[Object]:

@@ -10,6 +10,7 @@ from holdfast.core.times import format_time
 from holdfast.embedded.controllers import cronjob_decision
 from holdfast.embedded.controllers import pods as podlib
 from holdfast.embedded.controllers.cronjob_decision import Decision
+from holdfast.embedded.controllers.echo import Echo
 from holdfast.embedded.read import mapping
 from holdfast.kube.builtin import CRONJOBS, JOBS
 from holdfast.kube.client import Client
@@ -33,6 +34,7 @@ class CronJobController:
         self._events = events
         self._cronjobs = cronjobs
         self._jobs = jobs
+        self._echo = Echo(cronjobs)
         jobs.add_index("owner", owner_uids)
         self.controller = Controller("cronjob", self.reconcile, workers=WORKERS)
         self.controller.watches(cronjobs, lambda cronjob: [key_of(cronjob)])
@@ -63,7 +65,7 @@ class CronJobController:
         except ApiError as problem:
             self._events.emit(cronjob, "Warning", "FailedCreate", f"Error creating job: {problem}")
             raise
-        decision.status["active"].append(cronjob_decision.reference(made))
+        decision.status["active"] = [*decision.status.get("active", ()), cronjob_decision.reference(made)]
         self._events.emit(cronjob, "Normal", "SuccessfulCreate", f"Created job {job['metadata']['name']}")
 
     async def _delete(self, cronjob: Object, job: Object) -> None:
@@ -77,8 +79,9 @@ class CronJobController:
     async def _show(self, cronjob: Object, decision: Decision) -> None:
         patch = podlib.patch_of(mapping(cronjob, "status"), decision.status)
         meta = cronjob["metadata"]
-        if patch:
+        if patch and not self._echo.awaited(cronjob, patch):
             await self._client.merge_patch(CRONJOBS, meta["name"], meta["namespace"], {"status": patch}, subresource="status")
+            self._echo.sent(cronjob, patch)
 
 
 def job_of(cronjob: Object, due: datetime) -> Object:

@@ -55,7 +55,8 @@ def decide(cronjob: Object, jobs: Sequence[Object], now: datetime) -> Decision:
     if start is not None:
         status["lastScheduleTime"] = format_time(start)
         replaced = {job["metadata"]["uid"] for job in delete}
-        status["active"] = [each for each in status["active"] if each["uid"] not in replaced]
+        if replaced:
+            status["active"] = [each for each in status["active"] if each["uid"] not in replaced]
     return Decision(status=status, start=start, delete=(*outdated, *delete), notes=notes, after=after)
 
 
@@ -101,7 +102,9 @@ def _due(
 
 def _status(cronjob: Object, jobs: Sequence[Object]) -> Object:
     status: Object = dict(mapping(cronjob, "status"))
-    status["active"] = [reference(job) for job in sorted(jobs, key=_created) if not finished(job)]
+    active = [reference(job) for job in sorted(jobs, key=_created) if not finished(job)]
+    if active or status.get("active"):
+        status["active"] = active
     ends = [end for job in jobs if (end := mapping(job, "status").get("completionTime"))]
     if ends:
         status["lastSuccessfulTime"] = max([*ends, str(status.get("lastSuccessfulTime") or "")])

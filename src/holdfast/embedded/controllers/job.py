@@ -16,6 +16,7 @@ import msgspec
 from holdfast.core.objects import Object
 from holdfast.embedded.controllers import job_decision, job_policy
 from holdfast.embedded.controllers import pods as podlib
+from holdfast.embedded.controllers.echo import Echo
 from holdfast.embedded.controllers.job_decision import Decision, Seen
 from holdfast.embedded.controllers.replicaset_decision import stable_suffix
 from holdfast.embedded.read import items, mapping
@@ -57,6 +58,7 @@ class JobController:
         self._pods = pods
         self._backoff = backoff
         self._memories: dict[str, _Memory] = {}
+        self._echo = Echo(jobs)
         pods.add_index("owner", owner_uids)
         pods.subscribe(self._pod_changed)
         jobs.subscribe(self._job_changed)
@@ -134,7 +136,7 @@ class JobController:
     async def _show(self, job: Object, decision: Decision) -> None:
         old, meta = mapping(job, "status"), job["metadata"]
         patch = podlib.patch_of(old, decision.status)
-        if not patch:
+        if not patch or self._echo.awaited(job, patch):
             return
         answer = await self._client.merge_patch(
             JOBS,
@@ -144,6 +146,7 @@ class JobController:
             subresource="status",
             resource_version=meta["resourceVersion"],
         )
+        self._echo.sent(job, patch)
         if not job_decision.finished(job) and job_decision.finished(answer):
             self._tell(answer)
 
