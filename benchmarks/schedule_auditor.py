@@ -49,7 +49,7 @@ def _at(times: Sequence[float], share: float) -> float | None:
 
 
 async def audit(kubeconfig: Path, name: str, due: float, expected: int, seconds: float) -> dict[str, object]:
-    """Watch until every schedule has a start and 5 s more have passed, or until `seconds` after the due time."""
+    """Watch until every schedule has a start and 20 s more have passed, or until `seconds` after the due time."""
     row = ROWS[name]
     tally = Tally(row, due)
     async with Client(load_kubeconfig(kubeconfig), field_manager="auditor") as client:
@@ -61,7 +61,7 @@ async def audit(kubeconfig: Path, name: str, due: float, expected: int, seconds:
         end = due + seconds
         while time.time() < end:
             if len(tally.late) >= expected:
-                end = min(end, time.time() + 5)
+                end = min(end, time.time() + 20)
             if watching.done():
                 watching.result()
             await asyncio.sleep(0.1)
