@@ -42,7 +42,7 @@ class Client:
         config: ClusterConfig,
         *,
         field_manager: str,
-        max_in_flight: int = 64,
+        max_in_flight: int = 32,
         gate: Gate | None = None,
         transport: Transport | None = None,
     ):

@@ -109,7 +109,7 @@ class Store:
 
 
 def _packed(obj: Object) -> bytes:
-    return _compressor.compress(encode(obj))
+    return bytes(memoryview(_compressor.compress(encode(obj))))  # a copy of its size: the answer keeps the room it was given
 
 
 def _unpacked(data: bytes) -> Object:
