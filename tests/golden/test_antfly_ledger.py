@@ -63,4 +63,5 @@ def test_the_columns_and_names_are_those_of_the_api() -> None:
     columns = [column["name"] for column in backup["spec"]["versions"][0]["additionalPrinterColumns"]]
     assert columns == ["Cluster", "Schedule", "Phase", "Last Success", "Age"]
     assert [each["metadata"]["name"] for each in (backup, restore)] == ["antflybackups.antfly.io", "antflyrestores.antfly.io"]
-    assert all(each["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "holdfast"} for each in (backup, restore, cluster))
+    labels = [each["metadata"]["labels"] for each in (backup, restore, cluster)]
+    assert labels == [{"app.kubernetes.io/managed-by": "holdfast"}] * 3
