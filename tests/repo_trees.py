@@ -7,6 +7,9 @@ import socket
 import stat
 from pathlib import Path
 
+from holdfast.repo.repository import Repository
+from holdfast.repo.tree import decode_tree
+
 PASSWORD = "correct horse"
 
 ODD_NAMES = [
@@ -125,3 +128,11 @@ def differences(one: Path, two: Path) -> list[str]:
     """What differs between two trees, in words; empty when nothing does."""
     a, b = describe(one), describe(two)
     return [f"{path!r}: {a.get(path)} != {b.get(path)}" for path in sorted(a.keys() | b.keys()) if a.get(path) != b.get(path)]
+
+
+def find_path(repo: Repository, tree: str, path: str) -> str:
+    """The id of the tree of a folder inside a snapshot."""
+    for part in path.strip("/").split("/"):
+        nodes = {node.file_name: node for node in decode_tree(repo.load_blob(bytes.fromhex(tree)))}
+        tree = nodes[part].subtree or ""
+    return tree

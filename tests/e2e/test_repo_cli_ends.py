@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.repo_program import HOLDFAST, environment, init_cheap, ours, stock
+from tests.repo_trees import PASSWORD
 
 SECONDS = 30
 
@@ -147,6 +149,25 @@ def test_a_full_disk_leaves_no_half_of_a_dump(home: Path, tmp_path: Path) -> Non
         said = ours(str(home / "r"), home).fails(1, "dump", "latest", "/", "-t", str(disk / "all.tar"))
         assert "No space left on device" in said
         assert os.listdir(disk) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert locks(home) == []
+
+
+def test_a_full_disk_ends_a_restore_and_a_copy_at_once(home: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], check=True)
+    try:
+        said = ours(str(home / "r"), home).fails(1, "restore", "latest", "--target", str(disk / "t"))
+        assert "No space left on device: stopped, the target is incomplete; free some space" in said
+        shutil.rmtree(disk / "t")
+        init_cheap(str(disk / "r"))
+        source = {"RESTIC_FROM_REPOSITORY": str(home / "r"), "RESTIC_FROM_PASSWORD": PASSWORD}
+        said = ours(str(disk / "r"), home).fails(1, "copy", **source)
+        assert "No space left on device" in said
+        assert ours(str(disk / "r"), home).json("snapshots") == []
+        assert os.listdir(disk / "r" / "locks") == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
     assert locks(home) == []

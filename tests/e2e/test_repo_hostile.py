@@ -214,8 +214,12 @@ def test_a_tree_that_unfolds_to_more_folders_than_there_are_atoms(victim: Victim
     forger.pack()
     forger.snapshot(tree)
 
-    told = victim.reads("check", "read-data", "copy", "ls")
+    told = victim.reads("check", "read-data", "copy", "ls", "restore")
+    end = told.pop("restore")
     assert {end.outcome for end in told.values()} == {"ok"}
+    assert end.outcome == "TargetFull"
+    assert "unfolds to 10^100 entries" in end.message
+    assert end.seconds < 20
 
 
 def test_a_million_nodes_in_one_tree(victim: Victim) -> None:

@@ -147,6 +147,9 @@ class Archiver:
 
     def _finish_oldest(self) -> None:
         level = self._waiting.popleft()
+        if level.folder.lost:
+            self._entries -= level.folder.entries
+            return
         tree = self._finish(level)
         if level.above is not None and level.place is not None:
             self._job.count_folder(level.place.known, tree)

@@ -45,7 +45,7 @@ def backup(
 
     What is left out: `excludes` are patterns (see `patterns`, and `lists` for files of them); `exclude_if_present` are names of
     files, or `name:header`, that leave out all else in their folder, and `exclude_caches` does so by CACHEDIR.TAG; files larger
-    than `max_file_bytes` (0: no limit); with `one_file_system` folders on other devices than the paths.
+    than `max_file_bytes` (0: no limit); with `one_file_system` folders on another device than the path they lie in.
 
     `parent` is `auto`, an id, or empty to read every file again. A file is unchanged when size, mtime, ctime and inode are;
     `ignore_inode` passes over inode and ctime, `ignore_ctime` over ctime alone. `chunking` is which rule cuts large files (see
@@ -59,7 +59,7 @@ def backup(
     patterns, faults = Patterns(excludes, excludes_ignoring_case), Faults()
     markers = _markers(exclude_if_present, caches=exclude_caches)
     sources = find_sources(paths, patterns, faults)
-    rules = Rules(patterns, sources.devices if one_file_system else frozenset(), max_file_bytes, markers)
+    rules = Rules(patterns, sources.devices if one_file_system else {}, max_file_bytes, markers)
     totals = Totals(sources.kept, rules)
     meter = Meter(progress, lambda: (totals.files, totals.bytes, totals.done))
     run = Run(repo, sources.paths, host, tags, time, [*excludes, *excludes_ignoring_case], meter, faults)

@@ -53,6 +53,10 @@ class SourceError(RepositoryError):
     """The path to back up is missing or can't be read at all."""
 
 
+class TargetFull(RepositoryError):
+    """What is restored does not fit where it is restored to; the restore stopped there."""
+
+
 class Stopped(RepositoryError):
     """The caller asked to stop before the end. The repository is consistent, the work is not finished."""
 

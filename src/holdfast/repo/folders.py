@@ -125,6 +125,8 @@ class Folder(Protocol):
 
     subfolders: list[Subfolder]
     entries: int
+    lost: bool
+    """It can't be read: the backup goes on without it."""
     small: list[Callable[[], None]]
     large: list[Callable[[], None]]
 
@@ -154,6 +156,7 @@ class PureFolder:
         self.small: list[Callable[[], None]] = []
         self.large: list[Callable[[], None]] = []
         self.entries = 0
+        self.lost = False
 
     def open(self) -> None:
         """List, compare, sort out."""
@@ -182,7 +185,8 @@ class PureFolder:
             try:
                 return list_folder(self._path, self._job.rules)
             except OSError as error:
-                self._job.faults.add(self._path, error)
+                self._job.faults.add(self._path, unlisted(error))
+                self.lost = True
                 return Listing([], [], [])
         listing = Listing([], [], [])
         for name in sorted(self._wanted, key=os.fsencode):
@@ -285,6 +289,11 @@ class PureFolder:
             self._job.writer.store("tree", ident, blob)
         self._nodes, self._known = [], {}
         return ident.hex()
+
+
+def unlisted(error: OSError) -> OSError:
+    """Why a folder is not in the backup."""
+    return OSError(error.errno, f"the folder can't be listed, and is left out: {error.strerror}")
 
 
 def _same_time(written: str, ns: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.repo import native
-from holdfast.repo.folders import BATCH_BYTES, BATCH_FILES, Job, Subfolder, Wanted
+from holdfast.repo.folders import BATCH_BYTES, BATCH_FILES, Job, Subfolder, Wanted, unlisted
 from holdfast.repo.index_native import NativeIndex
 from holdfast.repo.packer_native import NativePacker
 from holdfast.repo.reading import FileReader
@@ -30,6 +30,7 @@ class NativeFolder:
         self.small: list[Callable[[], None]] = []
         self.large: list[Callable[[], None]] = []
         self.entries = 0
+        self.lost = False
 
     def open(self) -> None:
         """List, compare, and read at once when there is little to read."""
@@ -59,7 +60,8 @@ class NativeFolder:
         try:
             folder, vanished = scan_native(self._path, self._job.rules, utc=utc_only())
         except OSError as error:
-            self._job.faults.add(self._path, error)
+            self._job.faults.add(self._path, unlisted(error))
+            self.lost = True
             return self._new()
         self._job.count(vanished=vanished)
         return folder

@@ -28,9 +28,9 @@ def _value(found: re.Match[str]) -> str:
 def read_paths(path: str, *, verbatim: bool = False, raw: bool = False) -> list[str]:
     """The paths of a file, in its order.
 
-    Usually lines are read like patterns, and `*`, `?` and `[...]` in them stand for the paths that exist. `verbatim` takes each
-    line as it is; `raw` takes what stands between NUL bytes as it is. Raises SourceError, also for a line that stands for
-    nothing.
+    Usually lines are read like patterns, and `*`, `?` and `[...]` in them stand for the paths that exist; a line that stands
+    for none is taken as it is, so that the backup names it as missing. `verbatim` takes each line as it is; `raw` takes what
+    stands between NUL bytes as it is. Raises SourceError for a list that can't be read.
     """
     data = _read(path)
     if raw:
@@ -42,10 +42,7 @@ def read_paths(path: str, *, verbatim: bool = False, raw: bool = False) -> list[
         wanted = line.strip()
         if not wanted or wanted.startswith("#"):
             continue
-        matches = sorted(glob.glob(wanted, include_hidden=True))
-        if not matches:
-            raise SourceError(f"{path}: {wanted!r} stands for no path that exists")
-        found += matches
+        found += sorted(glob.glob(wanted, include_hidden=True)) or [wanted]
     return found
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from holdfast.repo.documents import MAX_SMALL_BYTES, decode, refuse_large
-from holdfast.repo.errors import Damaged, LockLost, ObjectNotFound, RepositoryLocked, Stopped, StoreError
+from holdfast.repo.errors import AccessDenied, Damaged, LockLost, ObjectNotFound, RepositoryLocked, Stopped, StoreError
 from holdfast.repo.hangup import ignore_hangups
 from holdfast.repo.keys import user_name
 from holdfast.repo.store import Store, path_of
@@ -151,7 +151,7 @@ class Lock:
         ignore_hangups()
         self._name, content = self._sealed()
         try:
-            self._put(self._name, content)
+            self._put_first(content)
             self._refuse_conflicts()
         except BaseException:  # a signal may come in the middle of the put
             with contextlib.suppress(StoreError):
@@ -211,6 +211,14 @@ class Lock:
         started = _clocks()
         self._store.put(path_of("locks", name), content)
         self._fresh = started
+
+    def _put_first(self, content: bytes) -> None:
+        try:
+            self._put(self._name, content)
+        except AccessDenied as error:
+            if self._exclusive:
+                raise
+            raise AccessDenied(f"{error}; what only reads can do without a lock: --no-lock") from error
 
     def _remove(self) -> None:
         with contextlib.suppress(ObjectNotFound):

@@ -8,7 +8,7 @@ many threads for reading; each backup brings its own writer.
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +25,9 @@ from holdfast.repo.snapshot import ANY, Filter, Snapshot, decode_snapshot
 from holdfast.repo.store import CONFIG, Kind, Store, path_of
 
 _ENCODING = b"\x02"
+
+DamagedHook = Callable[[str, Damaged], None]
+"""Is told of a snapshot that can't be read: its id, and why."""
 
 
 class Repository:
@@ -148,23 +151,29 @@ class Repository:
         self.store.put(path_of(kind, name), sealed)
         return name
 
-    def snapshots(self) -> list[Snapshot]:
-        """All snapshots, oldest first."""
+    def snapshots(self, damaged: DamagedHook | None = None) -> list[Snapshot]:
+        """All snapshots, oldest first. One that can't be read is told to `damaged` and left out; without it raises Damaged."""
         found: list[Snapshot] = []
         for entry in self.store.list("snapshots"):
-            with contextlib.suppress(ObjectNotFound):
+            try:
                 refuse_large(entry.size, MAX_BLOB_BYTES, f"{self.store.location}: snapshot {entry.name[:8]}")
                 found.append(decode_snapshot(entry.name, self.load_json(path_of("snapshots", entry.name))))
+            except ObjectNotFound:
+                continue
+            except Damaged as error:
+                if damaged is None:
+                    raise
+                damaged(entry.name, error)
         return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
 
-    def snapshot(self, ident: str, wanted: Filter = ANY) -> Snapshot:
+    def snapshot(self, ident: str, wanted: Filter = ANY, damaged: DamagedHook | None = None) -> Snapshot:
         """The snapshot that `ident` names: `latest` (the newest of those that are wanted), an id or the beginning of one.
 
-        Raises NoSnapshot.
+        For `latest` all are read, those that are damaged as `snapshots` says. Raises NoSnapshot.
         """
         where = self.store.location
         if ident == "latest":
-            every = [snapshot for snapshot in self.snapshots() if wanted.matches(snapshot)]
+            every = [snapshot for snapshot in self.snapshots(damaged) if wanted.matches(snapshot)]
             if not every:
                 which = "that fits the filters" if wanted != ANY else "in the repository"
                 raise NoSnapshot(f"{where}: there is no snapshot {which}")

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from holdfast.repo.errors import BadRequest
 from holdfast.repo.overwrite import RULES, Overwrite
 from holdfast.repo.repository import Repository
-from holdfast.repo.restoring import ActionHook, Options, Run
+from holdfast.repo.restore_options import ActionHook, Options
+from holdfast.repo.restoring import Run
 from holdfast.repo.result import Meter, ProgressHook, RestoreResult
 from holdfast.repo.selection import Selection
 from holdfast.repo.snapshot import Snapshot

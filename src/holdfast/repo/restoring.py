@@ -20,56 +20,29 @@ import msgspec
 from holdfast.repo.cleaning import Cleaner
 from holdfast.repo.content import Content
 from holdfast.repo.documents import parse_id
-from holdfast.repo.errors import NoSnapshot, RepositoryError, Stopped
+from holdfast.repo.errors import NoSnapshot, RepositoryError, Stopped, TargetFull
 from holdfast.repo.gate import Gate
 from holdfast.repo.gathered import FileTarget, Gathered, read_entries
 from holdfast.repo.metadata import apply, apply_at
 from holdfast.repo.native import module
-from holdfast.repo.overwrite import Action, Overwrite, decide
+from holdfast.repo.overwrite import Action, decide
 from holdfast.repo.repository import Repository
+from holdfast.repo.restore_options import ActionHook, Counts, Options
 from holdfast.repo.result import Faults, Meter, RestoreResult
-from holdfast.repo.selection import Selection, Selector, parts_of
+from holdfast.repo.room import is_full, most_entries
+from holdfast.repo.selection import Selector, parts_of
 from holdfast.repo.snapshot import Snapshot
 from holdfast.repo.special import KINDS, make_link, make_special
 from holdfast.repo.staging import Stage
 from holdfast.repo.target import Folder, Target, safe_name
 from holdfast.repo.tree import Node, decode_tree
 from holdfast.repo.trees import TreeReader
+from holdfast.repo.unfolding import Repeats, count_entries
 
 _BATCH_FILES = 8192
 _BATCH_BLOBS = 65536
 _BATCHES = 2
 """How many batches the pool may have while the next is gathered."""
-
-ActionHook = Callable[[Action, str, int], None]
-"""Is told what is done, or would be, to an entry: the action, its path in the target, its size in bytes. From one thread."""
-
-
-class Options(msgspec.Struct, frozen=True):
-    """How to restore; see `restore.restore`."""
-
-    selection: Selection
-    overwrite: Overwrite
-    delete: bool
-    staging: bool
-    dry_run: bool
-    verify: bool
-    sparse: bool
-    workers: int
-
-
-class _Counts(msgspec.Struct):
-    """What was done, besides what the meter counts."""
-
-    directories: int = 0
-    links: int = 0
-    others: int = 0
-    skipped: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    unowned: int = 0
-    verified_files: int = 0
-    verified_bytes: int = 0
 
 
 class _Batch:
@@ -98,7 +71,9 @@ class Run:
         self._native = None if asks else module()
         """What reads plain files without a look at each, where each is wanted and nobody is told of any."""
         self._trees = TreeReader(repo)
-        self._faults, self._counts = Faults(), _Counts()
+        self._faults, self._counts = Faults(), Counts()
+        self._repeats = Repeats()
+        self._full: OSError | None = None
         self._mutex = threading.Lock()
         workers = options.workers or max(4, os.cpu_count() or 4)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="restore")
@@ -130,6 +105,7 @@ class Run:
 
     def _into(self, root: str, tree: str, inside: str, node: Node | None) -> None:
         top = Folder(root, node, None, wanted=self._selector.takes_all)
+        self._root, self._tree = root, tree
         self._inside_root = inside
         self._target = Target(top)
         self._most_folders = self._target.most // (_BATCHES + 2)
@@ -139,6 +115,7 @@ class Run:
             self._flush()
             while self._flying:
                 self._settle()
+            self._refuse_full()
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._target.close()
@@ -198,10 +175,13 @@ class Run:
                 if folder.made:
                     self._complete_later(folder, names)
                 continue
+            tree = (child.node.subtree if child.node else None) or ""
+            if self._repeats.visit(tree):
+                self._refuse_more_than_fits()
             try:
-                stack.append(self._enter(child, (child.node.subtree if child.node else None) or ""))
+                stack.append(self._enter(child, tree))
             except RepositoryError as error:
-                self._faults.add(child.path, error)
+                self._fault(child.path, error)
 
     def _enter(self, folder: Folder, tree: str) -> tuple[Folder, Iterator[Folder], frozenset[str]]:
         """Take all entries of a folder but the folders, which are returned with all names that the snapshot has in it."""
@@ -223,7 +203,7 @@ class Run:
                 try:
                     self._entry(folder, name, node)
                 except (OSError, RepositoryError, ValueError) as error:
-                    self._faults.add(os.path.join(folder.path, name), error)
+                    self._fault(os.path.join(folder.path, name), error)
         return folder, iter(below), frozenset(named) if self._options.delete else frozenset()
 
     def _entries(self, folder: Folder, tree: str) -> list[Node]:
@@ -278,7 +258,7 @@ class Run:
                 self._make_one(child)
             except OSError as error:
                 child.refused = True
-                self._faults.add(child.path, error)
+                self._fault(child.path, error)
         return folder.made
 
     def _make_one(self, folder: Folder) -> None:
@@ -459,7 +439,7 @@ class Run:
             if file.failed:
                 return
             file.failed = True
-        self._faults.add(file.path, error)
+        self._fault(file.path, error)
 
     def done(self, files: int, size: int) -> None:
         """See Outcome."""
@@ -480,11 +460,34 @@ class Run:
         try:
             action()
         except (OSError, RepositoryError, ValueError) as error:
-            self._faults.add(os.path.join(folder.path, name) if name else folder.path, error)
+            self._fault(os.path.join(folder.path, name) if name else folder.path, error)
+
+    def _fault(self, path: str, error: BaseException) -> None:
+        """Record what went wrong with one entry; a full target is the end of all."""
+        self._faults.add(path, error)
+        if self._full is None and isinstance(error, OSError) and is_full(self._root, error):
+            self._full = error
+
+    def _refuse_more_than_fits(self) -> None:
+        entries, most = count_entries(self._trees, self._tree), most_entries(self._root)
+        if entries > most:
+            many = f"{entries:,}" if entries < 10**12 else f"10^{len(str(entries)) - 1}"
+            raise TargetFull(
+                f"the snapshot unfolds to {many} entries, and the file system of {self._root} holds {most:,} at most: "
+                "stopped before it is full; what was restored until then is there"
+            )
 
     def _check(self) -> None:
         if self._stop.is_set():
             raise Stopped("the restore was asked to stop; the target is incomplete")
+        self._refuse_full()
+
+    def _refuse_full(self) -> None:
+        if self._full is not None:
+            raise TargetFull(
+                f"{self._root}: {self._full.strerror}: stopped, the target is incomplete; free some space and restore again, "
+                "with the overwrite rule if-changed to keep what is there"
+            )
 
     def _wait(self, tasks: list[Future[None]]) -> None:
         """Wait for tasks of the pool; ticks and stops meanwhile."""

@@ -56,7 +56,7 @@ class Run:
         with contextlib.ExitStack() as held:
             if not dry_run:
                 self._lock = held.enter_context(self._repo.lock())
-            snapshots = self._repo.snapshots()
+            snapshots = self._repo.snapshots(lambda ident, error: self._faults.add(f"snapshots/{ident}", error))
             self.chunker = choose_chunker(self._repo, chunking, snapshots)
             self.known = self._parent(parent, snapshots)
             self._repo.load_index()

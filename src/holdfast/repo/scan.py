@@ -8,7 +8,7 @@ nothing without their process.
 import os
 import stat as st
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -58,11 +58,21 @@ class Listing(msgspec.Struct):
     vanished: int = 0
 
 
+class Bounds(msgspec.Struct, frozen=True):
+    """The device that a folder's content has to be on; `inside` is whether the folder is, so that mount points in it stay."""
+
+    device: int
+    inside: bool
+
+
 class Rules(msgspec.Struct, frozen=True):
-    """What a scan leaves out: patterns, other devices, files larger than `max_file_bytes` (0: none), marked folders."""
+    """What a scan leaves out: patterns, files larger than `max_file_bytes` (0: none), marked folders, other devices.
+
+    `devices` has the device of each path that was asked for: what lies in it must be on the same. Empty: on any.
+    """
 
     excludes: Patterns
-    devices: frozenset[int] = frozenset()
+    devices: Mapping[str, int] = {}
     max_file_bytes: int = 0
     markers: tuple[Marker, ...] = ()
 
@@ -71,15 +81,22 @@ class Rules(msgspec.Struct, frozen=True):
         """Whether nothing is left out, so that nobody has to ask."""
         return self.excludes.empty and not (self.devices or self.max_file_bytes or self.markers)
 
-    def inside(self, folder: str) -> bool:
-        """Whether a folder is on one of the devices: those that others are mounted at stay, without their content."""
-        return not self.devices or os.lstat(folder).st_dev in self.devices
+    def bounds(self, folder: str) -> "Bounds | None":
+        """On which device what is in a folder has to be: that of the nearest path above it that was asked for."""
+        if not self.devices:
+            return None
+        at = folder
+        while at not in self.devices and at != os.path.dirname(at):
+            at = os.path.dirname(at)
+        own = os.lstat(folder).st_dev
+        device = self.devices.get(at, own)
+        return Bounds(device, own == device)
 
-    def admits(self, path: str, mode: int, size: int, device: int, *, inside: bool) -> bool:
-        """Whether an entry belongs to the backup; `inside` is that of its folder."""
+    def admits(self, path: str, mode: int, size: int, device: int, bounds: "Bounds | None") -> bool:
+        """Whether an entry belongs to the backup; `bounds` are those of its folder."""
         if self.max_file_bytes and st.S_ISREG(mode) and size > self.max_file_bytes:
             return False
-        if self.devices and device not in self.devices and not (inside and st.S_ISDIR(mode)):
+        if bounds is not None and device != bounds.device and not (bounds.inside and st.S_ISDIR(mode)):
             return False
         return self.excludes.empty or not self.excludes.match(path)
 
@@ -104,12 +121,12 @@ def list_folder(path: str, rules: Rules) -> Listing:
             if not st.S_ISSOCK(stat.st_mode):
                 every.append(Found(entry.name, base + entry.name, stat))
     only = rules.marker(path, {found.name for found in every}) if rules.markers else ""
-    inside = rules.inside(path)
+    bounds = rules.bounds(path)
     for found in every:
         stat = found.stat
         if only and found.name != only:
             continue
-        if rules.admits(found.path, stat.st_mode, stat.st_size, stat.st_dev, inside=inside):
+        if rules.admits(found.path, stat.st_mode, stat.st_size, stat.st_dev, bounds):
             sort_out(found, listing)
     listing.folders.sort(key=sort_key)
     return listing
@@ -140,9 +157,9 @@ def scan_native(path: str, rules: Rules, *, utc: bool) -> tuple[Any, int]:
     base = path if path.endswith("/") else path + "/"
     entries = [(number, os.fsdecode(name), *rest) for number, name, *rest in folder.entries()]
     only = rules.marker(path, {entry[1] for entry in entries}) if rules.markers else ""
-    inside = rules.inside(path)
+    bounds = rules.bounds(path)
     for number, name, mode, size, device in entries:
-        if (only and name != only) or not rules.admits(base + name, mode, size, device, inside=inside):
+        if (only and name != only) or not rules.admits(base + name, mode, size, device, bounds):
             folder.drop(number)
     return folder, vanished
 

@@ -7,7 +7,7 @@ while others are there.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -21,14 +21,14 @@ class Sources(msgspec.Struct, frozen=True):
     """What to store: `base` is the folder whose content the root of the tree is, `wanted` what is taken of it (nothing: all).
 
     `paths` are those that exist, absolute, as the snapshot names them; `kept` those of them that no exclude leaves out;
-    `devices` are theirs.
+    `devices` has the device of each that exists.
     """
 
     base: str
     wanted: Wanted
     paths: list[str]
     kept: list[str]
-    devices: frozenset[int]
+    devices: Mapping[str, int]
 
 
 def find_sources(given: Sequence[str], excludes: Patterns, faults: Faults) -> Sources:
@@ -36,12 +36,15 @@ def find_sources(given: Sequence[str], excludes: Patterns, faults: Faults) -> So
     if not given:
         raise SourceError("there is nothing to back up: no path was given")
     there: list[str] = []
-    devices: set[int] = set()
+    named: list[str] = []
+    devices: dict[str, int] = {}
     missing: list[tuple[str, OSError]] = []
-    for path in map(os.path.abspath, given):
+    for name in given:
+        path = os.path.abspath(name)
         try:
-            devices.add(os.lstat(path).st_dev)
+            devices[path] = os.lstat(path).st_dev
             there.append(path)
+            named.append(name)
         except OSError as error:
             missing.append((path, error))
     if missing and not there:
@@ -52,8 +55,8 @@ def find_sources(given: Sequence[str], excludes: Patterns, faults: Faults) -> So
     kept = [path for path in there if not excludes.match_with_parents(path)]
     if not kept:
         raise SourceError(f"{there[0]}: there is nothing to back up: the excludes leave out every path that was given")
-    base = _base(given)
-    return Sources(base, _wanted([os.path.relpath(path, base) for path in kept]), there, kept, frozenset(devices))
+    base = _base(named)
+    return Sources(base, _wanted([os.path.relpath(path, base) for path in kept]), there, kept, devices)
 
 
 def _base(given: Sequence[str]) -> str:

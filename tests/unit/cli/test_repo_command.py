@@ -279,3 +279,21 @@ def test_a_limit_makes_a_backup_take_its_time(run: Run, url: str, tmp_path: Path
     assert done.code == 0
     assert time.monotonic() - began > 1.4
     assert run("-r", url, "snapshots", "--limit-download", "0", RESTIC_PASSWORD=PASSWORD).code == 2
+
+
+def test_a_damaged_snapshot_is_named_and_the_newest_good_one_restored(
+    run: Run, url: str, backup: Callable[..., str], tmp_path: Path
+) -> None:
+    good, bad = backup(), backup()
+    (tmp_path / "r" / "snapshots" / bad).write_bytes(b"not what it was")
+    done = run("-r", url, "restore", "latest", "--target", str(tmp_path / "t"), RESTIC_PASSWORD=PASSWORD)
+    assert done.code == 3
+    assert f"snapshot {bad[:8]} is passed over" in done.err
+    assert f"of snapshot {good[:8]}" in done.out
+    assert next((tmp_path / "t").rglob("file")).read_text() == "content"
+
+    listed = run("-r", url, "snapshots", "--json", RESTIC_PASSWORD=PASSWORD)
+    assert (listed.code, [found["id"] for found in json.loads(listed.out)]) == (3, [good])
+    for words in (("forget", "--keep-last", "1"), ("check",)):
+        assert run("-r", url, *words, RESTIC_PASSWORD=PASSWORD).code == 1
+    assert run("-r", url, "restore", good, "--target", str(tmp_path / "u"), RESTIC_PASSWORD=PASSWORD).code == 0

@@ -1,15 +1,13 @@
 import errno
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.repo_trees import PASSWORD, build_corpus, differences
-from tests.rights import without_override
+from tests.repo_trees import PASSWORD, build_corpus, differences, find_path
+from tests.rights import foreign, without_override
 
 from holdfast.repo import native, writer
 from holdfast.repo.backup import backup
@@ -21,31 +19,20 @@ from holdfast.repo.errors import (
     NoSnapshot,
     RepositoryExists,
     SelfCheckFailed,
-    SourceError,
     Stopped,
     StoreFull,
     StoreUnavailable,
     WrongPassword,
 )
-from holdfast.repo.maintain import forget, read_root, snapshots, stats
+from holdfast.repo.maintain import forget, read_root, snapshots
 from holdfast.repo.patterns import Patterns
 from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
-from holdfast.repo.result import Faults, Progress
-from holdfast.repo.sources import find_sources
+from holdfast.repo.result import Progress
 from holdfast.repo.stores.faults import FaultyStore
 from holdfast.repo.stores.local import LocalStore
-from holdfast.repo.tree import decode_tree
 
 pytestmark = pytest.mark.usefixtures("data_path")
-
-
-def find_path(repo: Repository, tree: str, path: str) -> str:
-    """The id of the tree of a folder inside a snapshot."""
-    for part in path.strip("/").split("/"):
-        nodes = {node.file_name: node for node in decode_tree(repo.load_blob(bytes.fromhex(tree)))}
-        tree = nodes[part].subtree or ""
-    return tree
 
 
 def test_everything_that_a_file_system_holds_comes_back(repo: Repository, tmp_path: Path) -> None:
@@ -58,13 +45,6 @@ def test_everything_that_a_file_system_holds_comes_back(repo: Repository, tmp_pa
     assert differences(tmp_path / "source", tmp_path / "target") == []
     assert done.verified_files == done.files - done.links
     assert (tmp_path / "target" / "sparse").stat().st_blocks * 512 < 1 << 20
-
-
-def foreign(*paths: Path) -> None:
-    """Make files or folders such that only another user may read them."""
-    for path in paths:
-        os.chown(path, 1234, 1234)
-        os.chmod(path, 0)
 
 
 @pytest.fixture
@@ -148,14 +128,6 @@ def test_a_parent_belongs_to_the_same_host_and_paths(repo: Repository, source: P
     assert backup(repo, [str(source)], host="one", parent="").files_unmodified == 0
 
 
-def test_several_paths_and_single_files_are_one_snapshot(repo: Repository, source: Path, tmp_path: Path) -> None:
-    backup(repo, [str(source / "below"), str(source / "file0"), str(source / "below" / "file1")])
-    restore(repo, "latest", str(tmp_path / "target"), subfolder=str(source))
-
-    assert sorted(os.listdir(tmp_path / "target")) == ["below", "file0"]
-    assert len(os.listdir(tmp_path / "target" / "below")) == 5
-
-
 def test_a_file_that_cannot_be_read_makes_the_result_partial_and_is_named(repo: Repository, source: Path) -> None:
     foreign(source / "file2", source / "below" / "file2")
     with without_override():
@@ -166,15 +138,6 @@ def test_a_file_that_cannot_be_read_makes_the_result_partial_and_is_named(repo: 
     assert {error.path for error in made.errors} == {str(source / "file2"), str(source / "below" / "file2")}
     assert made.errors[0].message == "Permission denied"
     assert made.files == 8
-
-
-def test_a_folder_that_cannot_be_listed_is_named(repo: Repository, source: Path) -> None:
-    foreign(source / "below")
-    with without_override():
-        made = backup(repo, [str(source)])
-
-    assert [(error.path, error.message) for error in made.errors] == [(str(source / "below"), "Permission denied")]
-    assert made.files == 5
 
 
 def test_a_file_that_vanished_is_counted_and_no_error(
@@ -217,14 +180,6 @@ def test_a_file_that_grew_or_shrank_before_it_was_opened_is_stored_as_read(
     assert not made.partial
     assert made.files == 10
     assert (tmp_path / "t" / "file1").read_bytes() == content
-
-
-def test_a_missing_path_is_an_error_before_anything_is_written(repo: Repository, store: LocalStore, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="nothing here"):
-        backup(repo, [str(tmp_path / "nothing here")])
-    with pytest.raises(SourceError, match="no path"):
-        backup(repo, [])
-    assert stats(repo).packs == 0
 
 
 def test_a_store_that_fills_up_ends_the_backup_with_its_own_words(store: LocalStore, source: Path) -> None:
@@ -328,89 +283,12 @@ def test_stopping_ends_soon_and_leaves_a_clean_repository(repo: Repository, stor
     assert list(store.list("snapshots")) == []
 
 
-def test_a_path_that_is_missing_beside_others_makes_the_backup_partial(repo: Repository, source: Path) -> None:
-    made = backup(repo, [str(source), str(source / "nothing here")])
-
-    assert [error.path for error in made.errors] == [str(source / "nothing here")]
-    assert made.files == 10
-    assert repo.snapshot(made.snapshot_id).paths == (str(source),)
-
-
-def test_a_path_within_another_does_not_narrow_it(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (source / "folder").mkdir()
-    monkeypatch.chdir(source)
-
-    for outer, inner in ((".", "folder"), ("/", str(source))):
-        assert find_sources([outer, inner], Patterns([]), Faults()).wanted == {}
-
-
-def test_relative_paths_stand_at_the_root_of_the_tree(repo: Repository, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(source)
-    inside = backup(repo, ["."])
-    monkeypatch.chdir(source.parent)
-    beside = backup(repo, [source.name])
-    (source / "elsewhere").mkdir()
-    monkeypatch.chdir(source / "elsewhere")
-    above = backup(repo, [f"../../{source.name}/file1", "../../nothing"])
-
-    assert inside.tree == find_path(repo, beside.tree, source.name)
-    assert inside.files == beside.files == 10
-    assert beside.parent == inside.snapshot_id
-    assert above.files == 1
-    assert find_path(repo, above.tree, source.name) != above.tree
-
-
-def test_a_path_that_an_exclude_names_is_left_out(repo: Repository, source: Path) -> None:
-    both = [str(source / "file1"), str(source / "file2")]
-
-    assert backup(repo, both, excludes=["file1"]).files == 1
-    with pytest.raises(SourceError, match="leave out every path"):
-        backup(repo, both, excludes=[str(source.parent)])
-
-
 def test_progress_ends_with_the_whole(repo: Repository, source: Path) -> None:
     told: list[Progress] = []
     made = backup(repo, [str(source)], progress=told.append)
 
     assert told[-1].files_done == made.files == 10
     assert told[-1].bytes_done == made.bytes_processed
-
-
-def test_max_file_bytes_and_one_file_system(repo: Repository, tmp_path: Path) -> None:
-    (tmp_path / "s").mkdir()
-    (tmp_path / "s" / "small").write_bytes(b"x")
-    (tmp_path / "s" / "big").write_bytes(b"x" * 1000)
-
-    assert backup(repo, [str(tmp_path / "s")], max_file_bytes=999).files == 1
-    assert backup(repo, ["/dev/null"], one_file_system=True).files == 0
-
-
-def test_with_one_file_system_what_is_mounted_stays_as_an_empty_folder(repo: Repository, tmp_path: Path) -> None:
-    for name in ("at/below", "other"):
-        (tmp_path / "s" / name).mkdir(parents=True)
-    (tmp_path / "s" / "file").touch()
-    (tmp_path / "s" / "bound").touch()
-    command = f"""
-        cd {tmp_path}/s
-        mount -t tmpfs none at && mkdir at/inner && touch at/file at/inner/file
-        mount --bind at/file bound
-        exec {sys.executable} -c '
-import sys
-from pathlib import Path
-from holdfast.repo.repository import Repository
-from holdfast.repo.stores.local import LocalStore
-from holdfast.repo.backup import backup
-repo = Repository.open(LocalStore(Path(sys.argv[1])), sys.argv[2])
-print(backup(repo, [sys.argv[3]], one_file_system=True).snapshot_id)' "$@"
-    """
-    arguments = [str(repo.store.location), PASSWORD, str(tmp_path / "s")]
-    unshare = ["unshare", "--mount", "sh", "-ec", command, "sh", *arguments]
-    made = subprocess.run(unshare, capture_output=True, text=True, check=True).stdout.strip()
-    repo.load_index()
-    restore(repo, made, str(tmp_path / "t"), subfolder=str(tmp_path / "s"))
-
-    found = sorted(str(path.relative_to(tmp_path / "t")) for path in (tmp_path / "t").rglob("*"))
-    assert found == ["at", "file", "other"]
 
 
 def test_packs_hold_blobs_of_one_kind_and_random_sizes(
@@ -492,26 +370,6 @@ def test_extended_attributes_that_cannot_be_listed_are_named_too(
 
     assert [error.path for error in made.errors] == [str(source / "file1")]
     assert "extended attributes can't be listed" in made.errors[0].message
-
-
-def test_files_that_mark_a_folder_leave_out_what_else_is_in_it(repo: Repository, source: Path, tmp_path: Path) -> None:
-    tag = b"Signature: 8a477f597d28d172789f06886806bc55\n"
-    for name, mark, text in (("a", "CACHEDIR.TAG", tag), ("b", "CACHEDIR.TAG", b"no"), ("c", ".skip", b""), ("d", "x", b"yes")):
-        (source / name / "deep").mkdir(parents=True)
-        (source / name / mark).write_bytes(text)
-        (source / name / "deep" / "file").write_text("content")
-    backup(repo, [str(source)], exclude_caches=True, exclude_if_present=[".skip", "x:yes", "file0:other"])
-    restore(repo, "latest", str(tmp_path / "t"), subfolder=str(source))
-
-    assert {name: sorted(os.listdir(tmp_path / "t" / name)) for name in "abcd"} == {
-        "a": ["CACHEDIR.TAG"],
-        "b": ["CACHEDIR.TAG", "deep"],
-        "c": [".skip"],
-        "d": ["x"],
-    }
-    assert (tmp_path / "t" / "file0").exists()
-    with pytest.raises(SourceError, match="without a path"):
-        backup(repo, [str(source)], exclude_if_present=["a/b"])
 
 
 def test_ctime_and_inode_can_be_passed_over(repo: Repository, source: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.repo import locks
 from holdfast.repo.backup import backup
-from holdfast.repo.errors import LockLost, RepositoryLocked, StoreUnavailable
+from holdfast.repo.errors import AccessDenied, LockLost, RepositoryLocked, StoreUnavailable
 from holdfast.repo.locks import LockJson, is_stale
 from holdfast.repo.repository import Repository
 from holdfast.repo.stores.faults import FaultyStore
@@ -42,6 +42,19 @@ def test_a_lock_exists_while_it_is_held_and_not_longer(repo: Repository, store: 
         assert len(lock_files(store)) == 1
 
     assert lock_files(store) == []
+
+
+def test_where_no_lock_can_be_written_readers_are_told_how_to_go_without(repo: Repository) -> None:
+    def refuse(operation: str, path: str) -> None:
+        if operation == "put":
+            raise AccessDenied(f"{path}: read-only file system")
+
+    repo.store = FaultyStore(repo.store, refuse)
+    with pytest.raises(AccessDenied, match=r"read-only file system.*only reads.*--no-lock"), repo.lock():
+        pass
+    with pytest.raises(AccessDenied) as refused, repo.lock(exclusive=True):
+        pass
+    assert "--no-lock" not in str(refused.value)
 
 
 def test_an_error_gives_the_lock_back(repo: Repository, store: LocalStore) -> None:

@@ -11,6 +11,7 @@ from holdfast.cli.errors import HoldfastError
 from holdfast.cli.repo import credentials
 from holdfast.cli.repo.options import common_options
 from holdfast.cli.repo.output import Output
+from holdfast.repo.errors import Damaged
 from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import ANY, Filter, Snapshot, split_address
 from holdfast.repo.store import Store
@@ -30,6 +31,8 @@ class Context:
         """What opened the repository last; for the stock program, which has to open it too."""
         self.stop = threading.Event()
         """Set by the first signal."""
+        self.passed_over = False
+        """Whether a snapshot could not be read and others were taken; the exit code tells."""
         self.stops_itself = False
         """Whether the command looks at `stop`; any other is interrupted."""
 
@@ -102,11 +105,15 @@ class Context:
     def snapshot(self, repo: Repository, address: str, wanted: Filter = ANY) -> tuple[Snapshot, str]:
         """The snapshot and the subfolder of `id`, `latest` or `id:subfolder`. Raises NoSnapshot."""
         ident, subfolder = split_address(address)
-        return repo.snapshot(ident, wanted), subfolder
+        return repo.snapshot(ident, wanted, self._pass_over), subfolder
 
     def snapshots(self, repo: Repository, idents: Sequence[str], wanted: Filter = ANY) -> list[Snapshot]:
         """The snapshots with these ids, or without any all that are wanted; oldest first, each once."""
         if idents:
-            named = {found.id: found for found in (repo.snapshot(ident, wanted) for ident in idents)}
+            named = {found.id: found for found in (repo.snapshot(ident, wanted, self._pass_over) for ident in idents)}
             return sorted(named.values(), key=lambda snapshot: (snapshot.time, snapshot.id))
-        return [snapshot for snapshot in repo.snapshots() if wanted.matches(snapshot)]
+        return [snapshot for snapshot in repo.snapshots(self._pass_over) if wanted.matches(snapshot)]
+
+    def _pass_over(self, ident: str, error: Damaged) -> None:
+        self.passed_over = True
+        self.output.warn(f"snapshot {ident[:8]} is passed over: {error}")

@@ -33,7 +33,7 @@ EXIT_CODES: dict[int, str] = {
     OK: "done",
     FAILED: "failed: the message says what was wrong",
     USAGE: "the command line is wrong",
-    PARTIAL: "done in part: some files could not be read or restored",
+    PARTIAL: "done in part: some files or snapshots could not be read or restored",
     NO_REPOSITORY: "there is no repository",
     LOCKED: "the repository is locked by somebody else",
     WRONG_PASSWORD: "the password is wrong",
@@ -71,7 +71,7 @@ def run_guarded(arguments: argparse.Namespace, command: Callable[[Context], int]
     try:
         code = command(context)
         sys.stdout.flush()
-        return code
+        return PARTIAL if code == OK and context.passed_over else code
     except BrokenPipeError:
         _discard_output()
         return BROKEN_PIPE

@@ -13,7 +13,7 @@ from holdfast.cli.repo.output import clock, human_bytes, shown
 from holdfast.repo.lists import read_patterns
 from holdfast.repo.overwrite import RULES, Action
 from holdfast.repo.restore import restore
-from holdfast.repo.restoring import ActionHook
+from holdfast.repo.restore_options import ActionHook
 from holdfast.repo.result import RestoreResult, printable
 
 HELP = """\
