@@ -9,6 +9,7 @@ from holdfast.core.populate import populators
 from holdfast.core.ports import Dialect, Handler
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.types import KINDS as ANTFLY
+from holdfast.dialects.holdfast.types import KINDS as HOLDFAST
 from holdfast.dialects.kubeblocks.dialect import HOME, KubeBlocks
 from holdfast.dialects.kubeblocks.types import KINDS as KUBEBLOCKS
 from holdfast.dialects.kubestash.dialect import KubeStash
@@ -21,6 +22,7 @@ from holdfast.schema.kind import KindSpec
 
 TITLES: Mapping[str, str] = {
     "antfly": "Antfly",
+    "holdfast": "Holdfast",
     "kubeblocks": "KubeBlocks",
     "kubestash": "KubeStash",
     "mirantis": "Mirantis",
@@ -29,6 +31,7 @@ TITLES: Mapping[str, str] = {
 
 KINDS: Mapping[str, Sequence[KindSpec]] = {
     "antfly": ANTFLY,
+    "holdfast": HOLDFAST,
     "kubeblocks": KUBEBLOCKS,
     "kubestash": KUBESTASH,
     "mirantis": MIRANTIS,

@@ -11,6 +11,7 @@ from typing import Final
 
 from holdfast.cli.dialects import OWN_KINDS, dialects, resources
 from holdfast.cli.install import addons
+from holdfast.core.kinds import LEDGER
 from holdfast.core.objects import Kind, Object, kind_of
 from holdfast.core.ports import Dialect
 from holdfast.engine.grants import ROLE as SECRETS_ROLE
@@ -42,7 +43,7 @@ def base_role() -> Object:
         _add(rights, known[kind], LOOK)
     _add(rights, builtin.CRDS, LOOK)
     _add(rights, builtin.PODS, ("get",), "log")
-    for resource in (builtin.JOBS, builtin.ROLEBINDINGS):
+    for resource in (builtin.JOBS, builtin.ROLEBINDINGS, known[LEDGER]):
         _add(rights, resource, (*LOOK, *MAKE))
     _add(rights, builtin.EVENTS, ("create", "patch", "get"))
     binds: Object = {"apiGroups": [_RBAC], "resources": ["clusterroles"], "resourceNames": list(bindable()), "verbs": ["bind"]}

@@ -129,12 +129,13 @@ def _children(children: Sequence[Child], world: World) -> list[Effect]:
         actual = world.get(ref_of(child.object).kind, *_place(child.object))
         if child.create_only:
             effects += [] if actual is not None else [Create(child.object)]
-        elif actual is None or not _in_line(child.object, actual, world):
+        elif actual is None or not in_line(child.object, actual, world):
             effects.append(Apply(stamped(child.object)))
     return effects
 
 
-def _in_line(wanted: Object, actual: Object, world: World) -> bool:
+def in_line(wanted: Object, actual: Object, world: World) -> bool:
+    """Whether the owned fields of a child are as wanted, and none is left that is wanted no more."""
     wanted = stamped(wanted)
     same = annotation(actual, APPLIED) == annotation(wanted, APPLIED)
     return same and (covers(actual, wanted) or world.settled(wanted, actual))

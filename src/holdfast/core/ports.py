@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from holdfast.core.kinds import JOB
+from holdfast.core.ledger import Schedule
 from holdfast.core.objects import Kind, Object
 from holdfast.core.plan import Desired, Problems, Run, Step, StepState, Until
 
@@ -99,6 +100,15 @@ class Sealing(Protocol):
 
     def seal(self, obj: Object) -> Sealed | None:
         """Take the secret out; None when there is none."""
+        ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A handler whose objects have schedules. The engine keeps a Ledger for each, see `core.ledger`."""
+
+    def schedules(self, obj: Object, view: View, now: datetime) -> Sequence[Schedule]:
+        """Return the schedules of an object that `compile` had no problems with, with every run that can be seen."""
         ...
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
-from holdfast.core.diff import covers
+from holdfast.core.diff import covers, stamped
 from holdfast.core.effects import (
     AddFinalizer,
     AmendOwner,
@@ -135,6 +135,15 @@ class Executor:
                 case _:
                     pass
         self._told[key] = frozenset(notes)
+
+    async def record(self, ledger: Object) -> None:
+        """Write a Ledger. What refuses it is told in the log only: no backup waits for its record."""
+        try:
+            await self._apply(stamped(ledger))
+        except _TRANSIENT:
+            raise
+        except ApiError as refusal:
+            _log.warning("%s is not written: %s", ref_of(ledger), refusal)
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a key that is gone."""

@@ -16,10 +16,10 @@ import msgspec
 from holdfast.core.advance import Decision, advance
 from holdfast.core.diff import merge_patch
 from holdfast.core.effects import Create, Emit, PatchStatus
-from holdfast.core.kinds import CLAIM, JOB, POD, STORAGE_CLASS, VOLUME_SNAPSHOT
+from holdfast.core.kinds import CLAIM, JOB, LEDGER, POD, STORAGE_CLASS, VOLUME_SNAPSHOT
 from holdfast.core.objects import Kind, Object, ref_of
 from holdfast.core.plan import Child, Desired, Problems
-from holdfast.core.ports import Dialect, Handler, Mover, Outcome
+from holdfast.core.ports import Dialect, Handler, Mover, Outcome, Scheduled
 from holdfast.engine.budgets import Budget, Budgets
 from holdfast.engine.cache import Cache
 from holdfast.engine.collect import Collector
@@ -27,6 +27,7 @@ from holdfast.engine.executor import Executor, Recorder
 from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Interests, Key, Named, Token, tokens_of
 from holdfast.engine.jobs import finish_child
+from holdfast.engine.ledgers import LEDGERS, due_ledgers
 from holdfast.engine.metrics import RunMetrics
 from holdfast.engine.progress import ProgressFollower, job_of
 from holdfast.engine.view import SECRETS, PassView, Senses
@@ -40,8 +41,18 @@ from holdfast.kube.transport import Gate
 
 _log = logging.getLogger(__name__)
 
-_STEP_KINDS: Final = {JOB: JOBS, POD: PODS, CLAIM: PVCS, STORAGE_CLASS: STORAGECLASSES, VOLUME_SNAPSHOT: VOLUMESNAPSHOTS}
-"""Where the kinds of steps live, for wirings that do not say."""
+_OWN_KINDS: Final = {
+    JOB: JOBS,
+    POD: PODS,
+    CLAIM: PVCS,
+    STORAGE_CLASS: STORAGECLASSES,
+    VOLUME_SNAPSHOT: VOLUMESNAPSHOTS,
+    LEDGER: LEDGERS,
+}
+"""Where the kinds live that the engine knows by itself, for wirings that do not say."""
+
+_MAY_LACK: Final = (VOLUME_SNAPSHOT.group, LEDGER.group)
+"""API groups without which an engine can work."""
 
 WORKERS: Final = 32
 """Passes at once per kind. A pass waits for the server most of its time, which makes one commit of what comes together."""
@@ -68,11 +79,11 @@ class Engine:
         self._client = client
         self._writer = client.gated(gate) if gate else client
         self._movers, self._image, self._clock, self._metrics = movers, image, clock, metrics
-        self._resources = {**_STEP_KINDS, **resources}
+        self._resources = {**_OWN_KINDS, **resources}
         self._handlers = _handlers(dialects)
         self.manager = Manager(client)
         informers = {
-            kind: self.manager.informer(self._resource(kind), may_lack=kind.group == VOLUME_SNAPSHOT.group)
+            kind: self.manager.informer(self._resource(kind), may_lack=kind.group in _MAY_LACK)
             for kind in watched_kinds(dialects)
         }
         self.cache = Cache(informers)
@@ -136,6 +147,9 @@ class Engine:
             await self._executor.conclude(key, owner, effects, now)
         except NotFound:
             _log.debug("%s went away during its pass", key)
+        if outcome.problems is None:
+            for ledger in due_ledgers(owner, handler, view, now):
+                await self._executor.record(ledger)
         return decision
 
     def _decide(self, owner: Object, desired: Desired, view: PassView, now: datetime, handler: Handler) -> Decision:
@@ -266,6 +280,7 @@ def watched_kinds(dialects: Sequence[Dialect]) -> list[Kind]:
     found = {JOB, POD}
     for dialect in dialects:
         found.update(handler.kind for handler in dialect.handlers)
+        found.update(LEDGER for handler in dialect.handlers if isinstance(handler, Scheduled))
         found.update(dialect.watched)
     if CLAIM in found:
         found.add(STORAGE_CLASS)
