@@ -1,4 +1,6 @@
-"""Keeping the Ledgers of objects that have schedules, after a pass over them: one write for what is new, none else.
+"""Keeping the Ledgers of objects that have schedules, in each pass over them: one write for what is new, none else.
+
+They are written before anything is deleted in that pass, since what is deleted may be what they tell of.
 
 A Ledger that can't be written never holds a run up: it says so in the log, and the next pass tries again.
 """

@@ -143,13 +143,13 @@ class Engine:
         patch = merge_patch(owner.get("status") or {}, status)
         last = decision.last if well else [effect for effect in decision.last if isinstance(effect, Emit)]
         effects = ([PatchStatus(patch)] if patch else []) + list(last)
+        if outcome.problems is None:
+            for ledger in due_ledgers(owner, handler, view, now):
+                await self._executor.record(ledger)
         try:
             await self._executor.conclude(key, owner, effects, now)
         except NotFound:
             _log.debug("%s went away during its pass", key)
-        if outcome.problems is None:
-            for ledger in due_ledgers(owner, handler, view, now):
-                await self._executor.record(ledger)
         return decision
 
     def _decide(self, owner: Object, desired: Desired, view: PassView, now: datetime, handler: Handler) -> Decision:

@@ -10,12 +10,13 @@ from typing import Final
 
 from holdfast.core.conditions import Condition, condition, remove, upsert_all
 from holdfast.core.cron import Cron
+from holdfast.core.ledger import Schedule
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Desired, Doomed, Note, Plan, Problems, RunKind
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import conditions_of, deleting, generation_of, mapping, name_of, owned_by, text
 from holdfast.core.times import format_time
-from holdfast.dialects.antfly import clusters, cronjob, decode, names, records, retention, validate
+from holdfast.dialects.antfly import clusters, cronjob, decode, names, records, retention, ticks, validate
 from holdfast.dialects.antfly.decode import Backup
 from holdfast.dialects.antfly.kinds import BACKUP, CLUSTER, CRON_JOB, JOB
 
@@ -64,6 +65,12 @@ class AntflyBackupHandler:
             notes=_notes(obj, wanted, jobs, judged),
             wake_at=_wake(wanted, now) if judged.usable else None,
         )
+
+    def schedules(self, obj: Object, view: View, now: datetime) -> Sequence[Schedule]:
+        """Return the one schedule, for its Ledger."""
+        wanted = decode.backup(obj)
+        judged = clusters.readiness(wanted.cluster, view.get(CLUSTER, wanted.cluster.namespace, wanted.cluster.name))
+        return [ticks.schedule(obj, wanted, judged, view)]
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status: phase, conditions, the last runs and the next one."""

@@ -5,6 +5,7 @@ its sessions short. It is Ready when a session that starts now would find everyt
 includes the Addon and the Repositories.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +13,7 @@ from holdfast.core.access import exec_access
 from holdfast.core.conditions import condition, find, is_true, upsert
 from holdfast.core.cron import Cron
 from holdfast.core.labels import annotation
+from holdfast.core.ledger import Schedule
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Child, Desired, Doomed, Problems
 from holdfast.core.ports import Outcome, Refs, View
@@ -30,7 +32,7 @@ from holdfast.core.read import (
     why_not,
 )
 from holdfast.core.times import format_time, optional_time
-from holdfast.dialects.kubestash import history, names, triggers, validate
+from holdfast.dialects.kubestash import history, names, ticks, triggers, validate
 from holdfast.dialects.kubestash.decode import Configuration, Place, RepositoryUse, Session, configuration
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
 from holdfast.dialects.kubestash.kinds import (
@@ -79,6 +81,10 @@ class BackupConfigurationHandler:
             doomed=(*doomed, *history.surplus(wanted, view)),
             wake_at=min((due for session in wanted.sessions if (due := _next(session, wanted, now))), default=None),
         )
+
+    def schedules(self, obj: Object, view: View, now: datetime) -> Sequence[Schedule]:
+        """Return a schedule for each session, for its Ledger."""
+        return ticks.schedules(obj, view)
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status: what is there, what is missing and why, and when the next backups are due."""

@@ -58,8 +58,9 @@ def _surplus(session: Session, found: Sequence[Object], wanted: Configuration) -
     spared = {name_of(obj) for obj in (*ran[:1], *[obj for obj in ran if phase_of(obj) == "Succeeded"][:1])}
     gone = [obj for obj in (*ran[session.history :], *skipped[session.history :]) if name_of(obj) not in spared]
     why = f"older than the last {session.history} finished sessions that sessionHistoryLimit keeps"
-    return [Doomed(Ref(BACKUP_SESSION, wanted.place.namespace, name_of(obj)), why) for obj in gone if not _to_repeat(obj)]
+    return [Doomed(Ref(BACKUP_SESSION, wanted.place.namespace, name_of(obj)), why) for obj in gone if not to_repeat(obj)]
 
 
-def _to_repeat(obj: Object) -> bool:
+def to_repeat(obj: Object) -> bool:
+    """Whether a failed session will be repeated, which has not been seen to happen yet."""
     return bool(text(obj, "status", "nextRetry")) and not flag(obj, "status", "retried")

@@ -5,16 +5,18 @@ made of the due time, so a tick that is seen twice has one child. The last due t
 write that counts it, and only once its child exists: no tick is lost and none runs twice.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from holdfast.core.conditions import condition, upsert
 from holdfast.core.cron import Cron
+from holdfast.core.ledger import Schedule
 from holdfast.core.objects import Object, bounded_name
 from holdfast.core.plan import Amend, Child, Desired, Note, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import conditions_of, deleting, mapping, name_of, namespace_of, number, text
 from holdfast.core.times import format_time, parse_time
-from holdfast.dialects.mirantis import attempts, expiry, ownership, parameters, schedules
+from holdfast.dialects.mirantis import attempts, expiry, ownership, parameters, schedules, ticks
 from holdfast.dialects.mirantis.cluster_backup import judge
 from holdfast.dialects.mirantis.kinds import API_VERSION, CLUSTER, CLUSTER_BACKUP, CLUSTER_BACKUP_SCHEDULE, SCHEDULE_LABEL
 
@@ -61,6 +63,10 @@ class ClusterBackupScheduleHandler:
         return Desired(
             amend=amend, children=children, notes=tuple(notes), runs=dropped.runs, doomed=dropped.doomed, wake_at=wake
         )
+
+    def schedules(self, obj: Object, view: View, now: datetime) -> Sequence[Schedule]:
+        """Return the one schedule, for its Ledger."""
+        return [ticks.schedule(obj, view, self._zone)]
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status."""
