@@ -11,7 +11,7 @@ from datetime import datetime
 
 from holdfast.core.objects import Kind, Object, Ref, owner_reference
 from holdfast.core.plan import Child, Desired, MoverCall, Note, Plan, Problems, RunKind, SecretCopy, Step
-from holdfast.core.ports import Fill, Handler, Outcome, Refs, View
+from holdfast.core.ports import Dialect, Fill, Handler, Outcome, Refs, View
 from holdfast.engine.shell import Engine
 from holdfast.kube.builtin import CONFIGMAPS, CRDS, CRONJOBS, JOBS, NAMESPACES
 from holdfast.kube.client import Client
@@ -127,11 +127,13 @@ async def install(client: Client) -> None:
 
 
 @asynccontextmanager
-async def engine_on(client: Client, **options: object) -> AsyncIterator[Engine]:
-    """Run an engine, with a connection of its own, until the block ends."""
+async def engine_on(client: Client, *, dialects: Sequence[Dialect] = (), **options: object) -> AsyncIterator[Engine]:
+    """Run an engine, with a connection of its own, until the block ends; by default of Things."""
     async with Client(client.config, field_manager="engine") as own:
         recorder = EventRecorder(own, "engine")
-        engine = Engine(own, [ThingDialect()], {"fake": FakeMover()}, RESOURCES, image="test", recorder=recorder, **options)  # type: ignore[arg-type]
+        engine = Engine(
+            own, dialects or [ThingDialect()], {"fake": FakeMover()}, RESOURCES, image="test", recorder=recorder, **options
+        )  # type: ignore[arg-type]
         engine.sent = own.sent  # type: ignore[attr-defined]
         task = asyncio.create_task(engine.run())
         try:

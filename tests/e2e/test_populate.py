@@ -10,8 +10,8 @@ import pytest
 from holdfast.core.kinds import CLAIM
 from holdfast.core.objects import Kind, Object
 from holdfast.core.plan import Desired, Plan, Problems, RunKind, Step
-from holdfast.core.populate import populators, scratch_name
-from holdfast.core.ports import Dialect, Handler, View
+from holdfast.core.populate import scratch_name
+from holdfast.core.ports import Handler, View
 from holdfast.engine.shell import Engine
 from holdfast.kube.builtin import PODS, PVCS, PVS, STORAGECLASSES
 from holdfast.kube.client import Client
@@ -47,11 +47,10 @@ class Filled(ThingDialect):
 
 @asynccontextmanager
 async def engine(cluster: Cluster) -> AsyncIterator[None]:
-    dialects: Sequence[Dialect] = populators([Filled()])
     resources = {THING: THINGS, Kind("", "PersistentVolume"): PVS}
     async with Client(cluster.config, field_manager="engine") as client:
         recorder = EventRecorder(client, "engine")
-        running = Engine(client, dialects, {}, {**resources, **RESOURCES}, image="x", recorder=recorder)
+        running = Engine(client, [Filled()], {}, {**resources, **RESOURCES}, image="x", recorder=recorder)
         task = asyncio.create_task(running.run())
         try:
             async with asyncio.timeout(10):

@@ -8,7 +8,7 @@ from pathlib import Path
 from holdfast.cli import rights
 from holdfast.cli.children import signal_ready
 from holdfast.cli.datadir import DEFAULT
-from holdfast.cli.dialects import KINDS, handlers, resource_of
+from holdfast.cli.dialects import ALL_KINDS, COMMON, handlers, resource_of
 from holdfast.cli.service import add_service, serve
 from holdfast.core.objects import Kind, Object
 from holdfast.core.ports import Handler, Sealing
@@ -47,12 +47,13 @@ async def _serve(arguments: argparse.Namespace) -> None:
 def backup_roles() -> Sequence[Object]:
     """Return ClusterRoles that let holders of `view` read the kinds of the dialects, and holders of `edit` change them."""
     found: list[Object] = []
-    for name, specs in KINDS.items():
+    for name, specs in ALL_KINDS.items():
         plurals: dict[str, list[str]] = {}
         for spec in specs:
             resource = resource_of(spec)
             plurals.setdefault(resource.group, []).append(resource.plural)
-        for target, verbs in (("view", default_roles.READ), ("edit", default_roles.WRITE)):
+        verbs_of = {"view": default_roles.READ} | ({} if name == COMMON else {"edit": default_roles.WRITE})
+        for target, verbs in verbs_of.items():
             rules = [default_roles.rule(verbs, group, " ".join(names)) for group, names in plurals.items()]
             found.append(default_roles.part_of(target, f"holdfast:{name}-{target}", *rules))
     return found

@@ -12,7 +12,7 @@ from typing import Any, Final
 from holdfast import __version__
 from holdfast.cli import rights
 from holdfast.cli.apiserver import backup_roles
-from holdfast.cli.dialects import KINDS, OWN_KINDS, dialects
+from holdfast.cli.dialects import ALL_KINDS, COMMON, KINDS, OWN_KINDS, dialects
 from holdfast.cli.install import addons
 from holdfast.core.objects import Object, kind_of
 from holdfast.schema.emit import HOLDFAST, MANAGED_BY, crd
@@ -39,6 +39,7 @@ def files() -> Mapping[str, str]:
     found["deploy/kustomize/referenced/referenced.yaml"] = _document(_referenced())
     found["deploy/kustomize/referenced/kustomization.yaml"] = _kustomization(["referenced.yaml"])
     found["deploy/install.yaml"] = _document(everything())
+    found[f"{_CHART}/definitions.yaml"] = _HEADER + _escaped(_yaml(_common()["definitions"]))
     found[f"{_CHART}/roles.yaml"] = _HEADER + _escaped(_yaml([*_roles(), *_addons(".")]))
     return found
 
@@ -49,7 +50,7 @@ def everything() -> Sequence[Object]:
     apis = [obj for parts in _apis().values() for obj in parts]
     definitions = [obj for obj in apis if obj["kind"] == "CustomResourceDefinition"]
     rest = [obj for obj in apis if obj["kind"] != "CustomResourceDefinition"]
-    return [*common["namespace"], *definitions, *common["roles"], *rest, *common["operator"]]
+    return [*common["namespace"], *common["definitions"], *definitions, *common["roles"], *rest, *common["operator"]]
 
 
 def operator() -> Sequence[Object]:
@@ -71,11 +72,17 @@ def _common() -> Mapping[str, Sequence[Object]]:
         "kind": "Namespace",
         "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
     }
-    return {"namespace": [namespace], "roles": [*_roles(), *_addons(".")], "operator": operator()}
+    return {
+        "namespace": [namespace],
+        "definitions": [crd(spec) for spec in ALL_KINDS[COMMON]],
+        "roles": [*_roles(), *_addons(".")],
+        "operator": operator(),
+    }
 
 
 def _roles() -> Sequence[Object]:
-    return [rights.base_role(), rights.secrets_role()]
+    people = [_plain(role) for role in backup_roles() if role["metadata"]["name"].startswith(f"holdfast:{COMMON}-")]
+    return [rights.base_role(), rights.secrets_role(), *people]
 
 
 def _apis() -> Mapping[str, Sequence[Object]]:
@@ -98,7 +105,7 @@ def _apis() -> Mapping[str, Sequence[Object]]:
 
 def _referenced() -> Sequence[Object]:
     """Return the CRDs of kinds that we only look at, for clusters in which the product they belong to does not run."""
-    return [crd(spec) for kinds in KINDS.values() for spec in kinds if spec.referenced]
+    return [crd(spec) for kinds in ALL_KINDS.values() for spec in kinds if spec.referenced]
 
 
 def _plain(role: Object) -> Object:

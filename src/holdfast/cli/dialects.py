@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from holdfast.cli.zone import local_zone
 from holdfast.core.objects import Kind
-from holdfast.core.populate import populators
 from holdfast.core.ports import Dialect, Handler
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.types import KINDS as ANTFLY
@@ -31,22 +31,25 @@ TITLES: Mapping[str, str] = {
 
 KINDS: Mapping[str, Sequence[KindSpec]] = {
     "antfly": ANTFLY,
-    "holdfast": HOLDFAST,
     "kubeblocks": KUBEBLOCKS,
     "kubestash": KUBESTASH,
     "mirantis": MIRANTIS,
 }
 """The kinds of each API."""
 
+COMMON: Final = "holdfast"
+"""The folder of the kinds that belong to no API: they come with the operator whatever it speaks."""
 
-OWN_KINDS: frozenset[Kind] = frozenset(Kind(spec.group, spec.kind) for kinds in KINDS.values() for spec in kinds)
-"""Every kind of every API."""
+ALL_KINDS: Mapping[str, Sequence[KindSpec]] = {**KINDS, COMMON: HOLDFAST}
+"""The kinds of each API, and the common ones."""
+
+OWN_KINDS: frozenset[Kind] = frozenset(Kind(spec.group, spec.kind) for kinds in ALL_KINDS.values() for spec in kinds)
+"""Every kind that we define."""
 
 
 def dialects() -> Sequence[Dialect]:
-    """Return every dialect, and what populates claims from their objects."""
-    spoken = (Antfly(), KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME), KubeStash(), Mirantis(local_zone()))
-    return populators(spoken)
+    """Return every dialect."""
+    return (Antfly(), KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME), KubeStash(), Mirantis(local_zone()))
 
 
 def handlers() -> Sequence[Handler]:
@@ -58,7 +61,7 @@ def resources() -> Mapping[Kind, Resource]:
     """Return the REST mapping of every kind we know: Kubernetes' own and those of the dialects."""
     own = [value for value in vars(builtin).values() if isinstance(value, Resource)]
     found = {Kind(resource.group, resource.kind): resource for resource in own}
-    for kinds in KINDS.values():
+    for kinds in ALL_KINDS.values():
         for spec in kinds:
             found[Kind(spec.group, spec.kind)] = resource_of(spec)
     return found

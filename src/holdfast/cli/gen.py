@@ -6,7 +6,7 @@ from pathlib import Path
 
 import holdfast
 from holdfast.cli import deployment
-from holdfast.cli.dialects import KINDS, TITLES
+from holdfast.cli.dialects import ALL_KINDS, TITLES
 from holdfast.cli.errors import HoldfastError
 from holdfast.schema.generate import files
 
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     root: Path = arguments.root
     if not (root / "pyproject.toml").is_file():
         raise HoldfastError(f"{root} is not a source tree of Holdfast: name it with --root")
-    for api, kinds in KINDS.items():
+    for api, kinds in ALL_KINDS.items():
         wanted = files(api, TITLES[api], kinds)
         _write(root, wanted)
         _remove(root, [path for path in (root / "deploy" / "crds" / api).glob("*.yaml") if _name(root, path) not in wanted])

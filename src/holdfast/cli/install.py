@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 import holdfast
-from holdfast.cli.dialects import KINDS, OWN_KINDS, resources
+from holdfast.cli.dialects import ALL_KINDS, KINDS, OWN_KINDS, resources
 from holdfast.cli.errors import HoldfastError
 from holdfast.core.objects import Object, kind_of
 from holdfast.embedded.read import items
@@ -39,7 +39,8 @@ def addons(api: str = "") -> Sequence[Object]:
 async def install(client: Client) -> None:
     """Install everything and return when the API server serves every kind."""
     present = {obj["metadata"]["name"]: obj for obj in (await client.list(CRDS)).items}
-    crds = [crd(spec) for kinds in KINDS.values() for spec in kinds if not spec.referenced or _ours(present.get(spec.crd_name))]
+    specs = [spec for kinds in ALL_KINDS.values() for spec in kinds]
+    crds = [crd(spec) for spec in specs if not spec.referenced or _ours(present.get(spec.crd_name))]
     for document in crds:
         await client.apply(CRDS, document)
     await _established(client, {document["metadata"]["name"] for document in crds})

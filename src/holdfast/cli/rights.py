@@ -13,6 +13,7 @@ from holdfast.cli.dialects import OWN_KINDS, dialects, resources
 from holdfast.cli.install import addons
 from holdfast.core.kinds import LEDGER
 from holdfast.core.objects import Kind, Object, kind_of
+from holdfast.core.populate import populators
 from holdfast.core.ports import Dialect
 from holdfast.engine.grants import ROLE as SECRETS_ROLE
 from holdfast.engine.shell import watched_kinds
@@ -55,15 +56,16 @@ def api_role(dialect: Dialect) -> Object:
     """Return the ClusterRole that the operator needs for one API more."""
     known = resources()
     rights: Rights = {}
-    for kind in watched_kinds([dialect]):
-        _add(rights, known[kind], LOOK)
-    for handler in dialect.handlers:
-        resource = known[handler.kind]
-        _add(rights, resource, (*LOOK, "patch"))
-        _add(rights, resource, ("get", "patch"), "status")
-        _add(rights, resource, ("update",), "finalizers")
-    for kind in dialect.makes:
-        _add(rights, known[kind], (*LOOK, *MAKE))
+    for each in populators([dialect]):
+        for kind in watched_kinds([each]):
+            _add(rights, known[kind], LOOK)
+        for handler in each.handlers:
+            resource = known[handler.kind]
+            _add(rights, resource, (*LOOK, "patch"))
+            _add(rights, resource, ("get", "patch"), "status")
+            _add(rights, resource, ("update",), "finalizers")
+        for kind in each.makes:
+            _add(rights, known[kind], (*LOOK, *MAKE))
     for kind in {kind_of(obj) for obj in addons(dialect.name)} & OWN_KINDS:
         _add(rights, known[kind], ("get", "create", "patch"))
     return _role(f"{OPERATOR}-{dialect.name}", _rules(rights))

@@ -7,8 +7,8 @@ nothing half-filled is ever bound. A class with `WaitForFirstConsumer` is waited
 
 How a dialect uses it: give it a property `populators` with one `core.ports.Populating` for each kind that claims may name. Its
 `fill` is asked with the claim, the object that it names and the name of the scratch claim to mount, and returns a Desired
-whose runs fill it (no runs while the source is not ready). `core.populate.populators` makes a dialect of them, which the
-wiring adds to the others. Every pass derives all of it anew, so that a restart goes on where it was.
+whose runs fill it (no runs while the source is not ready). The engine makes a dialect of them (`populators`) and adds it to
+the others. Every pass derives all of it anew, so that a restart goes on where it was.
 """
 
 from collections.abc import Mapping, Sequence

@@ -19,6 +19,7 @@ from holdfast.core.effects import Create, Emit, PatchStatus
 from holdfast.core.kinds import CLAIM, JOB, LEDGER, POD, STORAGE_CLASS, VOLUME_SNAPSHOT
 from holdfast.core.objects import Kind, Object, ref_of
 from holdfast.core.plan import Child, Desired, Problems
+from holdfast.core.populate import populators
 from holdfast.core.ports import Dialect, Handler, Mover, Outcome, Scheduled
 from holdfast.engine.budgets import Budget, Budgets
 from holdfast.engine.cache import Cache
@@ -80,6 +81,7 @@ class Engine:
         self._writer = client.gated(gate) if gate else client
         self._movers, self._image, self._clock, self._metrics = movers, image, clock, metrics
         self._resources = {**_OWN_KINDS, **resources}
+        dialects = populators(dialects)
         self._handlers = _handlers(dialects)
         self.manager = Manager(client)
         informers = {
