@@ -10,19 +10,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 import yaml
+from tests.golden.rendered import rendered
 from tests.unit.kubestash.builders import REPO, run, sample_world, session
 from tests.unit.kubestash.world import World, succeeded
 
-from holdfast.core.objects import Object
 from holdfast.core.report import Failure, RepositoryResult
 
 FOLDER = Path(__file__).parent / "kubestash"
 MADE = ("CronJob", "Job", "PersistentVolumeClaim", "Repository", "RoleBinding", "ServiceAccount", "Snapshot", "BackupSession")
 TOLD = ("BackupConfiguration", "BackupStorage", "RestoreSession")
-GIVEN = {"backup-store"}
+GIVEN = frozenset({"backup-store"})
 
 
 def initialise(world: World) -> None:
@@ -102,33 +101,8 @@ def test_a_manifest_turns_into(case: str):
     world = sample_world()
     world.load(FOLDER / "in" / f"{case}.yaml")
     CASES[case](world)
-    found = yaml.safe_dump_all(rendered(world), sort_keys=True, width=128)
+    found = yaml.safe_dump_all(rendered(world, TOLD, MADE, GIVEN), sort_keys=True, width=128)
     path = FOLDER / "out" / f"{case}.yaml"
     if os.environ.get("HOLDFAST_UPDATE_GOLDEN") == "1":
         path.write_text(found)
     assert path.read_text() == found, f"{path.name} differs: HOLDFAST_UPDATE_GOLDEN=1 writes it anew, if the change is meant"
-
-
-def rendered(world: World) -> list[Object]:
-    made = [_made(obj) for kind in MADE for obj in world.all(kind) if obj["metadata"]["name"] not in GIVEN]
-    told = [_told(obj) for kind in TOLD for obj in world.all(kind)]
-    return [msgspec.json.decode(msgspec.json.encode(obj)) for obj in (*told, *made)]
-
-
-def _told(obj: Object) -> Object:
-    return {"kind": obj["kind"], "name": obj["metadata"]["name"], "status": obj["status"]}
-
-
-def _made(obj: Object) -> Object:
-    """Return a child with its mover's call as YAML, and without what the world filled in."""
-    meta = {key: value for key, value in obj["metadata"].items() if key not in ("uid", "creationTimestamp", "generation")}
-    meta["annotations"] = {
-        key: value for key, value in (meta.get("annotations") or {}).items() if key != "holdfast.dev/applied"
-    }
-    found = msgspec.json.decode(msgspec.json.encode({**obj, "metadata": meta}))
-    spec = found.get("spec", {}).get("jobTemplate", {}).get("spec", found.get("spec", {}))
-    for container in spec.get("template", {}).get("spec", {}).get("containers", []):
-        for item in container.get("env", []):
-            if item["name"] == "HOLDFAST_CALL":
-                item["value"] = msgspec.json.decode(item["value"])
-    return found

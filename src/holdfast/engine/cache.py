@@ -70,6 +70,8 @@ class Cache:
         if ref.kind not in self._informers:
             return
         seen = self._informers[ref.kind].get(ref.namespace, ref.name)
+        if seen is None and _let_go(obj):
+            return  # the last finalizer is off, and the watch has told already that the object is gone
         if seen is None or not _reached(seen, obj):
             self._ahead[ref.kind][ref] = (obj, self._monotonic())
 
@@ -123,6 +125,11 @@ def _reached(seen: Object, wrote: Object) -> bool:
     if wrote["metadata"].get("deletionTimestamp") and not seen["metadata"].get("deletionTimestamp"):
         return False
     return int(left) >= int(right) if left.isdigit() and right.isdigit() else left == right
+
+
+def _let_go(obj: Object) -> bool:
+    """Whether nothing holds an object any more that is on its way out."""
+    return bool(obj["metadata"].get("deletionTimestamp")) and not obj["metadata"].get("finalizers")
 
 
 def _other(seen: Object, wrote: Object) -> bool:

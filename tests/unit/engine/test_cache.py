@@ -156,3 +156,15 @@ def test_only_the_look_ups_of_the_last_pass_count() -> None:
     assert interests.woken_by(Named(THING, "demo", "b")) == {key}
     interests.keep(key, ())
     assert len(interests) == 0
+
+
+def test_an_object_that_the_watch_saw_go_does_not_come_back_with_the_answer_to_our_last_write(
+    watched: tuple[FakeInformer, Cache, Time],
+) -> None:
+    informer, cache, _ = watched
+    held = thing("a", 1, labels={"app": "x"}, finalizers=["f"], deletionTimestamp="2026-11-20T00:00:00Z")
+    informer.show(held)
+    informer.lose(held)
+    cache.wrote(thing("a", 2, labels={"app": "x"}, deletionTimestamp="2026-11-20T00:00:00Z"))
+    assert version(cache) is None
+    assert cache.list(THING, label=("app", "x")) == []

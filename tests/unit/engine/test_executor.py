@@ -1,5 +1,6 @@
 """The executor: what the server makes of our objects, what it refuses, and in which order things happen."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,13 +9,13 @@ import pytest
 from holdfast.core.diff import stamped
 from holdfast.core.effects import Apply, CopySecret, Create, Emit, PatchStatus
 from holdfast.core.objects import Kind, Object, Ref
-from holdfast.core.plan import Note, SecretCopy
+from holdfast.core.plan import Note, Recipe, SecretCopy
 from holdfast.engine.cache import Cache
 from holdfast.engine.executor import Executor
 from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Key
 from holdfast.kube.builtin import CONFIGMAPS, SECRETS
-from holdfast.kube.errors import AlreadyExists, Conflict, Invalid
+from holdfast.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from holdfast.kube.resource import Resource
 
 NOW = datetime(2026, 11, 20, 13, 0, tzinfo=UTC)
@@ -37,8 +38,10 @@ class FakeClient:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.answer: dict[str, Any] = {}
+        self.applied: list[Object] = []
 
     async def apply(self, res: Resource, obj: Object) -> Object:
+        self.applied.append(obj)
         return self._say("apply", obj)
 
     async def create(self, res: Resource, obj: Object) -> Object:
@@ -147,3 +150,48 @@ async def test_after_a_conflict_nothing_that_comes_after_the_status_happens(scen
 async def test_a_kind_without_a_resource_is_named(scene: Scene) -> None:
     with pytest.raises(LookupError, match=r"no REST resource is known for Job\.batch"):
         await scene.prepare(Create({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "demo"}}))
+
+
+RECIPE = Recipe("1", lambda entries: {"conf": f"key = {entries['key']}"})
+
+
+async def test_a_recipe_makes_a_secret_of_another_and_again_when_recipe_or_source_change(scene: Scene) -> None:
+    source = {"metadata": {"name": "s", "namespace": "demo", "resourceVersion": "5"}, "data": {"key": "dmFsdWU="}}
+    scene.client.answer["get Secret demo/s"] = source
+    scene.client.answer["get Secret app/s"] = NotFound(404, "NotFound", "none")
+    await scene.prepare(CopySecret(SecretCopy(Ref(SECRET, "demo", "s"), Ref(SECRET, "app", "s"), None, RECIPE)))
+    made = scene.client.applied[-1]
+    assert made["data"] == {"conf": "a2V5ID0gdmFsdWU="}
+    assert made["metadata"]["annotations"]["holdfast.dev/copied-from"] == "demo/s@5+1"
+
+    scene.client.answer["get Secret app/s"] = made
+    await scene.prepare(
+        CopySecret(SecretCopy(Ref(SECRET, "demo", "s"), Ref(SECRET, "app", "s"), None, Recipe("2", RECIPE.make)))
+    )
+    assert scene.client.applied[-1]["metadata"]["annotations"]["holdfast.dev/copied-from"] == "demo/s@5+2"
+
+
+async def test_a_recipe_that_fails_says_where_and_never_a_value(scene: Scene) -> None:
+    def make(entries: Mapping[str, str]) -> Mapping[str, str]:
+        raise ValueError("has no entry user")
+
+    source = {"metadata": {"name": "s", "namespace": "demo", "resourceVersion": "5"}, "data": {"key": "dmFsdWU="}}
+    scene.client.answer["get Secret demo/s"] = source
+    scene.client.answer["get Secret app/s"] = NotFound(404, "NotFound", "none")
+    effect = CopySecret(SecretCopy(Ref(SECRET, "demo", "s"), Ref(SECRET, "app", "s"), None, Recipe("1", make)))
+    assert await scene.prepare(effect) is False
+    assert scene.holds.message(KEY, "secrets") == "Secret demo/s: has no entry user"
+
+
+async def test_a_key_that_is_made_once_is_never_made_again_and_outlives_its_owner(scene: Scene) -> None:
+    effect = CopySecret(SecretCopy(None, Ref(SECRET, "app", "k"), None, Recipe("1", lambda _: {"password": "p"}, once=True)))
+    scene.client.answer["get Secret app/k"] = NotFound(404, "NotFound", "none")
+    await scene.prepare(effect)
+    made = scene.client.applied[-1]
+    assert "ownerReferences" not in made["metadata"]
+    assert "labels" not in made["metadata"]
+
+    scene.client.answer["get Secret app/k"] = {"metadata": {"name": "k"}, "data": {"password": "b3RoZXI="}}
+    scene.now = 700.0
+    assert await scene.prepare(effect)
+    assert scene.client.applied == [made]

@@ -16,7 +16,7 @@ from holdfast.core.plan import Doomed, Phase, StepState
 from holdfast.core.ports import View
 from holdfast.core.read import conditions_of, deleting, owned_by, text
 from holdfast.core.times import format_time, optional_time
-from holdfast.dialects.kubeblocks.kinds import CLAIM, JOB
+from holdfast.dialects.kubeblocks.kinds import JOB
 
 DIGEST: Final = "holdfast.dev/digest"
 """Label on a Job: what it was made for."""
@@ -25,7 +25,7 @@ _PAUSE_MAX: Final = timedelta(minutes=10)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """What shall be done. `name` is that of the Job and of the claim that it mounts, if any; both are in `home`.
+    """What shall be done. `name` is that of the Job, which is in `home`.
 
     `condition` tells how it went. `due`: when a Job shall be made while there is none; None while the last one still holds.
     """
@@ -52,7 +52,7 @@ def observe(owner: Object, task: Task, view: View, now: datetime) -> Attempt:
     if job is None:
         if task.due is not None and task.due <= now:
             return Attempt(wanted=True)
-        return Attempt(doomed=leftovers(task), wake_at=task.due)
+        return Attempt(wake_at=task.due)
     if deleting(job) or not owned_by(job, owner):
         return Attempt()
     if text(job, "metadata", "labels", DIGEST) != task.digest:
@@ -60,7 +60,7 @@ def observe(owner: Object, task: Task, view: View, now: datetime) -> Attempt:
     state = view.step(task.home, task.name)
     if state.phase is Phase.SUCCEEDED:
         later = task.due if task.due is not None and task.due > now else None
-        return Attempt(state=state, doomed=leftovers(task), wake_at=later)
+        return Attempt(state=state, doomed=(Doomed(ref, "it is done"),), wake_at=later)
     if state.phase is not Phase.FAILED:
         return Attempt(wanted=True, state=state)
     again = (state.finished or now) + _pause(owner, task, state, now)
@@ -75,11 +75,6 @@ def failure(task: Task, attempt: Attempt, reason: str) -> Condition:
     late = "timeout: " if state.reason == "DeadlineExceeded" else ""
     again = f"the next attempt is at {format_time(attempt.wake_at)}" if attempt.wake_at else "it is tried again"
     return condition(task.condition, False, reason, f"{late}{state.message or state.reason or 'the Job failed'}; {again}")
-
-
-def leftovers(task: Task) -> tuple[Doomed, ...]:
-    """Return what a task leaves behind."""
-    return tuple(Doomed(Ref(kind, task.home, task.name), "it is done") for kind in (JOB, CLAIM))
 
 
 def _pause(owner: Object, task: Task, state: StepState, now: datetime) -> timedelta:

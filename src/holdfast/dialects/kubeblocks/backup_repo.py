@@ -26,13 +26,14 @@ from holdfast.core.read import (
     text,
 )
 from holdfast.core.times import format_time, optional_time
-from holdfast.dialects.kubeblocks import access, attempts, names, rendering, repo_jobs
+from holdfast.dialects.kubeblocks import access, attempts, names, repo_jobs
 from holdfast.dialects.kubeblocks.attempts import Attempt, Task
 from holdfast.dialects.kubeblocks.kinds import (
     BACKUP,
     BACKUP_POLICY,
     BACKUP_REPO,
     CLAIM,
+    JOB,
     NAMESPACE,
     STORAGE_CLASS,
 )
@@ -98,10 +99,13 @@ class BackupRepoHandler:
                 namespaces = [name_of(each) for each in view.list(NAMESPACE) if not deleting(each)]
                 children += repo_jobs.accounts(obj, self._home, namespaces) if attempt.wanted else ()
                 doomed += () if attempt.wanted else repo_jobs.rights(obj, namespaces)
-            if attempt.wanted:
-                children += self._claim(obj, prepared, task)
-                plans.append(self._plan(obj, task))
+            plans += [self._plan(obj, task)] if attempt.wanted else []
             doomed += attempt.doomed
+        if method_of(obj) == "Mount":
+            tried = repo_jobs.claim(obj, prepared.provider, self._home)
+            children += [Child(tried, create_only=True)] if plans else []
+            if not plans and is_true(conditions_of(obj), FOUND) and repo_jobs.frees(tried, view):
+                doomed.append(Doomed(Ref(CLAIM, self._home, name_of(tried)), "the check is over"))
         copies += access.kopia_password(obj, self._home, self._home) if _wants_kopia(obj, view) else ()
         return Desired(
             children=tuple(children),
@@ -158,19 +162,13 @@ class BackupRepoHandler:
         return tasks
 
     def _plan(self, obj: Object, task: Task) -> Plan:
-        reach = access.mounted(task.name) if method_of(obj) == "Mount" else access.tool(obj)
+        reach = access.mounted(names.pre_check(obj)) if method_of(obj) == "Mount" else access.tool(obj)
         call, account = (
             (repo_jobs.check_call(obj), "") if task.condition == PASSED else (repo_jobs.discovery_call(obj), names.DISCOVERY)
         )
         job = repo_jobs.job(obj, task, reach, account)
         step = Step(name="run", child=job, mover=call.call(), deadline=_LIMIT)
         return Plan(name=task.condition, kind=RunKind.INITIALIZE, steps=(step,))
-
-    def _claim(self, obj: Object, prepared: Prepared, task: Task) -> list[Child]:
-        if method_of(obj) == "Tool" or prepared.provider is None:
-            return []
-        made = rendering.claim(obj, prepared.provider, self._home, self._home, task.name)
-        return [Child(made, create_only=True)]
 
     def _made(self, obj: Object, prepared: Prepared, view: View) -> Object:
         """Return the fields of the status that name what was made; None for what is not."""
@@ -266,11 +264,7 @@ def _farewell(obj: Object, view: View, home: str) -> Desired:
     if _users(obj, view):
         return Desired()
     gone = f"BackupRepo {name_of(obj)} was deleted"
-    jobs = [
-        doomed
-        for name in (names.pre_check(obj), names.discovery(obj))
-        for doomed in attempts.leftovers(Task(name=name, home=home, condition="", digest="", due=None))
-    ]
+    jobs = [Doomed(Ref(JOB, home, name), gone) for name in (names.pre_check(obj), names.discovery(obj))]
     claims = _claims(obj, view)
     doomed = [*jobs, *(Doomed(Ref(CLAIM, namespace_of(each), name_of(each)), gone) for each in claims)]
     if claims:

@@ -96,12 +96,12 @@ def kopia_password(repo: Object) -> str:
 
 
 def pre_check(repo: Object) -> str:
-    """Name the Job that checks a BackupRepo, and the claim that it tries."""
+    """Name the Job that checks a BackupRepo, and the claim that it and the search for backups try."""
     return bounded_name(f"pre-check-{uid8(repo)}-{name_of(repo)}")
 
 
 def discovery(repo: Object) -> str:
-    """Name the Job that looks for backups in a BackupRepo, and the claim through which it does."""
+    """Name the Job that looks for backups in a BackupRepo, and its rights."""
     return bounded_name(f"discover-{uid8(repo)}-{name_of(repo)}")
 
 

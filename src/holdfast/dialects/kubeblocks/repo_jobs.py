@@ -1,16 +1,22 @@
 """The Jobs of a BackupRepo: the check, and the search for backups that lie there already."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from holdfast.core.calls import Call, RecordDiscovery, RepositoryCheck
 from holdfast.core.objects import Object, Ref, bounded_name
 from holdfast.core.plan import Child, Doomed
-from holdfast.core.read import name_of, text
-from holdfast.dialects.kubeblocks import attempts, names
+from holdfast.core.ports import Refs
+from holdfast.core.quantity import parse_quantity
+from holdfast.core.read import mapping, name_of, text
+from holdfast.dialects.kubeblocks import attempts, names, rendering
 from holdfast.dialects.kubeblocks.access import Access
 from holdfast.dialects.kubeblocks.attempts import Task
-from holdfast.dialects.kubeblocks.kinds import BACKUP, ROLE_BINDING, SERVICE_ACCOUNT, api_version
+from holdfast.dialects.kubeblocks.kinds import BACKUP, ROLE_BINDING, SERVICE_ACCOUNT, STORAGE_CLASS, api_version
 from holdfast.dialects.kubeblocks.preparation import method_of
+
+SMALL: Final = "1Gi"
+DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 
 
 def check_call(obj: Object) -> Call:
@@ -51,6 +57,26 @@ def job(obj: Object, task: Task, reach: Access, account: str) -> Object:
         "metadata": {"name": task.name, "namespace": task.home, "labels": labels},
         "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}},
     }
+
+
+def claim(obj: Object, provider: Object, home: str) -> Object:
+    """Build the claim that the Jobs try: like that of backups, and small. Raises rendering.BadTemplate."""
+    made = rendering.claim(obj, provider, home, home, names.pre_check(obj))
+    requests = mapping(made, "spec", "resources", "requests")
+    if parse_quantity(str(requests.get("storage"))) > parse_quantity(SMALL):
+        requests["storage"] = SMALL
+    return made
+
+
+def frees(claim: Object, refs: Refs) -> bool:
+    """Whether nothing is left when a claim is deleted. Where its class keeps volumes the claim stays for the next check."""
+    named = text(claim, "spec", "storageClassName")
+    found = refs.get(STORAGE_CLASS, "", named) if named else _default_class(refs)
+    return found is not None and text(found, "reclaimPolicy", default="Delete") == "Delete"
+
+
+def _default_class(refs: Refs) -> Object | None:
+    return next((each for each in refs.list(STORAGE_CLASS) if names.is_true(each, DEFAULT_CLASS)), None)
 
 
 def accounts(obj: Object, home: str, namespaces: Sequence[str]) -> tuple[Child, ...]:
