@@ -3,7 +3,7 @@
 # Usage: build.sh <source tree> <folder>. Needs build-packages.txt and packages.txt installed. Gives the same bytes each time.
 set -eu
 source=$1 target=$2
-export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-0}" PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-315532800}" PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
