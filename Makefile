@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Programs that tests and benchmarks start must not compile all they import anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test soak fuzz lint gen bench bench-repo docs clean
+.PHONY: help setup demo test soak fuzz lint gen bench bench-repo image docs clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,10 @@ bench: setup .tools/restic/.fetched ## measure the repository against stock rest
 bench-repo: setup .tools/restic/.fetched ## measure it in full, against restic, borg and rclone: half an hour
 	@scripts/bench-tools.sh
 	@$(BIN)/python -m benchmarks.repository
+
+image: setup ## build the image's file system without a container engine, and run what is in it: three minutes
+	@rm -rf build/image && scripts/image-rootfs.sh build/image
+	@HOLDFAST_IMAGE=build/image $(BIN)/python -m pytest deploy/image/test_image.py
 
 docs: gen ## generate the reference, then check that every link leads somewhere
 	@$(BIN)/python scripts/check_links.py
