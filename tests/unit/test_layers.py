@@ -36,6 +36,7 @@ EXCEPTIONS = {
         for name in ("trigger", "exec", "cluster", "record_discovery", "rediscovery")
     },
     "embedded.apiserver": {"holdfast.embedded.apiserver.** -> holdfast.kube.codec"},
+    "rest": {"holdfast.rest.** -> holdfast.dialects.cloudcasa.**"},
 }
 EMBEDDED = ("embedded.apiserver", "embedded.controllers", "embedded.node")
 

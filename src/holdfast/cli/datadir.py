@@ -24,6 +24,8 @@ class DataDir:
         self.operator_kubeconfig = self.root / "operator.kubeconfig"
         self.node_kubeconfig = self.root / "node.kubeconfig"
         self.node = self.root / "node"
+        self.rest_url = self.root / "cloudcasa.url"
+        self.rest_key = self.root / "cloudcasa.key"
         self.run = self.root / "run"
         self.pid_file = self.run / "supervisor.pid"
 

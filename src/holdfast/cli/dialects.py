@@ -9,6 +9,7 @@ from holdfast.core.objects import Kind
 from holdfast.core.ports import Dialect, Handler
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.types import KINDS as ANTFLY
+from holdfast.dialects.cloudcasa.types import KINDS as CLOUDCASA
 from holdfast.dialects.holdfast.types import KINDS as HOLDFAST
 from holdfast.dialects.kubeblocks.dialect import HOME, KubeBlocks
 from holdfast.dialects.kubeblocks.types import KINDS as KUBEBLOCKS
@@ -22,6 +23,7 @@ from holdfast.schema.kind import KindSpec
 
 TITLES: Mapping[str, str] = {
     "antfly": "Antfly",
+    "cloudcasa": "CloudCasa",
     "holdfast": "Holdfast",
     "kubeblocks": "KubeBlocks",
     "kubestash": "KubeStash",
@@ -31,6 +33,7 @@ TITLES: Mapping[str, str] = {
 
 KINDS: Mapping[str, Sequence[KindSpec]] = {
     "antfly": ANTFLY,
+    "cloudcasa": CLOUDCASA,
     "kubeblocks": KUBEBLOCKS,
     "kubestash": KUBESTASH,
     "mirantis": MIRANTIS,

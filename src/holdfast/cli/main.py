@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "down": "stop the control plane that `up` started",
     "apiserver": "run the API server alone",
     "operator": "run the controllers and the backup engine alone",
+    "rest": "serve the CloudCasa REST API of any Kubernetes API server",
     "node": "run pods of any Kubernetes API server as sandboxed processes of this machine",
     "repo": "work with a backup repository by hand: back up, browse, restore, check, forget",
     "datasafed": "move files into and out of a KubeBlocks backup repository: push, pull, list, stat",

@@ -1,8 +1,8 @@
-"""`holdfast up`: a control plane on this machine, as one supervisor and three children.
+"""`holdfast up`: a control plane on this machine, as one supervisor and four children.
 
-The API server, the operator (built-in controllers and the backup engine) and the node talk the Kubernetes protocol over TLS,
-as they would in a cluster. The supervisor holds the data directory, starts them in order, says `ready` once all three
-serve, starts again what dies, and stops them in the opposite order.
+The API server, the operator (built-in controllers and the backup engine), the CloudCasa REST API and the node talk the
+Kubernetes protocol over TLS, as they would in a cluster. The supervisor holds the data directory, starts them in order, says
+`ready` once all of them serve, starts again what dies, and stops them in the opposite order.
 """
 
 import argparse
@@ -57,7 +57,7 @@ async def supervise(data: DataDir, kubeconfig: Path | None, ready_fd: int | None
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            print(f"ready\n{publish(data, kubeconfig)}", flush=True)
+            print(f"ready\n{publish(data, kubeconfig)}\n{rest_line(data)}", flush=True)
             signal_ready(ready_fd)
         await stopping
         starting.cancel()
@@ -74,6 +74,7 @@ async def _start(data: DataDir, running: list[Child]) -> None:
     for name, command in {
         "apiserver": ("apiserver", "--data-dir", root),
         "operator": ("operator", "--kubeconfig", str(data.operator_kubeconfig), "--data-dir", root),
+        "rest": ("rest", "--kubeconfig", str(data.operator_kubeconfig), "--data-dir", root),
         "node": ("node", "--kubeconfig", str(data.node_kubeconfig), "--root-dir", str(data.node)),
     }.items():
         child = Child(name, command, data.log(name))
@@ -100,8 +101,13 @@ def detach(data: DataDir, kubeconfig: Path | None) -> int:
     if not ready:
         process.wait()
         raise HoldfastError(f"the control plane did not start:\n{tail(log, 12)}")
-    print(f"ready\n{kubeconfig or data.kubeconfig}")
+    print(f"ready\n{kubeconfig or data.kubeconfig}\n{rest_line(data)}")
     return 0
+
+
+def rest_line(data: DataDir) -> str:
+    """Say where the CloudCasa API is, and which file holds its first key."""
+    return f"CloudCasa API: {data.rest_url.read_text().strip()} (API key: {data.rest_key})"
 
 
 def publish(data: DataDir, kubeconfig: Path | None) -> Path:

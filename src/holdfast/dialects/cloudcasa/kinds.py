@@ -1,0 +1,78 @@
+"""The kinds of the CloudCasa API, and the names, labels and words that REST and engine share, in one place.
+
+A document of the REST API is one object: `metadata.name` is its `_id`, `metadata.namespace` the organisation, `spec` what users
+own, `status` what Holdfast says of it. `kubectl` sees and edits the same things.
+"""
+
+import hashlib
+import re
+from typing import Final
+
+from holdfast.core.objects import Kind
+
+GROUP: Final = "cloudcasa.holdfast.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+ORGANIZATION: Final = "cloudcasa-io"
+"""The organisation, and so the namespace, that exists from the start."""
+
+KUBECLUSTER: Final = Kind(GROUP, "Kubecluster")
+POLICY: Final = Kind(GROUP, "Policy")
+OBJECTSTORE: Final = Kind(GROUP, "Objectstore")
+KUBEBACKUP: Final = Kind(GROUP, "Kubebackup")
+KUBEOFFLOAD: Final = Kind(GROUP, "Kubeoffload")
+KUBERESTORE: Final = Kind(GROUP, "Kuberestore")
+KUBEHOOK: Final = Kind(GROUP, "Kubehook")
+KUBEJOB: Final = Kind(GROUP, "Kubejob")
+BACKUPINSTANCE: Final = Kind(GROUP, "Backupinstance")
+SETTINGS: Final = Kind(GROUP, "Organization")
+APIKEY: Final = Kind(GROUP, "Apikey")
+NAMECLAIM: Final = Kind(GROUP, "Nameclaim")
+BULKWRITE: Final = Kind(GROUP, "Bulkwrite")
+
+JOB: Final = Kind("batch", "Job")
+CLAIM: Final = Kind("", "PersistentVolumeClaim")
+NAMESPACE: Final = Kind("", "Namespace")
+VOLUME_SNAPSHOT: Final = Kind("snapshot.storage.k8s.io", "VolumeSnapshot")
+
+LOCAL_CLUSTER: Final = "cloudcasa.holdfast.dev/local"
+"""Annotation on a Kubecluster: `true` on the one that this very API server is."""
+
+ORGANIZATION_LABEL: Final = "cloudcasa.holdfast.dev/organization"
+"""Label on a Namespace: `true` makes it an organisation. Nothing of this API runs elsewhere: its runs read all namespaces."""
+
+PENDING_BULK: Final = "cloudcasa.holdfast.dev/bulk"
+"""Label: the Bulkwrite without which this object does not exist yet for anybody."""
+
+UPDATED: Final = "cloudcasa.holdfast.dev/updated"
+"""Annotation: when a user last wrote the document, in Unix seconds."""
+
+POINT: Final = "cloudcasa.holdfast.dev/point"
+"""Label on a VolumeSnapshot: the recovery point it belongs to."""
+
+ACTIVE_STATES: Final = ("PENDING", "RUNNING", "CATALOG")
+FINAL_STATES: Final = ("COMPLETED", "PARTIAL", "SKIPPED", "FAILED", "CANCELLED")
+
+IDENT: Final = re.compile(r"[0-9a-f]{24}")
+"""What an `_id` looks like."""
+
+
+def derived_id(*parts: str) -> str:
+    """Return the `_id` that follows from these parts: the same parts never make a twin."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def local_cluster_id(organization: str) -> str:
+    """Return the `_id` of the cluster that an organisation's own API server is."""
+    return derived_id("local", organization)
+
+
+def claim_name(plural: str, name: str) -> str:
+    """Return the name of the object that holds a unique name of one resource."""
+    return f"{plural}-{hashlib.sha256(name.encode()).hexdigest()[:40]}"
+
+
+def secret_name(objectstore: str) -> str:
+    """Return the name of the Secret with the credentials of an objectstore."""
+    return f"cloudcasa-objectstore-{objectstore}"

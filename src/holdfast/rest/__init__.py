@@ -1,0 +1,1 @@
+"""The CloudCasa REST API over custom resources: HTTP, queries, writes, keys. Knows nothing of how a copy is made."""
