@@ -4,18 +4,16 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from holdfast.core.calls import StorageInit
 from holdfast.core.objects import Object
 from holdfast.core.read import text
+from holdfast.dialects.cloudcasa.sealing import KEYS
 from holdfast.dialects.cloudcasa.stores import target_of
 from holdfast.movers.context import Context, MoverError
 from holdfast.movers.storage import initialize_storage
-
-_FILES: Final = {"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY"}
 
 
 def probe_objectstore(spec: Object, credentials: Mapping[str, str]) -> str:
@@ -23,10 +21,12 @@ def probe_objectstore(spec: Object, credentials: Mapping[str, str]) -> str:
     if text(spec, "provider_type") != "aws":
         return ""
     with tempfile.TemporaryDirectory(prefix="holdfast-probe-") as folder:
-        for name, file in _FILES.items():
+        for name, file in KEYS.items():
+            if name not in credentials:
+                continue
             path = Path(folder) / file
             path.touch(mode=0o600)
-            path.write_text(credentials.get(name, ""))
+            path.write_text(credentials[name])
         target = msgspec.structs.replace(target_of({"spec": spec}), credentials_dir=folder)
         try:
             initialize_storage(

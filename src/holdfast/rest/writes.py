@@ -16,6 +16,7 @@ from holdfast.core.objects import Object, owner_reference
 from holdfast.core.plan import Problem
 from holdfast.core.read import flag, items, mapping, number, strings, text, uid_of
 from holdfast.core.times import parse_time
+from holdfast.dialects.cloudcasa import sealing
 from holdfast.dialects.cloudcasa.kinds import (
     ACTIVE_STATES,
     BULKWRITE,
@@ -390,11 +391,7 @@ def _place(spec: Object) -> tuple[str, ...]:
 
 
 def _without_credentials(spec: Object) -> tuple[Object, Object]:
-    access = mapping(spec, "s3provider")
-    if "credentials" not in access:
-        return spec, {}
-    kept = {key: value for key, value in access.items() if key != "credentials"}
-    return {**spec, "s3provider": kept}, mapping(access, "credentials")
+    return sealing.without_credentials(spec), mapping(spec, "s3provider", "credentials")
 
 
 def _coded(value: str) -> str:

@@ -30,7 +30,8 @@ def document(collection: Collection, obj: Object) -> Object:
     """Return the document of an object, without `_status`."""
     spec, status = owned(collection, obj), mapping(obj, "status")
     if collection.flat:
-        shown = {key: value for key, value in {**spec, **status}.items() if key not in collection.internal}
+        whole = {**spec, "state": collection.first, **status}
+        shown = {key: value for key, value in whole.items() if key not in collection.internal}
     else:
         shown = {**spec, **{key: status[key] for key in collection.shown if key in status}}
         rest = {key: value for key, value in status.items() if key not in (*collection.shown, *collection.internal)}

@@ -35,6 +35,12 @@ JOB: Final = Kind("batch", "Job")
 CLAIM: Final = Kind("", "PersistentVolumeClaim")
 NAMESPACE: Final = Kind("", "Namespace")
 VOLUME_SNAPSHOT: Final = Kind("snapshot.storage.k8s.io", "VolumeSnapshot")
+STORAGE_CLASS: Final = Kind("storage.k8s.io", "StorageClass")
+POD: Final = Kind("", "Pod")
+CONFIG_MAP: Final = Kind("", "ConfigMap")
+SERVICE_ACCOUNT: Final = Kind("", "ServiceAccount")
+ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "RoleBinding")
+CLUSTER_ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "ClusterRoleBinding")
 
 LOCAL_CLUSTER: Final = "cloudcasa.holdfast.dev/local"
 """Annotation on a Kubecluster: `true` on the one that this very API server is."""
@@ -50,6 +56,15 @@ UPDATED: Final = "cloudcasa.holdfast.dev/updated"
 
 POINT: Final = "cloudcasa.holdfast.dev/point"
 """Label on a VolumeSnapshot: the recovery point it belongs to."""
+
+COPYDEF: Final = "cloudcasa.holdfast.dev/copydef"
+BACKUPDEF: Final = "cloudcasa.holdfast.dev/backupdef"
+RESTOREDEF: Final = "cloudcasa.holdfast.dev/restoredef"
+DELETES: Final = "cloudcasa.holdfast.dev/deletes"
+"""Labels on a Kubejob: the definitions it belongs to, or the recovery point it removes."""
+
+OUTLIVES: Final = "cloudcasa.holdfast.dev/outlives"
+"""Annotation on what a job makes for good: a restored claim."""
 
 ACTIVE_STATES: Final = ("PENDING", "RUNNING", "CATALOG")
 FINAL_STATES: Final = ("COMPLETED", "PARTIAL", "SKIPPED", "FAILED", "CANCELLED")

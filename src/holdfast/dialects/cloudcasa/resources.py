@@ -22,7 +22,8 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
 
     `plural` is its name in paths, `title` the one in links. `references` names the collection behind each field that holds an
     id; the dotted ones lie deeper. `shown` are the fields of the status that stand beside the user's own fields; all others
-    stand in `status`. `flat` documents show their whole status beside. `actions` are what `action/<name>` takes as its body.
+    stand in `status`. `flat` documents show their whole status beside; `first` is their state until there is
+    one. `actions` are what `action/<name>` takes as its body.
     `hashed` and `ordered` fields are indexed: by value, and by order.
     """
 
@@ -33,6 +34,7 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     shown: tuple[str, ...] = ()
     internal: tuple[str, ...] = ()
     flat: bool = False
+    first: str = ""
     written: bool = True
     deletable: bool = True
     unique: bool = True
@@ -79,7 +81,7 @@ COLLECTIONS: Final[Mapping[str, Collection]] = {
             title="Kubebackup",
             references={"cluster": "kubeclusters", "policy": "policies", "copydef": "kubeoffloads"},
             shown=("copy_policy",),
-            internal=("last_tick",),
+            internal=("last_tick", "schedule"),
             actions={"run": RunRequest},
             hashed=("name", "cluster", "policy", "copydef", "trigger_type"),
         ),
@@ -93,7 +95,7 @@ COLLECTIONS: Final[Mapping[str, Collection]] = {
                 "cluster": "kubeclusters",
                 "offload_provider.user_objectstore": "objectstores",
             },
-            internal=("last_tick",),
+            internal=("last_tick", "schedule"),
             actions={"run": RunRequest},
             hashed=("name", "backupdef", "policy", "cluster", "trigger_type", "status.state"),
         ),
@@ -117,7 +119,23 @@ COLLECTIONS: Final[Mapping[str, Collection]] = {
                 "copydef": "kubeoffloads",
             },
             flat=True,
-            internal=("volumes", "options", "selection", "due", "skip", "cancel"),
+            first="PENDING",
+            internal=(
+                "volumes",
+                "options",
+                "selection",
+                "due",
+                "skip",
+                "cancel",
+                "resources_message",
+                "missing_namespaces",
+                "hooks",
+                "hooks_message",
+                "snapshots_taken",
+                "mappings",
+                "overwrite",
+                "snapshot_ids",
+            ),
             written=False,
             deletable=False,
             unique=False,
@@ -131,6 +149,7 @@ COLLECTIONS: Final[Mapping[str, Collection]] = {
             title="Backupinstance",
             references={"cluster": "kubeclusters", "backupdef": "kubebackups", "objectstore": "objectstores"},
             flat=True,
+            first="READY",
             written=False,
             unique=False,
             hashed=("state", "type", "cluster", "backupdef", "objectstore", "name"),

@@ -9,7 +9,7 @@ from typing import Final
 
 from holdfast.core.objects import Object
 from holdfast.core.read import mapping, name_of, namespace_of, text
-from holdfast.dialects.cloudcasa.kinds import API_VERSION, KUBEJOB
+from holdfast.dialects.cloudcasa.kinds import API_VERSION, BACKUPDEF, COPYDEF, DELETES, KUBEJOB, RESTOREDEF
 from holdfast.dialects.cloudcasa.validate import Lookup
 
 _WORDS: Final = {
@@ -18,6 +18,9 @@ _WORDS: Final = {
     "KUBE_RESTORE": "Kubernetes restore",
     "DELETE_BACKUP": "Deletion of a recovery point",
 }
+
+
+_LABELS: Final = {"copydef": COPYDEF, "backupdef": BACKUPDEF, "restoredef": RESTOREDEF}
 
 
 def copy_job(
@@ -63,7 +66,9 @@ def deletion_job(point: Object, ident: str, now: int) -> Object:
     """Return the job that removes the data of a recovery point, and then the point."""
     spec = mapping(point, "spec")
     kept = {key: spec[key] for key in ("cluster", "cluster_name", "backupdef", "backupdef_name") if key in spec}
-    return _job("DELETE_BACKUP", point, ident, now, {"backup_inst": name_of(point), **kept})
+    made = _job("DELETE_BACKUP", point, ident, now, {"backup_inst": name_of(point), **kept})
+    made["metadata"]["labels"] = {DELETES: name_of(point)}
+    return made
 
 
 def skipped(job: Object, due: int, why: str) -> Object:
@@ -85,7 +90,8 @@ def _job(kind: str, source: Object, ident: str, now: int, fields: Object) -> Obj
         "display_type": _WORDS[kind],
         **fields,
     }
-    meta: Object = {"name": ident, "namespace": namespace_of(source)}
+    labels = {label: fields[name] for name, label in _LABELS.items() if name in fields}
+    meta: Object = {"name": ident, "namespace": namespace_of(source), "labels": labels}
     return {"apiVersion": API_VERSION, "kind": KUBEJOB.kind, "metadata": meta, "spec": spec}
 
 

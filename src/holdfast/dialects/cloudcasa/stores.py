@@ -57,9 +57,9 @@ def repository_of(objectstore: Object, options: Object | None = None) -> Reposit
     return RepositoryTarget(name_of(objectstore), target_of(objectstore, options), f"{SECRETS}/{STORE}/{PASSWORD_KEY}")
 
 
-def secrets_of(objectstore: str) -> tuple[SecretFiles, ...]:
-    """Return the Secret that a mover needs for an objectstore's repository."""
-    return (SecretFiles(STORE, secret_name(objectstore)),)
+def secrets_of(objectstore: str, copy: str = "") -> tuple[SecretFiles, ...]:
+    """Return the Secret that a mover needs for an objectstore's repository; in another namespace it is a copy of this name."""
+    return (SecretFiles(STORE, copy or secret_name(objectstore)),)
 
 
 def choose(preferences: Iterable[Object], objectstores: Iterable[Object]) -> Object | str:

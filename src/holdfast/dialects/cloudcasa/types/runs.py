@@ -64,8 +64,10 @@ class KubebackupStatus(Document):
     jobs: Maybe[Annotated[list[JobNote], Meta(description="Newest jobs, newest first.", max_length=3)]] = UNSET
     copy_policy: Maybe[Annotated[str, doc("Policy of the copy definition.")]] = UNSET
     last_tick: Maybe[Annotated[int, doc("Up to when its schedule has been dealt with, in Unix seconds.")]] = UNSET
+    schedule: Maybe[Annotated[str, doc("Tag of the schedule that this is about.")]] = UNSET
+    rests: Maybe[Annotated[str, doc("Why its schedule is at rest, if it is.")]] = UNSET
     next_run_time: Maybe[Annotated[int, doc("When it is due next, in Unix seconds.")]] = UNSET
-    message: Maybe[Annotated[str, doc("Why its schedule is at rest, if it is.")]] = UNSET
+    message: Maybe[Annotated[str, doc("What is wrong with it, if anything.")]] = UNSET
 
 
 class Kubebackup(Wire):
@@ -128,6 +130,8 @@ class KubeoffloadStatus(Document):
     last_job_run_time: Maybe[Annotated[int, doc("When the last job began, in Unix seconds.")]] = UNSET
     terminal: Maybe[Annotated[bool, doc("Whether the state is final.")]] = UNSET
     last_tick: Maybe[Annotated[int, doc("Up to when its schedule has been dealt with, in Unix seconds.")]] = UNSET
+    schedule: Maybe[Annotated[str, doc("Tag of the schedule that this is about.")]] = UNSET
+    rests: Maybe[Annotated[str, doc("Why its schedule is at rest, if it is.")]] = UNSET
     next_run_time: Maybe[Annotated[int, doc("When it is due next, in Unix seconds.")]] = UNSET
 
 
@@ -182,6 +186,7 @@ class Volume(Document):
 
     namespace: Annotated[str, doc("Namespace of the claim.")]
     claim: Annotated[str, doc("Name of the claim.")]
+    target: Maybe[Annotated[str, doc("Namespace that it is restored into.")]] = UNSET
     size: Maybe[Annotated[str, doc("Capacity that it asks for.")]] = UNSET
     storage_class: Maybe[Annotated[str, doc("Its StorageClass.")]] = UNSET
     access_modes: Maybe[Annotated[list[str], doc("Its access modes.")]] = UNSET
@@ -190,6 +195,16 @@ class Volume(Document):
     bytes: Maybe[Annotated[int, doc("Bytes of its files.", ge=0)]] = UNSET
     state: Maybe[Annotated[JobState, doc("How far it is.")]] = UNSET
     message: Maybe[Annotated[str, doc("State in words.")]] = UNSET
+
+
+class HookCall(Document):
+    """One command in one pod."""
+
+    when: Annotated[Literal["pre", "post"], doc("Before or after the snapshot.")]
+    namespace: Annotated[str, doc("Namespace of the pod.")]
+    pod: Annotated[str, doc("Name of the pod.")]
+    command: Annotated[str, doc("The command.")]
+    container: Maybe[Annotated[str, doc("Container that it runs in.")]] = UNSET
 
 
 class KubejobSpec(Document):
@@ -232,6 +247,17 @@ class KubejobStatus(Document):
     snapshot_inst: Maybe[Annotated[str, reference("Snapshot point that it copies.")]] = UNSET
     volumes: Maybe[Annotated[list[Volume], doc("The claims that it works on.")]] = UNSET
     resources: Maybe[Annotated[str, doc("Snapshot in the repository that holds the resources.")]] = UNSET
+    resources_message: Maybe[Annotated[str, doc("What is wrong with the resources, if anything.")]] = UNSET
+    namespaces: Maybe[Annotated[list[str], doc("The namespaces that it works on.")]] = UNSET
+    missing_namespaces: Maybe[Annotated[list[str], doc("Namespaces that were named and did not exist.")]] = UNSET
+    hooks: Maybe[Annotated[list[HookCall], doc("The commands that run around the snapshot.")]] = UNSET
+    hooks_message: Maybe[Annotated[str, doc("What went wrong with a command after the snapshot, if anything.")]] = UNSET
+    snapshots_taken: Maybe[Annotated[bool, doc("Whether the snapshots have been tried, and the commands after them run.")]] = (
+        UNSET
+    )
+    mappings: Maybe[Annotated[list[NamespaceMapping], doc("New names for namespaces.")]] = UNSET
+    overwrite: Maybe[Annotated[bool, doc("Whether what exists is replaced.")]] = UNSET
+    snapshot_ids: Maybe[Annotated[list[str], doc("Snapshots in the repository that it works on.")]] = UNSET
     options: Maybe[Annotated[CopyOptions, doc("Tuning, as it was when the job started.")]] = UNSET
     delete_snapshots: Maybe[Annotated[bool, doc("Whether the snapshot point goes after full success.")]] = UNSET
     selection: Maybe[Annotated[Source, doc("What was chosen, as it was when the job started.")]] = UNSET

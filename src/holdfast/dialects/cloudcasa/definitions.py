@@ -1,0 +1,105 @@
+"""The handlers of what users define and nothing runs by itself: clusters, policies, hooks, objectstores."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from holdfast.core.calls import StorageInit
+from holdfast.core.cron import CronError
+from holdfast.core.labels import annotation
+from holdfast.core.objects import Object
+from holdfast.core.plan import Desired, Phase, Plan, Problems, RunKind, Step
+from holdfast.core.ports import Outcome, Sealed, View
+from holdfast.core.read import flag, generation_of, mapping, name_of, namespace_of, number, text
+from holdfast.dialects.cloudcasa import pods, sealing, stores, ticks
+from holdfast.dialects.cloudcasa.handler import DocumentHandler
+from holdfast.dialects.cloudcasa.kinds import LOCAL_CLUSTER
+
+_PROBE: Final = "probe"
+_PROBE_LIMIT: Final = timedelta(minutes=5)
+
+
+class KubeclusterHandler(DocumentHandler):
+    """Handles Kubeclusters: the one that we run in is ACTIVE, others wait for an agent."""
+
+    def status(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return the state."""
+        status = mapping(obj, "status")
+        if outcome.problems is not None:
+            return {**status, "state": text(status, "state", default="REGISTERED"), "message": str(outcome.problems)}
+        if annotation(obj, LOCAL_CLUSTER) == "true":
+            return {"state": "ACTIVE", "message": "this is the cluster that Holdfast runs in"}
+        said = "no agent reports from it: this version works on the cluster that it runs in, and on no other"
+        return {**status, "state": text(status, "state", default="REGISTERED"), "message": said}
+
+
+class PolicyHandler(DocumentHandler):
+    """Handles Policies: says when they are due next."""
+
+    def wanted(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Look again when it is due, to say the time after that."""
+        return Desired(wake_at=_next(obj, now))
+
+    def status(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return whether it rests, and when it is due."""
+        kept = {key: value for key, value in mapping(obj, "status").items() if key == "suspended"}
+        if outcome.problems is not None:
+            return {**kept, "message": str(outcome.problems)}
+        following = None if flag(obj, "status", "suspended") else _next(obj, now)
+        return {**kept, **({"next_run_time": ticks.seconds(following)} if following else {})}
+
+
+class KubehookHandler(DocumentHandler):
+    """Handles Kubehooks: nothing follows from one by itself."""
+
+
+class ObjectstoreHandler(DocumentHandler):
+    """Handles Objectstores: tries each from within the cluster, anew when its definition changes."""
+
+    def seal(self, obj: Object) -> Sealed | None:
+        """Take the credentials out of an object that kubectl brings."""
+        return sealing.seal(obj)
+
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Seal what is clear, and only then judge the rest."""
+        sealed = self.seal(obj)
+        return Desired(amend=sealing.amend(obj, sealed)) if sealed is not None else super().compile(obj, view, now)
+
+    def wanted(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Run the probe of this generation until it has ended."""
+        if _probed(obj) or text(obj, "spec", "provider_type") != "aws":
+            return Desired()
+        job = pods.job(f"cloudcasa-probe-{name_of(obj)[:12]}-{generation_of(obj)}", namespace_of(obj))
+        document: Object = {"kind": "CloudCasa objectstore", "id": name_of(obj)}
+        call = StorageInit(stores.target_of(obj), document).call(stores.secrets_of(name_of(obj)))
+        step = Step(name=_PROBE, child=job, mover=call, deadline=_PROBE_LIMIT)
+        return Desired(runs=(Plan(name=_PROBE, kind=RunKind.INITIALIZE, steps=(step,)),))
+
+    def status(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        """Return whether it works."""
+        if outcome.problems is not None:
+            return {"validate_state": "INVALID", "message": str(outcome.problems)}
+        if text(obj, "spec", "provider_type") != "aws":
+            return {"validate_state": "VALIDATING", "message": "is tried by the first copy"}
+        run = outcome.runs.get(_PROBE)
+        if run is None:
+            return mapping(obj, "status")
+        if run.phase is Phase.SUCCEEDED:
+            return {"validate_state": "VALID", "observed_generation": generation_of(obj)}
+        if run.phase.terminal:
+            state = run.steps[_PROBE]
+            said = state.message or state.reason
+            return {"validate_state": "INVALID", "message": said, "observed_generation": generation_of(obj)}
+        return {"validate_state": "VALIDATING"}
+
+
+def _next(policy: Object, now: datetime) -> datetime | None:
+    try:
+        return ticks.due(mapping(policy, "spec"), now, now).next
+    except CronError:
+        return None
+
+
+def _probed(obj: Object) -> bool:
+    return number(obj, "status", "observed_generation") == generation_of(obj)
