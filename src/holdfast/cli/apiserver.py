@@ -62,10 +62,13 @@ def backup_roles() -> Sequence[Object]:
 def operator_roles() -> Sequence[Object]:
     """Return the operator's rights, bound to the identity that it has here: the same that it has in a cluster."""
     operator: Object = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "holdfast:operator"}
+    rest: Object = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "holdfast:rest"}
     lease = {**rights.lease_role(""), "kind": "ClusterRole", "metadata": {"name": "holdfast-lease"}}
     roles: list[Object] = [*rights.operator_roles(), lease]
     names: list[str] = [role["metadata"]["name"] for role in roles]
-    return [*roles, rights.secrets_role(), *(rights.binding("ClusterRole", name, name, operator) for name in names)]
+    bound = [rights.binding("ClusterRole", name, name, operator) for name in names]
+    served = [rights.rest_role(), rights.binding("ClusterRole", rights.REST, rights.REST, rest)]
+    return [*roles, rights.secrets_role(), *bound, *served]
 
 
 def admission(found: Sequence[Handler]) -> Mapping[tuple[str, str], AdmissionCheck]:

@@ -23,6 +23,7 @@ class DataDir:
         self.controllers_kubeconfig = self.root / "controllers.kubeconfig"
         self.operator_kubeconfig = self.root / "operator.kubeconfig"
         self.node_kubeconfig = self.root / "node.kubeconfig"
+        self.rest_kubeconfig = self.root / "rest.kubeconfig"
         self.node = self.root / "node"
         self.rest_url = self.root / "cloudcasa.url"
         self.rest_key = self.root / "cloudcasa.key"

@@ -9,6 +9,7 @@ from holdfast.core.objects import Kind
 from holdfast.core.ports import Dialect, Handler
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.types import KINDS as ANTFLY
+from holdfast.dialects.cloudcasa.dialect import CloudCasa
 from holdfast.dialects.cloudcasa.types import KINDS as CLOUDCASA
 from holdfast.dialects.holdfast.types import KINDS as HOLDFAST
 from holdfast.dialects.kubeblocks.dialect import HOME, KubeBlocks
@@ -52,7 +53,7 @@ OWN_KINDS: frozenset[Kind] = frozenset(Kind(spec.group, spec.kind) for kinds in 
 
 def dialects() -> Sequence[Dialect]:
     """Return every dialect."""
-    return (Antfly(), KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME), KubeStash(), Mirantis(local_zone()))
+    return (Antfly(), CloudCasa(), KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME), KubeStash(), Mirantis(local_zone()))
 
 
 def handlers() -> Sequence[Handler]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from holdfast.cli.children import signal_ready
 from holdfast.cli.datadir import DataDir
 from holdfast.cli.errors import HoldfastError
-from holdfast.cli.install import install
 from holdfast.cli.probe import probe_objectstore
 from holdfast.cli.service import add_kubeconfig, connect, serve
 from holdfast.dialects.cloudcasa.kinds import APIKEY, ORGANIZATION
 from holdfast.embedded.apiserver.pki import ensure_server_certificate, write_private
+from holdfast.engine.grants import Grants
 from holdfast.kube.client import Client
 from holdfast.kube.config import ClusterConfig
 from holdfast.kube.errors import ApiError
@@ -65,21 +65,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(arguments: argparse.Namespace, config: ClusterConfig) -> None:
     data = DataDir(arguments.data_dir) if arguments.data_dir else None
+    async with Client(config, field_manager="holdfast-rest", max_in_flight=128) as client:
+        await _serve_with(client, arguments, data)
+
+
+async def _serve_with(client: Client, arguments: argparse.Namespace, data: DataDir | None) -> None:
     options = Options(
         host=arguments.host,
         port=arguments.port or _remembered(data),
         tls=_tls(arguments, data),
         per_second=arguments.requests_per_second,
         probe=probe_objectstore,
+        secrets=Grants(client),
     )
-    async with Client(config, field_manager="holdfast-rest", max_in_flight=128) as client:
-        await install(client)
-        async with serving(client, options) as port:
-            if data is not None:
-                write_private(data.rest_url, f"https://{arguments.host}:{port}/api/v1\n".encode())
-                await _first_key(client, data)
-            signal_ready(arguments.ready_fd)
-            await asyncio.Event().wait()
+    async with serving(client, options) as port:
+        if data is not None:
+            write_private(data.rest_url, f"https://{arguments.host}:{port}/api/v1\n".encode())
+            await _first_key(client, data)
+        signal_ready(arguments.ready_fd)
+        await asyncio.Event().wait()
 
 
 def _tls(arguments: argparse.Namespace, data: DataDir | None) -> ssl.SSLContext:

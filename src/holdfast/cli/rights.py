@@ -9,7 +9,7 @@ shows in every test that needs it.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from holdfast.cli.dialects import OWN_KINDS, dialects, resources
+from holdfast.cli.dialects import KINDS, OWN_KINDS, dialects, resource_of, resources
 from holdfast.cli.install import addons
 from holdfast.core.kinds import LEDGER
 from holdfast.core.objects import Kind, Object, kind_of
@@ -21,6 +21,7 @@ from holdfast.kube import builtin
 from holdfast.kube.resource import Resource
 
 OPERATOR: Final = "holdfast-operator"
+REST: Final = "holdfast-rest"
 LOOK: Final = ("get", "list", "watch")
 MAKE: Final = ("create", "patch", "delete")
 
@@ -69,6 +70,21 @@ def api_role(dialect: Dialect) -> Object:
     for kind in {kind_of(obj) for obj in addons(dialect.name)} & OWN_KINDS:
         _add(rights, known[kind], ("get", "create", "patch"))
     return _role(f"{OPERATOR}-{dialect.name}", _rules(rights))
+
+
+def rest_role() -> Object:
+    """Return the ClusterRole of the REST server: our documents, its organisations' namespaces, and to ask who somebody is."""
+    rights: Rights = {}
+    for spec in KINDS["cloudcasa"]:
+        _add(rights, resource_of(spec), (*LOOK, *MAKE))
+    _add(rights, resource_of(KINDS["cloudcasa"][1]), ("patch",), "status")
+    _add(rights, builtin.NAMESPACES, ("get", "create", "patch"))
+    _add(rights, builtin.ROLEBINDINGS, ("get", "create", "patch"))
+    _add(rights, builtin.TOKENREVIEWS, ("create",))
+    rights["authorization.k8s.io", "subjectaccessreviews"] = {"create"}
+    bind: Object = {"apiGroups": [_RBAC], "resources": ["clusterroles"], "resourceNames": [SECRETS_ROLE], "verbs": ["bind"]}
+    documents: Object = {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/version"], "verbs": ["get"]}
+    return _role(REST, [*_rules(rights), bind, documents])
 
 
 def secrets_role() -> Object:

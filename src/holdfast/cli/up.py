@@ -74,7 +74,7 @@ async def _start(data: DataDir, running: list[Child]) -> None:
     for name, command in {
         "apiserver": ("apiserver", "--data-dir", root),
         "operator": ("operator", "--kubeconfig", str(data.operator_kubeconfig), "--data-dir", root),
-        "rest": ("rest", "--kubeconfig", str(data.operator_kubeconfig), "--data-dir", root),
+        "rest": ("rest", "--kubeconfig", str(data.rest_kubeconfig), "--data-dir", root),
         "node": ("node", "--kubeconfig", str(data.node_kubeconfig), "--root-dir", str(data.node)),
     }.items():
         child = Child(name, command, data.log(name))

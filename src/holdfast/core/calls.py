@@ -28,7 +28,8 @@ class StorageInit(Call, frozen=True, omit_defaults=True):
     `document` is that file's content as JSON; the mover adds `creationTimestamp`. With `adopt` (the namespace and name of the
     BackupStorage), what `metadata.yaml` lists is made again through the Kubernetes API: each Repository from its
     `repository.yaml` and its Snapshots from `snapshots/`, in the namespaces recorded there. The report has an item for each
-    Repository, `<namespace>/<name>`, with the status `Synced` or `Failed`.
+    Repository, `<namespace>/<name>`, with the status `Synced` or `Failed`. A `repository` is made where it is missing, and
+    opened.
     """
 
     MOVER: ClassVar[str] = "storage-init"
@@ -36,6 +37,7 @@ class StorageInit(Call, frozen=True, omit_defaults=True):
     store: StorageTarget
     document: Mapping[str, Any]
     adopt: tuple[str, str] | None = None
+    repository: RepositoryTarget | None = None
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from obstore.store import AzureStore, S3Store
 from holdfast.core.calls import StorageTarget
 from holdfast.movers.context import MoverError
 from holdfast.movers.stores import credentials, environment
+from holdfast.repo.stores.azure import service_principal
 
 if TYPE_CHECKING:
     from obstore.store import AzureConfig, ClientConfig, RetryConfig, S3Config
@@ -88,6 +89,8 @@ def _azure(container: str, env: dict[str, str]) -> AzureStore:
     config: AzureConfig = {"account_name": env["AZURE_ACCOUNT_NAME"]}
     if key := env.get("AZURE_ACCOUNT_KEY"):
         config["account_key"] = key
+    else:
+        config |= service_principal(env)
     endpoint = env.get("AZURE_ENDPOINT", "")
     if endpoint:
         config["endpoint"] = endpoint

@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from holdfast.core.calls import RepositoryInit, StorageInit, StorageWipe, Wipe
+from holdfast.core.calls import RepositoryInit, RepositoryTarget, StorageInit, StorageWipe, Wipe
 from holdfast.core.report import Report, RepositoryResult
 from holdfast.core.times import format_time
 from holdfast.movers import metadata
 from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.documents import Documents, open_documents
+from holdfast.movers.failures import mover_error
 from holdfast.movers.metadata import METADATA, REPOSITORY, safe_path
+from holdfast.movers.stores import open_or_init
+from holdfast.repo.errors import RepositoryError
 
 
 def initialize_storage(call: StorageInit, context: Context) -> Report:
@@ -24,6 +27,8 @@ def initialize_storage(call: StorageInit, context: Context) -> Report:
     place.create()
     context.check()
     _probe(place, call.store.url)
+    if call.repository is not None:
+        _make_repository(call.repository, context)
     found = metadata.read_metadata(place)
     if found is None:
         place.write(METADATA, metadata.encode({**call.document, "creationTimestamp": format_time(datetime.now(UTC))}))
@@ -36,6 +41,13 @@ def initialize_storage(call: StorageInit, context: Context) -> Report:
     from holdfast.movers.rediscovery import rediscover
 
     return Report(StorageInit.MOVER, items=rediscover(call.store, call.adopt, listed))
+
+
+def _make_repository(target: RepositoryTarget, context: Context) -> None:
+    try:
+        open_or_init(target, context.stop).close()
+    except RepositoryError as error:
+        raise mover_error(error) from error
 
 
 def initialize_repository(call: RepositoryInit, context: Context) -> Report:

@@ -19,6 +19,7 @@ from holdfast.repo.result import Progress as RepositoryProgress
 from holdfast.repo.store import Store
 from holdfast.repo.stores import StoreOptions
 from holdfast.repo.stores import open_store as open_url
+from holdfast.repo.stores.options import ObjectLock
 
 LOCK_PATIENCE_SECONDS = 600.0
 """How long a mover waits for whoever keeps it out: as a rule a prune, which is done sooner."""
@@ -26,7 +27,14 @@ LOCK_PATIENCE_SECONDS = 600.0
 _KEYS = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CA_CERT_DATA"),
     "gs": ("GOOGLE_SERVICE_ACCOUNT_JSON_KEY", "GOOGLE_PROJECT_ID"),
-    "azure": ("AZURE_ACCOUNT_KEY", "AZURE_ACCOUNT_NAME", "AZURE_ENDPOINT"),
+    "azure": (
+        "AZURE_ACCOUNT_KEY",
+        "AZURE_ACCOUNT_NAME",
+        "AZURE_ENDPOINT",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_TENANT_ID",
+    ),
 }
 _NEEDED = {"s3": 2, "gs": 1, "azure": 1}
 """The keys that the Secret of a storage may hold, by the scheme of its URL; the first so many must be there."""
@@ -34,8 +42,14 @@ _NEEDED = {"s3": 2, "gs": 1, "azure": 1}
 
 def open_store(target: StorageTarget) -> Store:
     """Open a store. Raises MoverError for missing keys, BadLocation for a URL that makes no sense."""
-    connections = int(target.options.get("connections") or 0)
-    return open_url(target.url, environment(target), StoreOptions(connections=connections))
+    number = {name: int(target.options.get(name) or 0) for name in ("connections", "upload_rate", "download_rate", "lock_days")}
+    options = StoreOptions(
+        connections=number["connections"],
+        upload_rate=number["upload_rate"],
+        download_rate=number["download_rate"],
+        object_lock=ObjectLock(mode="COMPLIANCE", days=number["lock_days"]) if number["lock_days"] else None,
+    )
+    return open_url(target.url, environment(target), options)
 
 
 def environment(target: StorageTarget) -> dict[str, str]:
@@ -71,7 +85,7 @@ def credentials(target: StorageTarget) -> dict[str, str]:
     known = _KEYS.get(scheme, ())
     found = {key: (folder / key).read_text().strip() for key in known if (folder / key).is_file()}
     for key in known[: _NEEDED.get(scheme, 0)]:
-        if not found.get(key):
+        if not found.get(key) and not found.get("AZURE_CLIENT_SECRET"):
             raise MoverError("IncompleteSecret", f"the storage's Secret has no key {key}", f"add {key} to the Secret")
     return found
 

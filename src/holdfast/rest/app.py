@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from typing import Final, cast
@@ -22,15 +23,18 @@ from holdfast.dialects.cloudcasa.kinds import (
 )
 from holdfast.kube.builtin import NAMESPACES
 from holdfast.kube.client import Client
-from holdfast.kube.errors import AlreadyExists
+from holdfast.kube.errors import AlreadyExists, NotFound
 from holdfast.rest.access import Gatekeeper
 from holdfast.rest.objectstores import Objectstores, Probe
 from holdfast.rest.server import Server
-from holdfast.rest.state import RESOURCES, State
+from holdfast.rest.state import RESOURCES, SecretRights, State
 from holdfast.rest.sweep import Sweeper
 
 REQUESTS_PER_SECOND: Final = 10_000.0
 LOCAL_NAME: Final = "local"
+_PAUSE: Final = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +45,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     tls: ssl.SSLContext
     per_second: float = REQUESTS_PER_SECOND
     probe: Probe | None = None
+    secrets: SecretRights
 
 
 @contextlib.asynccontextmanager
 async def serving(client: Client, options: Options) -> AsyncGenerator[int]:
     """Serve while the block runs; yields the port once every cache is filled."""
+    await _served(client)
     await ensure_organization(client, ORGANIZATION, local=True)
-    state = State(client)
+    state = State(client, options.secrets)
     gate = Gatekeeper(state, client, per_second=options.per_second)
     server = Server(state, gate, Objectstores(state, options.probe))
     front = web.Server(server.handle, access_log=None)
@@ -64,6 +70,17 @@ async def serving(client: Client, options: Options) -> AsyncGenerator[int]:
             await front.shutdown(2.0)
             for task in tasks:
                 task.cancel()
+
+
+async def _served(client: Client) -> None:
+    """Wait until the operator has installed our kinds."""
+    while True:
+        try:
+            await client.list(RESOURCES[KUBECLUSTER], limit=1)
+            return
+        except NotFound:
+            _log.info("waits until the operator has installed the kinds of %s", API_VERSION)
+            await asyncio.sleep(_PAUSE)
 
 
 async def ensure_organization(client: Client, organization: str, *, local: bool) -> None:

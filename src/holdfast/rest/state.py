@@ -7,8 +7,8 @@ request carry a label until their Bulkwrite exists; until then they are nowhere 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol, TypeVar
 
 from holdfast.core.objects import Kind, Object
 from holdfast.core.read import mapping, namespace_of
@@ -27,11 +27,22 @@ RESOURCES: Final[Mapping[Kind, Resource]] = {
 """Where each kind lives on the REST tree of Kubernetes."""
 
 
+T = TypeVar("T")
+
+
+class SecretRights(Protocol):
+    """Takes the right to read and write the Secrets of a namespace when it is first needed."""
+
+    async def call(self, namespace: str, request: Callable[[], Awaitable[T]]) -> T:
+        """Return what a request on Secrets of a namespace gives."""
+        ...
+
+
 class State:
     """The documents of all organisations."""
 
-    def __init__(self, client: Client, *, clock: Callable[[], float] = time.time) -> None:
-        self.client, self.clock = client, clock
+    def __init__(self, client: Client, secrets: SecretRights, *, clock: Callable[[], float] = time.time) -> None:
+        self.client, self.secrets, self.clock = client, secrets, clock
         self.manager = Manager(client)
         self._indexes: dict[tuple[str, str], Index] = {}
         self._hidden: dict[tuple[str, str], dict[tuple[str, str], Object]] = {}

@@ -299,26 +299,24 @@ class Writer:
 
     async def _keep(self, ident: str, credentials: Object) -> None:
         """Write the credentials of an objectstore into its Secret; what is not given stays."""
-        names = {
-            "access_key": "AWS_ACCESS_KEY_ID",
-            "secret_key": "AWS_SECRET_ACCESS_KEY",
-            "encryption_password": "RESTIC_PASSWORD",
-        }
-        data = {names.get(key, f"AZURE_{key.upper()}"): _coded(str(value)) for key, value in credentials.items()}
-        name = secret_name(ident)
+        await self._state.secrets.call(self._organization, lambda: self._kept(ident, sealing.data_of(credentials)))
+
+    async def _kept(self, ident: str, data: dict[str, str]) -> None:
+        name, client = secret_name(ident), self._state.client
         try:
-            await self._state.client.get(SECRETS, name, self._organization)
+            await client.get(SECRETS, name, self._organization)
         except NotFound:
             data.setdefault("RESTIC_PASSWORD", _coded(secrets.token_urlsafe(32)))
             meta: Object = {"name": name, "namespace": self._organization}
-            await self._state.client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
+            await client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
             return
-        await self._state.client.merge_patch(SECRETS, name, self._organization, {"data": data})
+        await client.merge_patch(SECRETS, name, self._organization, {"data": data})
 
     async def _own_secret(self, made: Object) -> None:
         """Tie the Secret of an objectstore to it, so that it goes with it."""
-        own = {"metadata": {"ownerReferences": [owner_reference(made, controller=False)]}}
-        await self._state.client.merge_patch(SECRETS, secret_name(made["metadata"]["name"]), self._organization, own)
+        own: Object = {"metadata": {"ownerReferences": [owner_reference(made, controller=False)]}}
+        name, client = secret_name(made["metadata"]["name"]), self._state.client
+        await self._state.secrets.call(self._organization, lambda: client.merge_patch(SECRETS, name, self._organization, own))
 
     def _refuse_busy(self, ident: str) -> None:
         field = {"kubeoffloads": "copydef", "kubebackups": "backupdef", "kuberestores": "restoredef"}.get(
@@ -337,7 +335,11 @@ class Writer:
         """Refuse to delete what another document needs. Jobs and recovery points are history: only their store must stay."""
         plural = self._collection.plural
         for other in COLLECTIONS.values():
-            fields = [field for field, target in other.references.items() if target == plural and field != "copydef"]
+            fields = [
+                field
+                for field, target in other.references.items()
+                if target == plural and field not in ("copydef", "backup_inst")
+            ]
             if not fields or (other.flat and plural != "objectstores"):
                 continue
             for entry in self._state.index(self._organization, other.plural).all():

@@ -36,6 +36,9 @@ from holdfast.dialects.cloudcasa.handler import documents_of
 from holdfast.dialects.cloudcasa.scheduled import is_active
 
 _SNAPSHOT: Final = "snapshot"
+_VALIDATION: Final = timedelta(minutes=10)
+"""How long a job waits until its objectstore has been tried."""
+
 _REMOVAL: Final = timedelta(minutes=10)
 """How long a copy waits for its snapshot to be gone; past it, it says that it still goes."""
 
@@ -62,6 +65,8 @@ class CopyJob:
         store = stores.choose(preferences, view.list(kinds.OBJECTSTORE, namespace_of(job)))
         if isinstance(store, str) and _copies(job):
             return _failed(store)
+        if not isinstance(store, str) and (waits := _not_ready(store, job, now)):
+            return waits
         status: Object = {"state": "RUNNING", "selection": mapping(backup, "spec", "source")}
         if not isinstance(store, str):
             status["objectstore"] = name_of(store)
@@ -210,6 +215,19 @@ def _worth_listing(job: Object) -> bool:
     """Whether anything at all was copied."""
     copied = any(text(each, "state") == "COMPLETED" for each in items(job, "status", "volumes"))
     return copied or bool(text(job, "status", "resources"))
+
+
+def _not_ready(store: Object, job: Object, now: datetime) -> Object:
+    """Return how a job waits for a store to be tried; empty when it works."""
+    state, name = text(store, "status", "validate_state"), text(store, "spec", "name")
+    if state == "VALID":
+        return {}
+    if state == "INVALID":
+        return _failed(f"objectstore {name} can't be used: {text(store, 'status', 'message')}")
+    asked = optional_time(text(job, "metadata", "creationTimestamp"))
+    if asked is not None and now > asked + _VALIDATION:
+        return _failed(f"objectstore {name} has not been tried within {_VALIDATION}")
+    return {"state": "PENDING", "message": f"waits until objectstore {name} has been tried"}
 
 
 def _to_copy(claim: Object) -> Object:

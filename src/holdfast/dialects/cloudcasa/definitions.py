@@ -68,11 +68,12 @@ class ObjectstoreHandler(DocumentHandler):
 
     def wanted(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Run the probe of this generation until it has ended."""
-        if _probed(obj) or text(obj, "spec", "provider_type") != "aws":
+        if _probed(obj):
             return Desired()
         job = pods.job(f"cloudcasa-probe-{name_of(obj)[:12]}-{generation_of(obj)}", namespace_of(obj))
         document: Object = {"kind": "CloudCasa objectstore", "id": name_of(obj)}
-        call = StorageInit(stores.target_of(obj), document).call(stores.secrets_of(name_of(obj)))
+        store = stores.repository_of(obj)
+        call = StorageInit(store.store, document, repository=store).call(stores.secrets_of(name_of(obj)))
         step = Step(name=_PROBE, child=job, mover=call, deadline=_PROBE_LIMIT)
         return Desired(runs=(Plan(name=_PROBE, kind=RunKind.INITIALIZE, steps=(step,)),))
 
@@ -80,8 +81,6 @@ class ObjectstoreHandler(DocumentHandler):
         """Return whether it works."""
         if outcome.problems is not None:
             return {"validate_state": "INVALID", "message": str(outcome.problems)}
-        if text(obj, "spec", "provider_type") != "aws":
-            return {"validate_state": "VALIDATING", "message": "is tried by the first copy"}
         run = outcome.runs.get(_PROBE)
         if run is None:
             return mapping(obj, "status")

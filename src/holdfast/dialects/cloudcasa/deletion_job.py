@@ -1,4 +1,4 @@
-"""DELETE_BACKUP: removes the data of a recovery point, in the objectstore or as VolumeSnapshots. The point itself goes after."""
+"""DELETE_BACKUP: removes the data of a recovery point, in the objectstore or as VolumeSnapshots. The point goes after it."""
 
 from __future__ import annotations
 

@@ -64,16 +64,10 @@ def steps(job: Object, when: str, needs: Sequence[str]) -> list[Step]:
 
 
 def access(job: Object) -> tuple[Child, ...]:
-    """Return the accounts that the commands run with: one in each namespace, for exactly the pods they are meant for."""
-    by_namespace: dict[str, set[str]] = {}
-    for call in items(job, "status", "hooks"):
-        by_namespace.setdefault(text(call, "namespace"), set()).add(text(call, "pod"))
+    """Return the accounts that the commands run with: one in each namespace, for the pods there."""
+    places = sorted({text(call, "namespace") for call in items(job, "status", "hooks")})
     labels = {OWNER_UID: uid_of(job)}
-    return tuple(
-        child
-        for namespace, names in by_namespace.items()
-        for child in exec_access(_account(job), namespace, sorted(names), labels=labels)
-    )
+    return tuple(child for place in places for child in exec_access(_account(job), place, labels=labels))
 
 
 def failure(run: Run) -> str:

@@ -29,8 +29,18 @@ CLEANED_FOR: Final = 600
 KEPT_FOR: Final = 90 * 86_400
 """Seconds after its end for which a job is remembered."""
 
+WAITS: Final = timedelta(minutes=1)
+"""After which a job that waits for its start looks again, to end in time."""
+
 _MOST_LINES: Final = 100
-_TEMPORARY: Final = (kinds.JOB, kinds.CLAIM, kinds.CONFIG_MAP, kinds.ROLE_BINDING, kinds.SERVICE_ACCOUNT)
+_TEMPORARY: Final = (
+    kinds.JOB,
+    kinds.CLAIM,
+    kinds.CONFIG_MAP,
+    kinds.CLUSTER_ROLE_BINDING,
+    kinds.ROLE_BINDING,
+    kinds.SERVICE_ACCOUNT,
+)
 
 
 class Work(Protocol):
@@ -84,8 +94,10 @@ class KubejobHandler:
         if deleting(obj) or flag(obj, "spec", "cancel") or text(obj, "spec", "skip"):
             return Desired(doomed=leftovers(obj, view))
         problems = self.validate(obj, None, view)
-        if problems is not None or not started(obj):
-            return problems or Desired()
+        if problems is not None:
+            return problems
+        if not started(obj):
+            return Desired(wake_at=now + WAITS)
         return WORK[text(obj, "spec", "type")].desired(obj, view, now)
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
@@ -112,8 +124,9 @@ class KubejobHandler:
         work = WORK[text(obj, "spec", "type")]
         if not started(obj):
             first = work.start(obj, view, now)
-            runner = {"jobrunner": "holdfast", "start_time": ticks.seconds(now)}
-            return {**runner, **first}
+            if text(first, "state") == "PENDING":
+                return first
+            return {"jobrunner": "holdfast", "start_time": ticks.seconds(now), **first}
         if outcome.refused:
             what = "; ".join(f"{name}: {said}" for name, said in sorted(outcome.refused.items()))
             return {**before, "message": f"waits: {what}"}

@@ -61,6 +61,7 @@ class RestoreJob:
             "namespaces": chosen,
             "mappings": [{"source": name, "target": to} for name, to in renamed.items() if name in chosen],
             "overwrite": flag(restore, "spec", "overwrite"),
+            "selection": {"all_namespaces": _whole(restore, point)},
             "message": f"restores {len(claims)} claims of {len(chosen)} namespaces",
         }
         resources = text(info, "resources")
@@ -107,6 +108,10 @@ class RestoreJob:
         }
 
 
+def _failed(message: str) -> Object:
+    return {"state": "FAILED", "message": message}
+
+
 def _namespaces(restore: Object, info: Object) -> tuple[list[str], list[str]]:
     """Return the namespaces to restore, and those that were named and are not in the point."""
     there = strings(info, "namespaces")
@@ -124,17 +129,21 @@ def _resources(job: Object, store: Object) -> Desired:
     child = pods.job(name, namespace_of(job))
     run_as(child, name)
     renamed = {text(each, "source"): text(each, "target") for each in items(job, "status", "mappings")}
+    places, whole = tuple(strings(job, "status", "namespaces")), flag(job, "status", "selection", "all_namespaces")
+    targets = tuple(sorted({renamed.get(place, place) for place in places}))
     call = ManifestsRestore(
-        selection=Selection(namespaces=tuple(strings(job, "status", "namespaces"))),
+        selection=Selection(namespaces=places, cluster_resources=whole),
         changes=Changes(namespaces=renamed),
         repository=stores.repository_of(store),
         snapshot_id=idents[0],
         override=flag(job, "status", "overwrite"),
         skip=_SKIPPED,
     ).call(stores.secrets_of(name_of(store)))
-    access = manifests_access(name, namespace_of(job), write=True, labels={OWNER_UID: uid_of(job)})
+    labels = {OWNER_UID: uid_of(job)}
+    access = manifests_access(name, namespace_of(job), write=True, namespaces=() if whole else targets, labels=labels)
     step = Step(name=_RESOURCES, child=child, mover=call, deadline=LIMIT)
-    return Desired(children=access, runs=(Plan(name=_RESOURCES, kind=RunKind.RESTORE, steps=(step,)),))
+    spaces = tuple(Child(_namespace(target), create_only=True) for target in targets)
+    return Desired(children=(*spaces, *access), runs=(Plan(name=_RESOURCES, kind=RunKind.RESTORE, steps=(step,)),))
 
 
 _SKIPPED: Final = (
@@ -143,6 +152,11 @@ _SKIPPED: Final = (
     "volumesnapshotcontents.snapshot.storage.k8s.io",
 )
 """What belongs to the storage of the cluster that was backed up."""
+
+
+def _whole(restore: Object, point: Object) -> bool:
+    """Whether what has no namespace comes back too: it was saved, and everything is asked for."""
+    return flag(restore, "spec", "all_namespaces") and flag(point, "spec", "backup_selection", "all_namespaces")
 
 
 def _object(job: Object, index: int) -> str:

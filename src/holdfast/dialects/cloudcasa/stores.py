@@ -37,7 +37,7 @@ def target_of(objectstore: Object, options: Object | None = None) -> StorageTarg
     if connections := number(options or {}, "pvc_file_parallelism"):
         settings["connections"] = str(connections)
     if text(spec, "provider_type") == "azure":
-        settings["account_name"] = text(spec, "s3provider", "storage_account_name")
+        settings["account"] = text(spec, "s3provider", "storage_account_name")
         if text(spec, "s3provider", "cloud") == "Government":
             settings["endpoint_suffix"] = _GOVERNMENT
     return StorageTarget(url_of(spec), settings, f"{SECRETS}/{STORE}")

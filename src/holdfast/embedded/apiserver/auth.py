@@ -23,7 +23,7 @@ _SERVER_USER = "system:apiserver"
 _NODE_TOKEN_SECONDS = 60
 _REMEMBERED = 4096
 
-ADMIN, CONTROLLERS, OPERATOR, NODE = "admin", "controllers", "operator", "node"
+ADMIN, CONTROLLERS, OPERATOR, NODE, REST = "admin", "controllers", "operator", "node", "rest"
 """Names of the identities that have a token file and a kubeconfig."""
 
 
@@ -63,6 +63,7 @@ _OWN: Final = {
     CONTROLLERS: User("holdfast:controllers", groups=(AUTHENTICATED,)),
     OPERATOR: User("holdfast:operator", groups=(AUTHENTICATED,)),
     NODE: User("holdfast:node", groups=(AUTHENTICATED,)),
+    REST: User("holdfast:rest", groups=(AUTHENTICATED,)),
 }
 
 

@@ -1,7 +1,8 @@
 """Repositories in containers of Azure Blob Storage: URL and environment as restic has them.
 
 `azure:container:/path`, AZURE_ACCOUNT_NAME, and AZURE_ACCOUNT_KEY or AZURE_ACCOUNT_SAS; AZURE_ENDPOINT_SUFFIX for other
-clouds, AZURE_ENDPOINT (ours) for any other address. Without key and token the managed or workload identity of the machine is
+clouds, AZURE_ENDPOINT (ours) for any other address. Without key and token an application signs in with AZURE_TENANT_ID,
+AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, as restic has it too, else the managed or workload identity of the machine is
 used. An upload is one request and appears whole; `config` is written on the condition that there is none.
 """
 
@@ -23,6 +24,17 @@ REQUEST_TIMEOUT = timedelta(minutes=5)
 CONNECT_TIMEOUT = timedelta(seconds=10)
 
 
+def service_principal(env: Mapping[str, str]) -> "AzureConfig":
+    """Return the settings of an application that signs in; empty without AZURE_CLIENT_SECRET."""
+    if not env.get("AZURE_CLIENT_SECRET"):
+        return {}
+    return {
+        "tenant_id": env.get("AZURE_TENANT_ID", ""),
+        "client_id": env.get("AZURE_CLIENT_ID", ""),
+        "client_secret": env["AZURE_CLIENT_SECRET"],
+    }
+
+
 def open_azure(url: str, env: Mapping[str, str]) -> Bucket:
     """The store of an Azure URL. Raises BadLocation, BadCredentials."""
     container, _, path = url.removeprefix("azure:").partition(":")
@@ -37,6 +49,8 @@ def open_azure(url: str, env: Mapping[str, str]) -> Bucket:
         config["account_key"] = key
     elif token := env.get("AZURE_ACCOUNT_SAS"):
         config["sas_key"] = token.lstrip("?")
+    else:
+        config |= service_principal(env)
     client: ClientConfig = {
         "allow_http": endpoint.startswith("http:"),
         "timeout": REQUEST_TIMEOUT,
