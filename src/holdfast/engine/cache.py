@@ -65,9 +65,12 @@ class Cache:
         return [objects[ref] for ref in sorted(inside)]
 
     def wrote(self, obj: Object) -> None:
-        """Lay the answer to a write over the store, unless the watch was quicker."""
-        ref = ref_of(obj)
-        if ref.kind not in self._informers:
+        """Lay the answer to a write over the store, unless the watch was quicker.
+
+        A write that took the last finalizer off an object that is being deleted was its end: nothing is left to lay over.
+        """
+        ref, meta = ref_of(obj), obj["metadata"]
+        if ref.kind not in self._informers or (meta.get("deletionTimestamp") and not meta.get("finalizers")):
             return
         seen = self._informers[ref.kind].get(ref.namespace, ref.name)
         if seen is None and _let_go(obj):

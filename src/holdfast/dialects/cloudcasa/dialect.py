@@ -46,7 +46,6 @@ class CloudCasa:
             kinds.CONFIG_MAP,
             kinds.SERVICE_ACCOUNT,
             kinds.ROLE_BINDING,
-            kinds.CLUSTER_ROLE_BINDING,
         )
 
     @property
@@ -62,5 +61,4 @@ class CloudCasa:
             kinds.CONFIG_MAP,
             kinds.SERVICE_ACCOUNT,
             kinds.ROLE_BINDING,
-            kinds.CLUSTER_ROLE_BINDING,
         )

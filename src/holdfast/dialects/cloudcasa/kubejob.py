@@ -37,7 +37,6 @@ _TEMPORARY: Final = (
     kinds.JOB,
     kinds.CLAIM,
     kinds.CONFIG_MAP,
-    kinds.CLUSTER_ROLE_BINDING,
     kinds.ROLE_BINDING,
     kinds.SERVICE_ACCOUNT,
 )

@@ -1,6 +1,7 @@
 """The Kubernetes resources of the namespaces, saved into the objectstore's repository by a mover that may read these.
 
-A selection of all namespaces brings along what has none: definitions, cluster roles, storage classes.
+Its account is bound in each of these namespaces and nowhere else, so what has no namespace is not saved: the operator can't
+give away rights on the whole cluster, which it does not have.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from holdfast.core.manifests import Selection
 from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Phase, Plan, RunKind, Step
 from holdfast.core.ports import Outcome
-from holdfast.core.read import flag, name_of, namespace_of, strings, text, uid_of
+from holdfast.core.read import name_of, namespace_of, strings, text, uid_of
 from holdfast.dialects.cloudcasa import pods, stores
 
 LIMIT: Final = timedelta(hours=2)
@@ -29,16 +30,15 @@ def wanted(job: Object, store: Object) -> Desired:
     account = f"cloudcasa-resources-{name_of(job)[:12]}"
     child = pods.job(account, namespace_of(job))
     run_as(child, account)
-    whole, places = flag(job, "status", "selection", "all_namespaces"), tuple(strings(job, "status", "namespaces"))
+    places = tuple(strings(job, "status", "namespaces"))
     call = ManifestsBackup(
-        selection=Selection(namespaces=places, cluster_resources=whole),
+        selection=Selection(namespaces=places),
         repository=stores.repository_of(store),
         host=text(job, "spec", "cluster"),
         tags=("cloudcasa", f"job={name_of(job)}"),
     ).call(stores.secrets_of(name_of(store)))
     step = Step(name=_NAME, child=child, mover=call, deadline=LIMIT)
-    readable = () if whole else places
-    access = manifests_access(account, namespace_of(job), namespaces=readable, labels={OWNER_UID: uid_of(job)})
+    access = manifests_access(account, namespace_of(job), namespaces=places, labels={OWNER_UID: uid_of(job)})
     return Desired(children=access, runs=(Plan(name=_NAME, kind=RunKind.BACKUP, steps=(step,)),))
 
 

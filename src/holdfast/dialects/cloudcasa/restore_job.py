@@ -61,7 +61,6 @@ class RestoreJob:
             "namespaces": chosen,
             "mappings": [{"source": name, "target": to} for name, to in renamed.items() if name in chosen],
             "overwrite": flag(restore, "spec", "overwrite"),
-            "selection": {"all_namespaces": _whole(restore, point)},
             "message": f"restores {len(claims)} claims of {len(chosen)} namespaces",
         }
         resources = text(info, "resources")
@@ -129,10 +128,10 @@ def _resources(job: Object, store: Object) -> Desired:
     child = pods.job(name, namespace_of(job))
     run_as(child, name)
     renamed = {text(each, "source"): text(each, "target") for each in items(job, "status", "mappings")}
-    places, whole = tuple(strings(job, "status", "namespaces")), flag(job, "status", "selection", "all_namespaces")
+    places = tuple(strings(job, "status", "namespaces"))
     targets = tuple(sorted({renamed.get(place, place) for place in places}))
     call = ManifestsRestore(
-        selection=Selection(namespaces=places, cluster_resources=whole),
+        selection=Selection(namespaces=places),
         changes=Changes(namespaces=renamed),
         repository=stores.repository_of(store),
         snapshot_id=idents[0],
@@ -140,7 +139,7 @@ def _resources(job: Object, store: Object) -> Desired:
         skip=_SKIPPED,
     ).call(stores.secrets_of(name_of(store)))
     labels = {OWNER_UID: uid_of(job)}
-    access = manifests_access(name, namespace_of(job), write=True, namespaces=() if whole else targets, labels=labels)
+    access = manifests_access(name, namespace_of(job), write=True, namespaces=targets, labels=labels)
     step = Step(name=_RESOURCES, child=child, mover=call, deadline=LIMIT)
     spaces = tuple(Child(_namespace(target), create_only=True) for target in targets)
     return Desired(children=(*spaces, *access), runs=(Plan(name=_RESOURCES, kind=RunKind.RESTORE, steps=(step,)),))
@@ -152,11 +151,6 @@ _SKIPPED: Final = (
     "volumesnapshotcontents.snapshot.storage.k8s.io",
 )
 """What belongs to the storage of the cluster that was backed up."""
-
-
-def _whole(restore: Object, point: Object) -> bool:
-    """Whether what has no namespace comes back too: it was saved, and everything is asked for."""
-    return flag(restore, "spec", "all_namespaces") and flag(point, "spec", "backup_selection", "all_namespaces")
 
 
 def _object(job: Object, index: int) -> str:
