@@ -30,7 +30,10 @@ def plane(tmp_path: Path) -> Generator[Plane]:
 def test_up_says_ready_when_everything_serves(plane: Plane) -> None:
     done = plane.up()
 
-    assert done.stdout.split() == ["ready", str(plane.kubeconfig)]
+    ready, kubeconfig, rest = done.stdout.splitlines()
+    assert (ready, kubeconfig) == ("ready", str(plane.kubeconfig))
+    assert rest.startswith("CloudCasa API: https://127.0.0.1:")
+    assert (plane.data / "cloudcasa.key").stat().st_mode & 0o777 == 0o600
     assert plane.kubeconfig.stat().st_mode & 0o777 == 0o600
     assert "True" in plane.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}")
     assert "workload-addon" in plane.kubectl("get", "addons.addons.kubestash.com")
@@ -125,7 +128,7 @@ def test_the_kubeconfig_goes_where_it_is_wanted_but_never_over_somebody_elses(pl
 
     assert refused.returncode == 1
     assert "production" in theirs.read_text()
-    assert done.stdout.split() == ["ready", str(mine)]
+    assert done.stdout.splitlines()[:2] == ["ready", str(mine)]
     assert mine.read_bytes() == plane.kubeconfig.read_bytes()
     assert mine.stat().st_mode & 0o777 == 0o600
 
