@@ -338,7 +338,8 @@ class DatasafedAttend(Call, frozen=True, omit_defaults=True):
 
     `folder` is where `datasafed-install` put the program. `info` is the file in which a backup writes what it knows of itself,
     as JSON; it is looked at every `interval` seconds and at the end. What was saved is measured then, and `record`, a document
-    to which that is added as its status, is written beside it under the name `record_file`. The repository is that of the
+    to which that is added as its status, is written beside it under the name `record_file`; with `lasting`, for a command that
+    never ends, whenever the file has changed. The repository is that of the
     environment (see `movers.datasafed.settings`).
     """
 
@@ -347,6 +348,7 @@ class DatasafedAttend(Call, frozen=True, omit_defaults=True):
     folder: str
     info: str = ""
     interval: int = 5
+    lasting: bool = False
     record: Mapping[str, Any] = {}
     record_file: str = ""
 

@@ -6,6 +6,7 @@ from holdfast.core.objects import Kind
 
 JOB: Final = Kind("batch", "Job")
 POD: Final = Kind("", "Pod")
+STATEFUL_SET: Final = Kind("apps", "StatefulSet")
 CLAIM: Final = Kind("", "PersistentVolumeClaim")
 VOLUME: Final = Kind("", "PersistentVolume")
 LEDGER: Final = Kind("holdfast.dev", "Ledger")

@@ -118,8 +118,8 @@ class ProgressFollower:
 
 
 def job_of(pod: Object) -> JobName | None:
-    """Return the namespace and name of the Job that owns a pod."""
+    """Return the namespace and name of the Job that owns a pod, or of the StatefulSet of a step that never ends."""
     for reference in pod["metadata"].get("ownerReferences") or ():
-        if reference.get("kind") == "Job" and reference.get("controller"):
+        if reference.get("kind") in ("Job", "StatefulSet") and reference.get("controller"):
             return pod["metadata"].get("namespace", ""), reference["name"]
     return None

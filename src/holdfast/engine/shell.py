@@ -16,7 +16,7 @@ import msgspec
 from holdfast.core.advance import Decision, advance
 from holdfast.core.diff import merge_patch
 from holdfast.core.effects import Create, Emit, PatchStatus
-from holdfast.core.kinds import CLAIM, JOB, LEDGER, POD, STORAGE_CLASS, VOLUME_SNAPSHOT
+from holdfast.core.kinds import CLAIM, JOB, LEDGER, POD, STATEFUL_SET, STORAGE_CLASS, VOLUME_SNAPSHOT
 from holdfast.core.objects import Kind, Object, ref_of
 from holdfast.core.plan import Child, Desired, Problems
 from holdfast.core.populate import populators
@@ -239,7 +239,7 @@ class Engine:
                 self._job_changed(old, new)
             elif kind == POD and (pod := new or old) is not None:
                 self._progress.observe_pod(old, new)
-                tokens.update(Named(JOB, *job) for job in [job_of(pod)] if job)
+                tokens.update(Named(runner, *job) for job in [job_of(pod)] if job for runner in (JOB, STATEFUL_SET))
             if new is None and kind in self._handlers:
                 self._collector.owner_gone()
             self._wake(self.interests.woken_by(*tokens))
@@ -253,6 +253,7 @@ class Engine:
 
     def _progress_moved(self, namespace: str, job: str) -> None:
         self._wake(self.interests.woken_by(Named(JOB, namespace, job)))
+        self._wake(self.interests.woken_by(Named(STATEFUL_SET, namespace, job)))
 
     def _wake(self, keys: set[Key]) -> None:
         for key in keys:

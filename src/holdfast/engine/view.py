@@ -3,7 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from holdfast.core.kinds import JOB, POD
+import msgspec
+
+from holdfast.core.kinds import JOB, POD, STATEFUL_SET
 from holdfast.core.objects import Kind, Object, Ref, kind_of, ref_of
 from holdfast.core.observe import last_word_due, observe_job
 from holdfast.core.observe_objects import observe_object
@@ -64,7 +66,9 @@ class PassView:
     def step(self, namespace: str, name: str, kind: Kind = JOB, until: Until | None = None) -> StepState:
         """Return the state of a step by its child."""
         if kind != JOB:
-            return observe_object(self, namespace, name, kind, until)
+            state = observe_object(self, namespace, name, kind, until)
+            told = self._senses.progress.of(namespace, name) if kind == STATEFUL_SET else ()
+            return msgspec.structs.replace(state, progress=told) if told else state
         found = self.get(JOB, namespace, name)
         if found is None:
             return StepState()

@@ -21,6 +21,7 @@ from holdfast.dialects.kubeblocks import (
     backup_deletion,
     backup_plan,
     backup_status,
+    continuous,
     expiry,
     names,
     retention,
@@ -59,6 +60,10 @@ class BackupHandler:
             return backup_deletion.desired(obj, view, self._home, now)
         if _is_left_alone(obj):
             return Desired()
+        if continuous.is_continuous(obj):
+            over = _over(obj, view, now) if phase_of(obj) == "Completed" else Desired()
+            own = continuous.desired(obj, view, self._home)
+            return msgspec.structs.replace(own, doomed=(*own.doomed, *over.doomed), notes=over.notes, wake_at=over.wake_at)
         if phase_of(obj) in TERMINAL:
             return _over(obj, view, now)
         if phase_of(obj) == "Running":
@@ -75,7 +80,11 @@ class BackupHandler:
         status = mapping(obj, "status")
         if deleting(obj):
             return backup_deletion.status(obj, view, outcome, self._home, now)
-        if phase_of(obj) in TERMINAL or _is_left_alone(obj):
+        if _is_left_alone(obj):
+            return status
+        if continuous.is_continuous(obj) and outcome.problems is None:
+            return continuous.status(obj, view, self._home, now)
+        if phase_of(obj) in TERMINAL:
             return status
         if outcome.problems is not None:
             return backup_status.failed(obj, str(outcome.problems), now)

@@ -10,13 +10,24 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from holdfast.core.calls import DatasafedDelete
-from holdfast.core.objects import Object, Ref
+from holdfast.core.objects import Object, Ref, bounded_name, ref_of
 from holdfast.core.plan import Desired, Doomed, Note, Phase, Plan, RunKind, SecretCopy, Step
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, phase_of, strings, text, uid_of
-from holdfast.dialects.kubeblocks import backup_context, backup_env, chains, env, names, paths, repos, workload
+from holdfast.dialects.kubeblocks import (
+    backup_context,
+    backup_env,
+    chains,
+    continuous,
+    env,
+    names,
+    paths,
+    repos,
+    worker,
+    workload,
+)
 from holdfast.dialects.kubeblocks.backup_context import Context
-from holdfast.dialects.kubeblocks.kinds import BACKUP, JOB, RESTORE, VOLUME_SNAPSHOT
+from holdfast.dialects.kubeblocks.kinds import BACKUP, JOB, POD, RESTORE, STATEFUL_SET, VOLUME_SNAPSHOT
 from holdfast.dialects.kubeblocks.refusal import Refusal
 from holdfast.dialects.kubeblocks.repos import Reached
 
@@ -31,8 +42,12 @@ def desired(obj: Object, view: View, home: str, now: datetime) -> Desired:
     """Say what the deletion needs next; at last its release."""
     if obstacle(obj, view):
         return Desired()
+    if (runner := view.get(STATEFUL_SET, namespace_of(obj), continuous.runner_name(obj))) is not None:
+        return Desired(doomed=(Doomed(ref_of(runner), "its Backup is deleted"),))
     if jobs := _jobs(obj, view):
         return Desired(doomed=tuple(Doomed(Ref(JOB, namespace_of(job), name_of(job)), "its Backup is deleted") for job in jobs))
+    if _pods(obj, view):
+        return Desired()
     if text(obj, "spec", "deletionPolicy") == "Retain":
         note = Note("Retained", f"data and snapshots of this Backup stay: {text(obj, 'status', 'path') or 'no files'}")
         return Desired(release=True, notes=(note,))
@@ -54,7 +69,7 @@ def desired(obj: Object, view: View, home: str, now: datetime) -> Desired:
         return Desired(doomed=tuple(Doomed(ref, "it has failed and is tried again") for ref in refs))
     plan = Plan(name=RUN, kind=RunKind.WIPE, steps=tuple(steps))
     return Desired(
-        children=reached.access.children,
+        children=(*worker.children(namespace_of(obj)), *reached.access.children),
         secret_copies=copies,
         runs=(plan,),
         wake_at=ended + AGAIN if ended else None,
@@ -112,8 +127,18 @@ def _builds_on(restore: Object, obj: Object, refs: Refs) -> bool:
 
 def _jobs(obj: Object, view: View) -> Sequence[Object]:
     """Return the Jobs of the Backup itself, not those of its deletion."""
-    own = (f"{names.uid8(obj)}-delete-", f"{names.uid8(obj)}-predelete-")
-    return [job for job in view.list(JOB, owner=uid_of(obj)) if not name_of(job).startswith(own)]
+    return [job for job in view.list(JOB, owner=uid_of(obj)) if not name_of(job).startswith(_own(obj))]
+
+
+def _pods(obj: Object, view: View) -> Sequence[Object]:
+    """Return the pods of the Backup itself that may still write."""
+    label = (names.BACKUP_NAME, bounded_name(name_of(obj)))
+    pods = [pod for pod in view.list(POD, namespace_of(obj), label=label) if not name_of(pod).startswith(_own(obj))]
+    return [pod for pod in pods if phase_of(pod) not in ("Succeeded", "Failed")]
+
+
+def _own(obj: Object) -> tuple[str, str]:
+    return f"{names.uid8(obj)}-delete-", f"{names.uid8(obj)}-predelete-"
 
 
 def _snapshots(obj: Object, view: View) -> list[tuple[str, str]]:
@@ -200,4 +225,4 @@ def _files(context: Context, needs: tuple[str, ...]) -> Step:
 
 
 def _labels(context: Context) -> Object:
-    return {names.BACKUP_NAME: names.job(name_of(context.obj)), names.MANAGED_BY: names.MANAGER}
+    return {names.BACKUP_NAME: bounded_name(name_of(context.obj)), names.MANAGED_BY: names.MANAGER}

@@ -5,7 +5,7 @@ Names are the documented ones: `dp-prebackup-<i>-<pod>`, `dp-backup-<pod>`, `cre
 `<action>-<backup>-<uid8>`. Where there is a preBackup step, postBackup runs however the backup ends: what was frozen is thawed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.core.calls import DatasafedAttend
 from holdfast.core.objects import Object, bounded_name
-from holdfast.core.plan import Child, Plan, RunKind, Step, When
+from holdfast.core.plan import Child, MoverCall, Plan, RunKind, Step, When
 from holdfast.core.ports import View
 from holdfast.core.read import flag, items, mapping, name_of, number, strings, text, uid_of
 from holdfast.dialects.kubeblocks import backup_env, env, hooks, names, record, snapshots, targets, worker, workload
@@ -26,6 +26,8 @@ RUN: Final = "backup"
 _MAIN: Final = "backupdata"
 _QUIET: Final = 60
 """Seconds between two looks at the info file when nobody asked for progress."""
+_LASTING: Final = 5
+"""The same for a command that never ends: its time range grows all the time."""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +95,43 @@ def backoff(context: Context) -> int:
     return workload.BACKOFF if given is None else given
 
 
+def pod_of(
+    context: Context, target: Target, pod: Object, raw: Object, name: str, *, told: bool, lasting: bool = False
+) -> tuple[Object, Mapping[str, MoverCall]]:
+    """Return the spec of the pod that runs a job action for a target's pod, and the movers of its containers.
+
+    `told`: the command saves data and may say what it knows of it; `lasting`: it never ends.
+    """
+    on_node = flag(raw, "runOnTargetPodNode")
+    volumes, mounts = targets.volumes_of(pod, mapping(context.method, "targetVolumes")) if on_node else ([], [])
+    command = workload.Command(
+        name=name,
+        image=text(raw, "image"),
+        command=strings(raw, "command"),
+        env=backup_env.of_pod(context, target, pod, told=told),
+        env_from=[*env.sources_of_pod(pod), *items(context.action_set, "spec", "envFrom")],
+        mounts=mounts,
+        resources=mapping(context.method, "runtimeSettings", "resources"),
+    )
+    return workload.pod(
+        command,
+        context.access,
+        _attend(context, raw, lasting=lasting) if told else workload.attend(),
+        storage_env=backup_env.attendant(context, target, name_of(pod)),
+        volumes=volumes,
+        account=target.account or names.WORKER,
+        placement=targets.place(pod) if on_node else None,
+    )
+
+
+def _attend(context: Context, raw: Object, *, lasting: bool) -> DatasafedAttend:
+    sync = mapping(raw, "syncProgress")
+    quiet = _LASTING if lasting else _QUIET
+    interval = (number(sync, "intervalSeconds") or quiet) if flag(sync, "enabled") else quiet
+    document = record.document(context)
+    return workload.attend(info=env.INFO, interval=interval, lasting=lasting, record=document, record_file=names.RECORD_FILE)
+
+
 class _OnePod:
     """The actions of one pod, as they come together."""
 
@@ -153,36 +192,11 @@ class _OnePod:
         return None
 
     def _job(self, name: str, raw: Object, *, told: bool, when: When = When.SUCCESS) -> None:
-        context, pod, target = self._context, self._pod, self._target
-        on_node = flag(raw, "runOnTargetPodNode")
-        volumes, mounts = targets.volumes_of(pod, mapping(context.method, "targetVolumes")) if on_node else ([], [])
-        command = workload.Command(
-            name=_MAIN if told else name,
-            image=text(raw, "image"),
-            command=strings(raw, "command"),
-            env=backup_env.of_pod(context, target, pod, told=told),
-            env_from=[*env.sources_of_pod(pod), *items(context.action_set, "spec", "envFrom")],
-            mounts=mounts,
-            resources=mapping(context.method, "runtimeSettings", "resources"),
-        )
-        spec, attendants = workload.pod(
-            command,
-            context.access,
-            self._attend(raw) if told else workload.attend(),
-            storage_env=backup_env.attendant(context, target, name_of(pod)),
-            volumes=volumes,
-            account=target.account or names.WORKER,
-            placement=targets.place(pod) if on_node else None,
-        )
+        context = self._context
+        spec, attendants = pod_of(context, self._target, self._pod, raw, _MAIN if told else name, told=told)
         child = workload.job(self._job_name(name), context.namespace, labels(context), spec, backoff(context))
         needs, errors = self._needs(), hooks.on_error(raw)
         self._add(name, [Step(name=name, child=child, needs=needs, when=when, on_error=errors, attendants=attendants)])
-
-    def _attend(self, raw: Object) -> DatasafedAttend:
-        sync = mapping(raw, "syncProgress")
-        interval = (number(sync, "intervalSeconds") or _QUIET) if flag(sync, "enabled") else _QUIET
-        document = record.document(self._context)
-        return workload.attend(info=env.INFO, interval=interval, record=document, record_file=names.RECORD_FILE)
 
     def _marked(self) -> list[Action]:
         """Say of what the status shows as started that it was: what is gone then is not made again."""

@@ -48,6 +48,7 @@ class KubeBlocks:
             kinds.SNAPSHOT_CLASS,
             kinds.JOB,
             kinds.CRON_JOB,
+            kinds.STATEFUL_SET,
             kinds.CLAIM,
             kinds.STORAGE_CLASS,
             kinds.CSI_DRIVER,
@@ -65,6 +66,7 @@ class KubeBlocks:
             kinds.CRON_JOB,
             kinds.ROLE_BINDING,
             kinds.SERVICE_ACCOUNT,
+            kinds.STATEFUL_SET,
             kinds.STORAGE_CLASS,
             kinds.VOLUME_SNAPSHOT,
         )

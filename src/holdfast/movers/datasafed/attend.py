@@ -39,7 +39,7 @@ def attend(call: DatasafedAttend, context: Context) -> Report:
     while not context.stop.is_set():
         server.serve(call.interval)
         if (details := info.changed(call.interval)) is not None:
-            context.progress(Progress(call.MOVER, details=details))
+            context.progress(Progress(call.MOVER, details=conclude(call, details) if call.lasting else details))
     server.close()
     if not call.info:
         return Report(call.MOVER)
