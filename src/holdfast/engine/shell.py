@@ -172,7 +172,9 @@ class Engine:
 
     def _finished(self, desired: Desired) -> Desired:
         children = tuple(
-            Child(finish_child(child, self._movers, self._image), child.create_only) if child.mover else child
+            Child(finish_child(child, self._movers, self._image), child.create_only)
+            if child.mover or child.attendants
+            else child
             for child in desired.children
         )
         return msgspec.structs.replace(desired, children=children)

@@ -83,7 +83,8 @@ class BackupHandler:
         if _is_left_alone(obj):
             return status
         if continuous.is_continuous(obj) and outcome.problems is None:
-            return continuous.status(obj, view, self._home, now)
+            refused = outcome.refused.get(continuous.runner_name(obj), "")
+            return continuous.status(obj, view, self._home, refused, now)
         if phase_of(obj) in TERMINAL:
             return status
         if outcome.problems is not None:

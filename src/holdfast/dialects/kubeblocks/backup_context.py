@@ -80,9 +80,10 @@ def gather(obj: Object, refs: Refs, home: str, now: datetime) -> Context | Refus
     action_set = _action_set(method, refs)
     if isinstance(action_set, Refusal):
         return action_set
+    lasting = text(action_set, "spec", "backupType") == "Continuous"
     picked = _pick(obj, method, policy, refs)
     if isinstance(picked, Refusal):
-        return picked
+        return Wait(picked.message) if lasting and picked.reason == targets.NO_PODS else picked
     context = Context(
         obj=obj,
         policy=policy,

@@ -49,14 +49,17 @@ def desired(obj: Object, view: View, home: str) -> Desired:
     return Desired(children=children, secret_copies=found.access.copies)
 
 
-def status(obj: Object, view: View, home: str, now: datetime) -> Object:
-    """Return the status: phase and action follow the StatefulSet, size and time range what its command says."""
+def status(obj: Object, view: View, home: str, refused: str, now: datetime) -> Object:
+    """Return the status: phase and action follow the StatefulSet, size and time range what its command says.
+
+    `refused` is what the server has against the StatefulSet.
+    """
     before = mapping(obj, "status")
     if not wanted(obj, view):
         return before if phase_of(obj) == "Completed" else _completed(before, now)
     found = _context(obj, view, home)
     runner = view.get(STATEFUL_SET, namespace_of(obj), runner_name(obj))
-    why = found.message if isinstance(found, Refusal) else _trouble(runner, view)
+    why = found.message if isinstance(found, Refusal) else refused or _trouble(runner, view)
     ready = number(runner or {}, "status", "availableReplicas") or 0
     action: Object = {
         "name": ACTION,

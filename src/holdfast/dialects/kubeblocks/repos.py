@@ -36,11 +36,12 @@ def choose(obj: Object, policy: Object, refs: Refs) -> Object | Refusal:
 
 
 def default(refs: Refs) -> Object | Refusal:
-    """Return the one default repository that is Ready."""
-    marked = [repo for repo in refs.list(BACKUP_REPO) if names.is_true(repo, names.DEFAULT_REPO) and phase_of(repo) == "Ready"]
-    if len(marked) == 1:
-        return marked[0]
-    if not marked:
+    """Return the one default repository that is Ready; while none is, one that may become it."""
+    every = [repo for repo in refs.list(BACKUP_REPO) if names.is_true(repo, names.DEFAULT_REPO) and not deleting(repo)]
+    marked = [repo for repo in every if phase_of(repo) == "Ready"]
+    if len(marked) == 1 or (every and not marked):
+        return [*marked, *every][0]
+    if not every:
         said = f"no BackupRepo is named, and none is the default: set backupRepoName, or annotate one {names.DEFAULT_REPO}=true"
         return Refusal("NoDefaultRepo", said)
     several = ", ".join(sorted(name_of(repo) for repo in marked))
