@@ -19,6 +19,7 @@ need openssh-server test -x /usr/sbin/sshd
 need etcd-server command -v etcd
 need etcd-client command -v etcdctl
 need openssl command -v openssl
+need postgresql sh -c 'ls /usr/lib/postgresql/*/bin/postgres'
 need gcc command -v "${CC:-cc}"
 need libc6-dev test -e /usr/include/stdlib.h
 case $("$python" -c 'import sys; print(sys.prefix)' 2>/dev/null) in

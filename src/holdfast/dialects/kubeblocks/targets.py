@@ -12,6 +12,7 @@ from holdfast.core import selectors
 from holdfast.core.objects import Object
 from holdfast.core.ports import Refs
 from holdfast.core.read import at, deleting, flag, items, mapping, name_of, namespace_of, strings, text
+from holdfast.dialects.kubeblocks import names
 from holdfast.dialects.kubeblocks.kinds import POD
 from holdfast.dialects.kubeblocks.refusal import Refusal
 
@@ -93,7 +94,12 @@ def _fallback(target: Target, namespace: str, refs: Refs) -> list[Object]:
 def _selected(selector: Object, namespace: str, refs: Refs) -> list[Object]:
     pods = refs.list(POD, namespace, label=selectors.one_label(selector))
     found = [pod for pod in pods if selectors.matches(selector, mapping(pod, "metadata", "labels"))]
-    return sorted((pod for pod in found if not deleting(pod)), key=name_of)
+    return sorted((pod for pod in found if not deleting(pod) and not _is_ours(pod)), key=name_of)
+
+
+def _is_ours(pod: Object) -> bool:
+    """Whether a pod is the job of a backup or restore, which is never backed up itself."""
+    return any(text(pod, "metadata", "labels", key) for key in (names.BACKUP_NAME, names.RESTORE))
 
 
 def is_ready(pod: Object) -> bool:

@@ -14,6 +14,7 @@ from holdfast.core.labels import TELLS
 from holdfast.core.objects import Object
 from holdfast.core.plan import MoverCall
 from holdfast.dialects.kubeblocks import env as variables
+from holdfast.dialects.kubeblocks import names
 from holdfast.dialects.kubeblocks.access import Access
 
 INSTALLER: Final = "dp-copy-datasafed"
@@ -122,8 +123,12 @@ def job(name: str, namespace: str, labels: Object, spec: Object, backoff: int, a
 
 
 def template(labels: Object, spec: Object) -> Object:
-    """Return a pod's template whose progress is told by the sidecar."""
-    return {"metadata": {"labels": labels, "annotations": {TELLS: ATTENDANT}}, "spec": spec}
+    """Return a pod's template whose progress is told by the sidecar.
+
+    The pod does not carry the label by which Services and policies find the database: it is none.
+    """
+    own = {key: value for key, value in labels.items() if key not in (names.INSTANCE, names.COMPONENT)}
+    return {"metadata": {"labels": own, "annotations": {TELLS: ATTENDANT}}, "spec": spec}
 
 
 def _unique(volumes: Sequence[Object]) -> list[Object]:
