@@ -5,17 +5,22 @@ objects are starts of runs, and to which schedule a start belongs. Names of sche
 """
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from holdfast.cli.dialects import KINDS, resource_of
-from holdfast.kube.builtin import JOBS
+from holdfast.cli.install import addons
+from holdfast.core.times import format_time
+from holdfast.dialects.kubeblocks import rendering
+from holdfast.kube.builtin import JOBS, PODS
 from holdfast.kube.resource import Resource
 
 Object = dict[str, Any]
 
 NAMESPACE: Final = "bench"
+DP: Final = "dataprotection.kubeblocks.io"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +67,45 @@ def _label(obj: Object, name: str) -> str:
     return (obj["metadata"].get("labels") or {}).get(name, "")
 
 
+def _kubeblocks(name: str, cron: str) -> Object:
+    entries = [{"backupMethod": "dump", "cronExpression": cron, "enabled": True, "name": name}]
+    spec = {"backupPolicyName": "db", "schedules": entries}
+    return _blocks("BackupSchedule", name, spec)
+
+
+def _blocks(kind: str, name: str, spec: Object, status: Object | None = None) -> Object:
+    meta = _meta(name) if _resource("kubeblocks", kind).namespaced else {"name": name}
+    document = {"apiVersion": "dataprotection.kubeblocks.io/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+    return {**document, **({"status": status} if status else {})}
+
+
+def _database() -> Object:
+    """Return a pod that is ready, since nobody runs it here."""
+    spec = {"containers": [{"name": "db", "image": "db:1"}], "nodeName": "nowhere"}
+    status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
+    meta = {**_meta("db-0"), "labels": {"app": "db"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status}
+
+
+def _around_kubeblocks() -> Sequence[tuple[Resource, Object]]:
+    """Return what a backup needs: a policy, its action set, a pod, and a repository that counts as checked a moment ago."""
+    provider = next(obj for obj in addons("kubeblocks") if obj["metadata"]["name"] == "pvc")
+    given = {"storageProviderRef": "pvc", "accessMethod": "Mount", "pvReclaimPolicy": "Delete", "config": {}}
+    checked = {"preCheckDigest": rendering.digest(_blocks("BackupRepo", "disk", given), provider), "phase": "Ready"}
+    checked["lastPreCheckTime"] = format_time(datetime.now(UTC))
+    passed = [{"type": type_, "status": "True", "reason": "Bench"} for type_ in ("PreCheckPassed", "BackupsRediscovered")]
+    job = {"image": "db:1", "command": ["true"]}
+    methods = [{"name": "dump", "actionSetName": "dump"}]
+    target = {"podSelector": {"matchLabels": {"app": "db"}}}
+    policy = {"backupRepoName": "disk", "backupMethods": methods, "target": target}
+    return [
+        (_resource("kubeblocks", "ActionSet"), _blocks("ActionSet", "dump", {"backup": {"backupData": job}})),
+        (_resource("kubeblocks", "BackupRepo"), _blocks("BackupRepo", "disk", given, {**checked, "conditions": passed})),
+        (_resource("kubeblocks", "BackupPolicy"), _blocks("BackupPolicy", "db", policy)),
+        (PODS, _database()),
+    ]
+
+
 ROWS: Final = {
     "antfly": Row(
         resource=_resource("antfly", "AntflyBackup"),
@@ -72,6 +116,16 @@ ROWS: Final = {
         ready_within=60.0,
         started=JOBS,
         owner=lambda job: _label(job, "antfly.io/backup"),
+    ),
+    "kubeblocks": Row(
+        resource=_resource("kubeblocks", "BackupSchedule"),
+        count=1000,
+        around=_around_kubeblocks(),
+        schedule=_kubeblocks,
+        ready=lambda obj: _status(obj, "phase") == "Available",
+        ready_within=20.0,
+        started=JOBS,
+        owner=lambda job: _label(job, f"{DP}/backup-schedule") if _label(job, f"{DP}/backup-name") else "",
     ),
 }
 """The rows by name."""

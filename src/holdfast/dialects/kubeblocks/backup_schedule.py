@@ -42,18 +42,30 @@ class BackupScheduleHandler:
         if wrong := list(_methods(obj, policy, view)):
             return Problems(tuple(wrong))
         children: list[Child] = []
+        backups: list[Child] = []
+        times: list[datetime | None] = []
         for entry in _entries(obj):
             lasting = _is_continuous(policy, entry, view)
-            if enabled(entry, is_continuous=lasting):
-                children.append(triggers.continuous(obj, entry) if lasting else triggers.cron_job(obj, entry, policy))
+            if enabled(entry, is_continuous=lasting) and lasting:
+                backups.append(triggers.continuous(obj, entry))
+            elif enabled(entry, is_continuous=lasting):
+                children.append(triggers.cron_job(obj, entry, policy))
+                job = view.get(CRON_JOB, namespace_of(obj), triggers.name(obj, entry))
+                due = triggers.due(obj, entry, policy, job, now)
+                backups += [due] if due is not None else []
+                times.append(Cron.parse(text(entry, "cronExpression")).next_after(now))
         wanted = {name_of(child.object) for child in children}
         doomed = tuple(
             Doomed(Ref(CRON_JOB, namespace_of(job), name_of(job)), "no entry of its BackupSchedule needs it any more")
             for job in view.list(CRON_JOB, namespace_of(obj), owner=uid_of(obj))
             if name_of(job) not in wanted
         )
-        accounts = triggers.accounts(namespace_of(obj)) if any(child.mover for child in children) else ()
-        return Desired(amend=_labelled(obj), children=(*accounts, *children), doomed=doomed)
+        return Desired(
+            amend=_labelled(obj),
+            children=(*(triggers.accounts(namespace_of(obj)) if children else ()), *children, *backups),
+            doomed=doomed,
+            wake_at=min((at for at in times if at is not None), default=None),
+        )
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status."""

@@ -1,20 +1,25 @@
 """What carries out a BackupSchedule: a CronJob for each entry, or one Backup that runs on for a method of type Continuous.
 
-Names, labels and settings are the documented ones. The CronJob's pod creates a Backup named after the due time, so a tick that
-fires twice has one Backup.
+Names, labels and settings are the documented ones. A Backup is named after its due time, so it does not matter who makes it:
+the controller does so itself on time, without waiting for a pod, and the CronJob's pod makes what the controller missed.
 """
 
 import re
+from datetime import datetime, timedelta
 from typing import Final
 
 from holdfast.core.calls import Trigger
+from holdfast.core.cron import Cron
 from holdfast.core.objects import Object, bounded_name, owner_reference
 from holdfast.core.plan import Child
 from holdfast.core.read import flag, items, mapping, name_of, namespace_of, number, text
+from holdfast.core.times import optional_time, parse_time
 from holdfast.dialects.kubeblocks import names, worker
 from holdfast.dialects.kubeblocks.kinds import BACKUP, ROLE_BINDING, api_version
 
 STAMP: Final = "%Y%m%d%H%M%S"
+FRESH: Final = timedelta(minutes=1)
+"""How late the controller itself makes the Backup of a due time. What is older is left to the CronJob and its deadline."""
 _STAMP_LENGTH: Final = 15
 _HEAD: Final = 30
 _EVERY: Final = re.compile(r"\*/([0-9]{1,4})")
@@ -70,6 +75,20 @@ def cron_job(schedule: Object, entry: Object, policy: Object) -> Child:
     }
     call = Trigger("backups", _prefix(schedule, entry, policy), _document(schedule, entry), STAMP)
     return Child(made, mover=call.call())
+
+
+def due(schedule: Object, entry: Object, policy: Object, job: Object | None, now: datetime) -> Child | None:
+    """Return the Backup of a due time that has just come; None when there is none, or the CronJob is not in force yet."""
+    if job is None or text(job, "spec", "schedule") != text(entry, "cronExpression"):
+        return None
+    ticks = list(Cron.parse(text(entry, "cronExpression")).between(now - FRESH, now))
+    born = parse_time(text(job, "metadata", "creationTimestamp"))
+    told = optional_time(text(schedule, "status", "schedules", entry_name(entry), "lastScheduleTime"))
+    if not ticks or ticks[-1] < born or (told is not None and told >= ticks[-1]):
+        return None
+    document = _document(schedule, entry)
+    name = f"{_prefix(schedule, entry, policy)}-{ticks[-1].strftime(STAMP)}"
+    return Child({**document, "metadata": {**document["metadata"], "name": name}}, create_only=True)
 
 
 def accounts(namespace: str) -> tuple[Child, ...]:
