@@ -174,12 +174,12 @@ async def until(check: Callable[[], object], seconds: float = 10) -> None:
             pause = min(pause * 1.5, 0.1)
 
 
-async def phase_is(client: Client, name: str, phase: str) -> None:
+async def phase_is(client: Client, name: str, phase: str, seconds: float = 10) -> None:
     async def there() -> bool:
         return (await status_of(client, name)).get("phase") == phase
 
     try:
-        await until(there)
+        await until(there, seconds)
     except TimeoutError:
         raise AssertionError(f"{name} is {await status_of(client, name)} instead of {phase}") from None
 
