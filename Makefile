@@ -39,7 +39,7 @@ demo: setup ## back up and restore real data of this machine, and prove it
 test: setup .tools/restic/.fetched .tools/azurite/.fetched ## run every test
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
-soak: setup .tools/restic/.fetched ## run the long crash, fault and model series of the repository: make soak SEED=1 N=3
+soak: setup .tools/restic/.fetched ## run the long crash, fault and model series: make soak SEED=1 N=3
 	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py
 
 fuzz: setup ## feed the native module with broken input under the compiler's sanitizers: make fuzz N=20000
