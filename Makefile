@@ -36,7 +36,11 @@ demo: setup ## back up and restore real data of this machine, and prove it
 	@scripts/fetch-azurite.sh .tools/azurite $(VENV)
 	@touch $@
 
-test: setup .tools/restic/.fetched .tools/azurite/.fetched ## run every test
+.tools/promtool/.fetched: scripts/fetch-promtool.sh .tools/.fetched
+	@scripts/fetch-promtool.sh .tools/promtool
+	@touch $@
+
+test: setup .tools/restic/.fetched .tools/azurite/.fetched .tools/promtool/.fetched ## run every test
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 soak: setup .tools/restic/.fetched ## run the long crash, fault and model series: make soak SEED=1 N=3

@@ -55,6 +55,10 @@ def rclone() -> str:
     return _find("rclone", Path(sys.executable).parent, ROOT / ".tools" / "bin")
 
 
+def promtool() -> str:
+    return _find("promtool", ROOT / ".tools" / "promtool")
+
+
 def bwrap() -> str:
     return _find("bwrap")
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from holdfast import __version__
 from holdfast.cli import rights
 from holdfast.cli.apiserver import backup_roles
+from holdfast.cli.dashboard import dashboard
 from holdfast.cli.dialects import ALL_KINDS, COMMON, KINDS, OWN_KINDS, dialects
 from holdfast.cli.install import addons
 from holdfast.core.objects import Object, kind_of
@@ -38,6 +39,7 @@ def files() -> Mapping[str, str]:
         found[f"{_CHART}/api-{api}.yaml"] = _chart_api(api, parts)
     found["deploy/kustomize/referenced/referenced.yaml"] = _document(_referenced())
     found["deploy/kustomize/referenced/kustomization.yaml"] = _kustomization(["referenced.yaml"])
+    found["deploy/observability/dashboard.json"] = dashboard()
     found["deploy/install.yaml"] = _document(everything())
     found[f"{_CHART}/definitions.yaml"] = _HEADER + _escaped(_yaml(_common()["definitions"]))
     found[f"{_CHART}/roles.yaml"] = _HEADER + _escaped(_yaml([*_roles(), *_addons(".")]))
