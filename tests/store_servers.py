@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, env: dict[str, str] | None = None) -> Generator[None]:
+def running(command: list[str], port: int, env: dict[str, str] | None = None) -> Generator[None]:
     """Run a server until the block ends; it is ready when its port takes connections."""
     given = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **(env or {})}
     with tempfile.TemporaryFile() as log:
@@ -67,7 +67,7 @@ def moto_server() -> Generator[str]:
     """S3 with versions and object lock, in memory; it accepts every key. Yields the endpoint."""
     port = free_port()
     program = str(Path(sys.executable).parent / "moto_server")
-    with _running([program, "-H", "127.0.0.1", "-p", str(port)], port):
+    with running([program, "-H", "127.0.0.1", "-p", str(port)], port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -79,7 +79,7 @@ def _rclone_server(protocol: str, folder: Path, *flags: str, room: int = 0) -> G
     command = [tools.rclone(), "serve", protocol, str(folder), "--addr", f"127.0.0.1:{port}", *flags]
     if room:
         command = [tools.bwrap(), "--dev-bind", "/", "/", "--size", str(room), "--tmpfs", str(folder), "--", *command]
-    with _running(command, port, {"RCLONE_CONFIG": "/notfound"}):
+    with running(command, port, {"RCLONE_CONFIG": "/notfound"}):
         yield port
 
 
@@ -104,7 +104,7 @@ def google_server() -> Generator[str]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     command = [tools.fake_gcs(), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
-    with _running([*command, "-external-url", address], port):
+    with running([*command, "-external-url", address], port):
         made = urllib.request.Request(
             f"{address}/storage/v1/b?project=p", b'{"name": "bucket"}', {"Content-Type": "application/json"}
         )
@@ -117,7 +117,7 @@ def azure_server() -> Generator[str]:
     """An emulator of Azure's blobs, in memory; yields the endpoint of its account."""
     port = free_port()
     command = [*tools.azurite(), "--silent", "--blobHost", "127.0.0.1", "--blobPort", str(port)]
-    with _running([*command, "--skipApiVersionCheck", "--inMemoryPersistence"], port):
+    with running([*command, "--skipApiVersionCheck", "--inMemoryPersistence"], port):
         yield f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
 
 
@@ -154,7 +154,7 @@ def ssh_server(folder: Path) -> Generator[SshServer]:
         "StrictModes no\nSubsystem sftp internal-sftp\nMaxStartups 100\nMaxSessions 100\n"
     )
     Path("/run/sshd").mkdir(exist_ok=True)
-    with _running([tools.sshd(), "-D", "-e", "-f", str(config)], server.port):
+    with running([tools.sshd(), "-D", "-e", "-f", str(config)], server.port):
         yield server
 
 

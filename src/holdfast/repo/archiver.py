@@ -43,11 +43,10 @@ class Archiver:
 
     def __init__(self, job: Job, chunker: Cutter, *, workers: int, stop: threading.Event) -> None:
         self._job, self._stop = job, stop
-        count = workers or max(2, os.cpu_count() or 2)
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="backup-seal")
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="backup-seal")
         self._read_pool = ThreadPoolExecutor(_READERS, thread_name_prefix="backup-read")
         self._reader = FileReader(
-            job.writer, chunker, self._pool, self._advance, self.check, job.faults.add, most_chunks=2 * count
+            job.writer, chunker, self._pool, self._advance, self.check, job.faults.add, most_chunks=2 * workers
         )
         self._waiting: deque[_Level] = deque()
         self._entries = 0

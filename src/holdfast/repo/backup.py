@@ -1,17 +1,15 @@
 """Backing up paths: the call, and what it leaves out. The order of its steps is in `run`, the walk in `archiver`."""
 
-import threading
 from collections.abc import Sequence
-from datetime import datetime
+from typing import Unpack
 
 from holdfast.repo.archiver import Archiver
-from holdfast.repo.config import Chunking
 from holdfast.repo.errors import SourceError
 from holdfast.repo.folders import Comparison, Job
 from holdfast.repo.patterns import Patterns
 from holdfast.repo.repository import Repository
-from holdfast.repo.result import BackupResult, Faults, Meter, ProgressHook
-from holdfast.repo.run import AUTO, Run
+from holdfast.repo.result import BackupResult, Faults, Meter
+from holdfast.repo.run import AUTO, Common, Run
 from holdfast.repo.scan import CACHE_MARKER, Marker, Rules, Totals
 from holdfast.repo.sources import find_sources
 
@@ -26,20 +24,12 @@ def backup(
     excludes_ignoring_case: Sequence[str] = (),
     exclude_if_present: Sequence[str] = (),
     exclude_caches: bool = False,
-    host: str = "",
-    tags: Sequence[str] = (),
-    time: datetime | None = None,
     parent: str = AUTO,
     one_file_system: bool = False,
     max_file_bytes: int = 0,
     ignore_ctime: bool = False,
     ignore_inode: bool = False,
-    self_check: bool = True,
-    dry_run: bool = False,
-    workers: int = 0,
-    chunking: Chunking = "auto",
-    progress: ProgressHook | None = None,
-    stop: threading.Event | None = None,
+    **common: Unpack[Common],
 ) -> BackupResult:
     """Store `paths` as a new snapshot and return what was done; `sources` says where in its tree they stand.
 
@@ -48,9 +38,7 @@ def backup(
     than `max_file_bytes` (0: no limit); with `one_file_system` folders on another device than the path they lie in.
 
     `parent` is `auto`, an id, or empty to read every file again. A file is unchanged when size, mtime, ctime and inode are;
-    `ignore_inode` passes over inode and ctime, `ignore_ctime` over ctime alone. `chunking` is which rule cuts large files (see
-    `chunking`). With `dry_run` all is read and nothing is written, not even a lock; the result says what would have been
-    added, with an empty `snapshot_id`.
+    `ignore_inode` passes over inode and ctime, `ignore_ctime` over ctime alone. For the rest see `run.Common`.
 
     Errors on single files, and paths that are missing while others are there, end in the result and make it partial. Raises
     SourceError when none is there, BadRequest for a pattern that can't be read, Stopped when `stop` is set, LockLost,
@@ -61,13 +49,13 @@ def backup(
     sources = find_sources(paths, patterns, faults)
     rules = Rules(patterns, sources.devices if one_file_system else {}, max_file_bytes, markers)
     totals = Totals(sources.kept, rules)
-    meter = Meter(progress, lambda: (totals.files, totals.bytes, totals.done))
-    run = Run(repo, sources.paths, host, tags, time, [*excludes, *excludes_ignoring_case], meter, faults)
-    with run.begin(parent, chunking, dry_run=dry_run, self_check=self_check) as writer:
+    meter = Meter(common.get("progress"), lambda: (totals.files, totals.bytes, totals.done))
+    run = Run(repo, sources.paths, meter, faults, common, excludes=[*excludes, *excludes_ignoring_case])
+    with run.begin(parent) as writer:
         comparison = Comparison(ignore_ctime or ignore_inode, ignore_inode)
         job = Job(repo, writer, rules, comparison, faults, meter)
-        archiver = Archiver(job, run.chunker, workers=workers, stop=stop or threading.Event())
-        if progress is not None:
+        archiver = Archiver(job, run.chunker, workers=run.workers, stop=run.stop)
+        if common.get("progress") is not None:
             totals.start()
         try:
             tree = archiver.run(sources, run.known.tree if run.known else "")

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from holdfast.repo.documents import parse_id
-from holdfast.repo.errors import Damaged, PruneFailed, RepositoryLocked, WrongPassword
+from holdfast.repo.errors import Damaged, PruneFailed, RepositoryLocked, Stopped, WrongPassword
 from holdfast.repo.repository import Repository
 from holdfast.repo.stock import EXIT_LOCKED, EXIT_PASSWORD, PROGRAM, Access, Ended, find_program, run_stock
 from holdfast.repo.tree import decode_tree
@@ -107,7 +107,8 @@ def prune(
         ended = run_stock(found, access, words, stop)
         if not _was_locked(ended) or time.monotonic() + _RETRY_SECONDS > deadline:
             break
-        time.sleep(_RETRY_SECONDS)
+        if (stop or threading.Event()).wait(_RETRY_SECONDS):
+            raise Stopped("stopped while waiting for whoever works in the repository; nothing was done")
     _raise_for(repo, ended)
     after, verified = before, False
     if not dry_run:

@@ -7,9 +7,11 @@ before that last write leaves packs that nothing refers to, and nothing else. A 
 import contextlib
 import os
 import socket
+import threading
 import time as clock
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
+from typing import TypedDict
 
 from holdfast import __version__
 from holdfast.repo import keys
@@ -18,7 +20,7 @@ from holdfast.repo.config import Chunking
 from holdfast.repo.folders import Counts
 from holdfast.repo.locks import Lock
 from holdfast.repo.repository import Repository
-from holdfast.repo.result import BackupResult, Faults, Meter
+from holdfast.repo.result import BackupResult, Faults, Meter, ProgressHook
 from holdfast.repo.retention import retain_new
 from holdfast.repo.snapshot import Snapshot, SnapshotJson, Summary, encode_snapshot, find_parent
 from holdfast.repo.times import format_time
@@ -28,6 +30,26 @@ AUTO = "auto"
 """Take the newest snapshot of the same host and paths as parent."""
 
 
+class Common(TypedDict, total=False):
+    """What every backup may be told, whatever it stores.
+
+    `host` (this one), `tags` and `time` (now) are recorded in the snapshot. `self_check` (True) opens each sealed blob again.
+    With `dry_run` all is read and nothing is written, not even a lock; the result says what would have been added, with an
+    empty `snapshot_id`. `workers` (0: one for each processor) seal side by side. `chunking` is which rule cuts large files (see
+    `chunking`). `progress` is told how far the run is; once `stop` is set it ends with Stopped.
+    """
+
+    host: str
+    tags: Sequence[str]
+    time: datetime | None
+    self_check: bool
+    dry_run: bool
+    workers: int
+    chunking: Chunking
+    progress: ProgressHook | None
+    stop: threading.Event | None
+
+
 class Run:
     """Use `begin` as a context, store the content with its writer, and call `end` inside of it."""
 
@@ -35,29 +57,32 @@ class Run:
         self,
         repo: Repository,
         sources: list[str],
-        host: str,
-        tags: Sequence[str],
-        time: datetime | None,
-        excludes: Sequence[str],
         meter: Meter,
         faults: Faults,
+        common: Common,
+        *,
+        excludes: Sequence[str] = (),
     ) -> None:
-        self._repo, self._sources, self._tags, self._excludes = repo, sources, tags, excludes
+        self._repo, self._sources, self._excludes, self._common = repo, sources, excludes, common
         self._meter, self._faults = meter, faults
         self._started, self._began = datetime.now(UTC), clock.monotonic()
-        self._time, self._host = time or self._started, host or socket.gethostname()
+        self._tags = common.get("tags", ())
+        self._time, self._host = common.get("time") or self._started, common.get("host") or socket.gethostname()
+        self.workers = common.get("workers") or max(2, os.cpu_count() or 2)
+        self.stop = common.get("stop") or threading.Event()
         self._lock: Lock | None = None
         self.known: Snapshot | None = None
         self.chunker: Cutter
 
     @contextlib.contextmanager
-    def begin(self, parent: str, chunking: Chunking, *, dry_run: bool, self_check: bool) -> Generator[BlobWriter]:
+    def begin(self, parent: str = AUTO) -> Generator[BlobWriter]:
         """Lock, look at the snapshots, load the index. Leaving it by an exception abandons what is not stored."""
+        dry_run, self_check = self._common.get("dry_run", False), self._common.get("self_check", True)
         with contextlib.ExitStack() as held:
             if not dry_run:
                 self._lock = held.enter_context(self._repo.lock())
             snapshots = self._repo.snapshots(lambda ident, error: self._faults.add(f"snapshots/{ident}", error))
-            self.chunker = choose_chunker(self._repo, chunking, snapshots)
+            self.chunker = choose_chunker(self._repo, self._common.get("chunking", "auto"), snapshots)
             self.known = self._parent(parent, snapshots)
             self._repo.load_index()
             self._writer = held.enter_context(BlobWriter(self._repo, self._lock, self_check=self_check, dry_run=dry_run))

@@ -7,19 +7,17 @@ counts only when the command ends with status 0: a dump that broke off must neve
 import os
 import stat as st
 import subprocess
-import threading
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from typing import Unpack
 
-from holdfast.repo.config import Chunking
 from holdfast.repo.errors import SourceError, Stopped
 from holdfast.repo.folders import Counts
 from holdfast.repo.reading import FileReader, Readable
 from holdfast.repo.repository import Repository
-from holdfast.repo.result import BackupResult, Faults, Meter, ProgressHook
-from holdfast.repo.run import AUTO, Run
+from holdfast.repo.result import BackupResult, Faults, Meter
+from holdfast.repo.run import Common, Run
 from holdfast.repo.tree import MadeStat, encode_dir, encode_file, encode_tree
 from holdfast.repo.writer import BlobWriter
 
@@ -31,26 +29,15 @@ def backup_stream(
     repo: Repository,
     name: str,
     readable: Readable,
-    *,
-    host: str = "",
-    tags: Sequence[str] = (),
-    time: datetime | None = None,
-    self_check: bool = True,
-    dry_run: bool = False,
-    workers: int = 0,
-    chunking: Chunking = "auto",
-    progress: ProgressHook | None = None,
-    stop: threading.Event | None = None,
+    **common: Unpack[Common],
 ) -> BackupResult:
     """Store all that `readable.read(size)` gives as the file `name` of a new snapshot.
 
     `name` may have folders in front (`/db/dump.sql`). Every read blocks until there is something; a read that raises ends the
-    backup without a snapshot. The other words are those of `backup`. Raises SourceError for a name that can't be one, Stopped,
+    backup without a snapshot. For the rest see `run.Common`. Raises SourceError for a name that can't be one, Stopped,
     LockLost, RepositoryLocked, what the read raises, or the StoreError of a store that failed.
     """
-    parts = _parts(name)
-    made = _Stream(repo, parts, host, tags, time, progress, stop or threading.Event())
-    return made.run(readable, lambda: None, self_check, dry_run, workers, chunking)
+    return _Stream(repo, _parts(name), common).run(readable, lambda: None)
 
 
 def backup_command(
@@ -59,15 +46,7 @@ def backup_command(
     command: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    host: str = "",
-    tags: Sequence[str] = (),
-    time: datetime | None = None,
-    self_check: bool = True,
-    dry_run: bool = False,
-    workers: int = 0,
-    chunking: Chunking = "auto",
-    progress: ProgressHook | None = None,
-    stop: threading.Event | None = None,
+    **common: Unpack[Common],
 ) -> BackupResult:
     """Run `command` (no shell) and store its standard output as the file `name` of a new snapshot.
 
@@ -78,11 +57,11 @@ def backup_command(
     parts = _parts(name)
     if not command:
         raise SourceError("there is nothing to back up: no command was given")
-    made = _Stream(repo, parts, host, tags, time, progress, stop or threading.Event())
+    made = _Stream(repo, parts, common)
     process = _start(command, env)
     try:
         assert process.stdout is not None
-        return made.run(process.stdout, lambda: _end(process, command[0]), self_check, dry_run, workers, chunking)
+        return made.run(process.stdout, lambda: _end(process, command[0]))
     finally:
         _kill(process)
 
@@ -95,38 +74,22 @@ def _parts(name: str) -> list[str]:
 
 
 class _Stream:
-    def __init__(
-        self,
-        repo: Repository,
-        parts: list[str],
-        host: str,
-        tags: Sequence[str],
-        time: datetime | None,
-        progress: ProgressHook | None,
-        stop: threading.Event,
-    ) -> None:
-        self._parts, self._stop = parts, stop
-        self._faults, self._meter = Faults(), Meter(progress, lambda: (0, 0, False))
-        self._run = Run(repo, ["/" + "/".join(parts)], host, tags, time, (), self._meter, self._faults)
+    def __init__(self, repo: Repository, parts: list[str], common: Common) -> None:
+        self._parts = parts
+        self._faults, self._meter = Faults(), Meter(common.get("progress"), lambda: (0, 0, False))
+        self._run = Run(repo, ["/" + "/".join(parts)], self._meter, self._faults, common)
 
-    def run(
-        self,
-        readable: Readable,
-        ended: Callable[[], None],
-        self_check: bool,
-        dry_run: bool,
-        workers: int,
-        chunking: Chunking,
-    ) -> BackupResult:
+    def run(self, readable: Readable, ended: Callable[[], None]) -> BackupResult:
         """Store the stream; `ended` is called at its end and raises when it is not whole."""
-        with self._run.begin(AUTO, chunking, dry_run=dry_run, self_check=self_check) as writer:
-            content, size = self._store(readable, writer, workers or max(2, os.cpu_count() or 2))
+        with self._run.begin() as writer:
+            content, size = self._store(readable, writer)
             ended()
             self._meter.add(1, 0)
             counts = Counts(files_new=1) if self._run.known is None else Counts(files_changed=1)
             return self._run.end(self._trees(writer, content, size, counts), counts)
 
-    def _store(self, readable: Readable, writer: BlobWriter, workers: int) -> tuple[str, int]:
+    def _store(self, readable: Readable, writer: BlobWriter) -> tuple[str, int]:
+        workers = self._run.workers
         with ThreadPoolExecutor(workers, thread_name_prefix="backup-seal") as pool:
             reader = FileReader(
                 writer, self._run.chunker, pool, self._advance, self._check, self._faults.add, most_chunks=2 * workers
@@ -149,7 +112,7 @@ class _Stream:
         self._meter.tick()
 
     def _check(self) -> None:
-        if self._stop.is_set():
+        if self._run.stop.is_set():
             raise Stopped("the backup was asked to stop; what is stored so far is used by the next one")
 
 

@@ -6,16 +6,16 @@ begins: memory holds the entries of the folders that are open, and one file.
 
 import stat as st
 import threading
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
+from typing import Unpack
 
 import msgspec
 
 from holdfast.repo.errors import SourceError, Stopped
 from holdfast.repo.folders import Counts
 from holdfast.repo.repository import Repository
-from holdfast.repo.result import BackupResult, Faults, Meter, ProgressHook
-from holdfast.repo.run import AUTO, Run
+from holdfast.repo.result import BackupResult, Faults, Meter
+from holdfast.repo.run import Common, Run
 from holdfast.repo.tree import MadeStat, encode_dir, encode_file, encode_tree
 from holdfast.repo.writer import BlobWriter
 
@@ -39,26 +39,21 @@ def backup_files(
     repo: Repository,
     root: str,
     files: Iterable[StreamedFile],
-    *,
-    host: str = "",
-    tags: Sequence[str] = (),
-    time: datetime | None = None,
-    progress: ProgressHook | None = None,
-    stop: threading.Event | None = None,
+    **common: Unpack[Common],
 ) -> BackupResult:
     """Store `files` below the folder `root` (`/manifests`) of a new snapshot.
 
     They come sorted by their path's names. Files have mode 0600, since nothing is known of who may read them, and folders the
     time of their newest file, so that what did not change is stored once. A file that was not in the repository counts as
-    new, else as unmodified. Raises SourceError for a path that is none or out of order, Stopped, LockLost, RepositoryLocked,
-    what `files` raises, or the StoreError of a store that failed.
+    new, else as unmodified. For the rest see `run.Common`. Raises SourceError for a path that is none or out of order,
+    Stopped, LockLost, RepositoryLocked, what `files` raises, or the StoreError of a store that failed.
     """
     names = _names(root)
-    meter = Meter(progress, lambda: (0, 0, False))
-    run = Run(repo, ["/" + "/".join(names)], host, tags, time, (), meter, Faults())
-    with run.begin(AUTO, "auto", dry_run=False, self_check=True) as writer:
+    meter = Meter(common.get("progress"), lambda: (0, 0, False))
+    run = Run(repo, ["/" + "/".join(names)], meter, Faults(), common)
+    with run.begin() as writer:
         counts = Counts()
-        made = _Files(names, writer, meter, counts, stop or threading.Event(), first=run.known is None)
+        made = _Files(names, writer, meter, counts, run.stop, first=run.known is None)
         return run.end(made.store(files), counts)
 
 
