@@ -14,7 +14,7 @@ from holdfast.core.objects import Object
 from holdfast.core.ports import Refs
 from holdfast.core.read import deleting, flag, items, mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.times import parse_time
-from holdfast.dialects.kubeblocks import chains, names, paths, repos, targets
+from holdfast.dialects.kubeblocks import action_parameters, chains, names, paths, repos, targets
 from holdfast.dialects.kubeblocks.access import Access
 from holdfast.dialects.kubeblocks.kinds import ACTION_SET, BACKUP_POLICY, POD
 from holdfast.dialects.kubeblocks.refusal import Refusal, Wait
@@ -80,6 +80,8 @@ def gather(obj: Object, refs: Refs, home: str, now: datetime) -> Context | Refus
     action_set = _action_set(method, refs)
     if isinstance(action_set, Refusal):
         return action_set
+    if (unfit := action_parameters.refusal(obj, action_set, "backup")) is not None:
+        return unfit
     lasting = text(action_set, "spec", "backupType") == "Continuous"
     picked = _pick(obj, method, policy, refs)
     if isinstance(picked, Refusal):

@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.core.objects import Object, bounded_name
 from holdfast.core.ports import Refs
-from holdfast.core.read import deleting, items, name_of, namespace_of, phase_of, text
+from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.times import optional_time
 from holdfast.dialects.kubeblocks import names
 from holdfast.dialects.kubeblocks.kinds import BACKUP
@@ -58,7 +58,8 @@ def with_parent(context: "Context", refs: Refs) -> "Context | Refusal":
     if isinstance(found, Refusal):
         return found
     base = name_of(found) if type_of(found) == "Full" else text(found, "status", "baseBackupName")
-    return msgspec.structs.replace(context, parent=name_of(found), base=base)
+    sealed = mapping(found, "status", "encryptionConfig")
+    return msgspec.structs.replace(context, parent=name_of(found), base=base, encryption=sealed)
 
 
 def why_bad(parent: Object, context: "Context") -> str:

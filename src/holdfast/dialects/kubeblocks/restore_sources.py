@@ -15,7 +15,7 @@ from holdfast.core.objects import Object, bounded_name
 from holdfast.core.ports import Refs
 from holdfast.core.read import at, mapping, name_of, namespace_of, phase_of, strings, text
 from holdfast.core.times import format_time, parse_time
-from holdfast.dialects.kubeblocks import chains, names, targets
+from holdfast.dialects.kubeblocks import action_parameters, chains, names, targets
 from holdfast.dialects.kubeblocks.kinds import ACTION_SET, BACKUP
 from holdfast.dialects.kubeblocks.refusal import Refusal
 from holdfast.dialects.kubeblocks.targets import Target
@@ -93,6 +93,8 @@ def _source(restore: Object, backup: Object, above: Sequence[Object], refs: Refs
         if given is None:
             return Refusal("ActionSetNotFound", f"ActionSet {name} of Backup {name_of(backup)} does not exist: create it")
         action_set = given
+    if (unfit := action_parameters.refusal(restore, action_set, "restore")) is not None:
+        return unfit
     target = _target(restore, backup)
     if isinstance(target, Refusal):
         return target

@@ -1,0 +1,368 @@
+"""Backups of the KubeBlocks API: what becomes of them, their jobs and their data. Jobs run as real pods.
+
+Numbers in names are those of the behaviours that the API documents.
+"""
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tests.kubeblocks_world import GROUP, World, repo, status, thing, world
+
+from holdfast.core.objects import Object
+from holdfast.core.times import parse_duration, parse_time
+from holdfast.kube.builtin import JOBS, PODS, STATEFULSETS
+
+__all__ = ["world"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SAVE = """
+export PATH="$PATH:$DP_DATASAFED_BIN_PATH" DATASAFED_BACKEND_BASE_PATH="$DP_BACKUP_BASE_PATH"
+env | sort | datasafed push - env
+echo "$DP_TARGET_POD_NAME" | datasafed push - data/name
+"""
+
+
+def shell(script: str, **more: Any) -> Object:
+    return {"image": "busybox:$(IMAGE_TAG)", "command": ["sh", "-ec", script], **more}
+
+
+def action_set(name: str, script: str = SAVE, type_: str = "Full", **backup: Any) -> Object:
+    data = shell(script, runOnTargetPodNode=True)
+    return thing(
+        "ActionSet",
+        name,
+        backupType=type_,
+        env=[{"name": "IMAGE_TAG", "value": "1"}, {"name": "WHO", "value": "set"}, {"name": "SET", "value": "yes"}],
+        backup={"backupData": data, **backup},
+    )
+
+
+def policy(name: str, *methods: Object, **spec: Any) -> Object:
+    given = {"target": {"podSelector": {"matchLabels": {"app": "db"}}}, **spec}
+    return thing("BackupPolicy", name, backupMethods=list(methods), **{key: value for key, value in given.items() if value})
+
+
+def method(action: str, name: str = "full", **more: Any) -> Object:
+    volumes = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    return {"name": name, "actionSetName": action, "targetVolumes": volumes, **more}
+
+
+def backup(name: str, policy_: str, method_: str = "full", **spec: Any) -> Object:
+    given = {key: spec.pop(key) for key in ("labels", "annotations") if key in spec}
+    return thing("Backup", name, backupPolicyName=policy_, backupMethod=method_, **given, **spec)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+async def database(world: World) -> None:
+    """A StatefulSet of two pods, a default repository, and an action set with its policy."""
+    await world.apply(repo("volume", default=True, config={"accessMode": "ReadWriteMany"}, volumeCapacity="1Gi"))
+    container = {
+        "name": "db",
+        "image": "busybox",
+        "command": ["sh", "-c", "echo rows > /data/rows; exec sleep 100000"],
+        "env": [{"name": "FLAVOR", "value": "vanilla"}, {"name": "WHO", "value": "pod"}],
+        "ports": [{"containerPort": 5432}],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    await world.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": "db", "namespace": "default"},
+            "spec": {
+                "serviceName": "db",
+                "replicas": 2,
+                "podManagementPolicy": "Parallel",
+                "selector": {"matchLabels": {"app": "db"}},
+                "template": {
+                    "metadata": {"labels": {"app": "db", "app.kubernetes.io/instance": "mydb"}},
+                    "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+                },
+                "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+            },
+        }
+    )
+    await world.until(STATEFULSETS, "db", lambda obj: obj.get("status", {}).get("readyReplicas") == 2)
+    await world.phase("BackupRepo", "volume", "Ready")
+    await world.apply(action_set("plain"), policy("plain", method("plain", env=[{"name": "WHO", "value": "method"}])))
+
+
+def stored(world: World, path: str) -> str:
+    """Read a file of the repository."""
+    found = list((world.directory / "volumes").glob(f"*/{path}"))
+    assert len(found) == 1, f"{path} is there {len(found)} times"
+    return found[0].read_text()
+
+
+async def test_1_2_a_full_backup_runs_beside_its_pod_and_is_completed(world: World) -> None:
+    await world.apply(backup("first", "plain", retentionPeriod="7h"))
+    running = await world.phase("Backup", "first", "Running")
+    job = await world.until(JOBS, running["actions"][0]["objectRef"]["name"], lambda _: True)
+    done = await world.phase("Backup", "first", "Completed")
+
+    assert running["path"] == "/default/first"
+    assert running["persistentVolumeClaimName"].startswith("pvc-volume-")
+    pod = job["spec"]["template"]["spec"]
+    assert job["metadata"]["name"].startswith("dp-backup-0-first-")
+    assert pod["containers"][0]["image"] == "busybox:1"
+    assert pod["nodeSelector"] == {"kubernetes.io/hostname": "here"}
+    assert pod["serviceAccountName"] == "kubeblocks-dataprotection-worker"
+    assert job["spec"]["backoffLimit"] == 2
+    assert (done["target"]["selectedTargetPods"], done["backupRepoName"]) == (["db-0"], "volume")
+    assert done["actions"][0]["phase"] == "Completed"
+    assert int(done["totalSize"]) > 100
+    assert parse_time(done["expiration"]) - parse_time(done["completionTimestamp"]) == timedelta(hours=7)
+    assert parse_duration(done["duration"]) < timedelta(seconds=60)
+    found = await world.wait("Backup", "first", lambda _: True)
+    labels = found["metadata"]["labels"]
+    assert labels[f"{GROUP}/backup-type"] == "Full"
+    assert labels[f"{GROUP}/backup-policy"] == "plain"
+    assert labels[f"{GROUP}/backup-repo-name"] == "volume"
+    assert labels["app.kubernetes.io/instance"] == "mydb"
+    await world.gone(JOBS, job["metadata"]["name"])
+
+
+async def test_commands_get_the_documented_variables_and_the_last_layer_wins(world: World) -> None:
+    await world.apply(backup("seen", "plain", retentionPeriod="1d"))
+    await world.phase("Backup", "seen", "Completed")
+    env = dict(line.partition("=")[::2] for line in stored(world, "default/seen/env").splitlines())
+
+    assert env["WHO"] == "method"
+    assert (env["SET"], env["FLAVOR"]) == ("yes", "vanilla")
+    assert (env["DP_BACKUP_NAME"], env["DP_TTL"], env["DP_TARGET_POD_NAME"]) == ("seen", "1d", "db-0")
+    assert (env["DP_BACKUP_BASE_PATH"], env["DP_BACKUP_INFO_FILE"]) == ("/default/seen", "/dp-manager/backup.info")
+    assert (env["DP_DB_HOST"], env["DP_DB_PORT"]) == ("db-0.db", "5432")
+    assert (env["KB_CLUSTER_NAME"], env["KB_NAMESPACE"]) == ("mydb", "default")
+    record = json.loads(stored(world, "default/seen/kubeblocks-backup.json"))
+    assert (record["metadata"]["name"], record["status"]["path"]) == ("seen", "/default/seen")
+
+
+async def test_3_a_failed_job_fails_the_backup_with_its_last_words(world: World) -> None:
+    await world.apply(
+        action_set("broken", "echo the disk is on fire; exit 3"), policy("broken", method("broken"), backoffLimit=0)
+    )
+    await world.apply(backup("broken", "broken"))
+    failed = await world.phase("Backup", "broken", "Failed")
+
+    assert "the disk is on fire" in failed["failureReason"]
+    assert "exit code 3" in failed["failureReason"]
+    assert (failed["actions"][0]["phase"], "completionTimestamp" in failed) == ("Failed", True)
+
+
+async def test_a_command_says_what_it_saved_while_it_runs_and_at_the_end(world: World) -> None:
+    script = """
+        export PATH="$PATH:$DP_DATASAFED_BIN_PATH" DATASAFED_BACKEND_BASE_PATH="$DP_BACKUP_BASE_PATH"
+        echo content | datasafed push - data
+        echo '{"totalSize":"1Ki"}' > $DP_BACKUP_INFO_FILE
+        while ! datasafed stat go >/dev/null 2>&1; do sleep 0.1; done
+        range='{"start":"2026-01-01T00:00:00Z","end":"2026-01-02T00:00:00Z"}'
+        echo '{"totalSize":"8","timeRange":'$range',"extras":[{"gtid":"7"}]}' > $DP_BACKUP_INFO_FILE
+    """
+    told = action_set("told", script)
+    told["spec"]["backup"]["backupData"]["syncProgress"] = {"enabled": True, "intervalSeconds": 1}
+    await world.apply(told, policy("told", method("told")), backup("told", "told"))
+    await world.wait("Backup", "told", lambda obj: status(obj).get("totalSize") == "1Ki")
+    (folder,) = (world.directory / "volumes").glob("*/default/told")
+    (folder / "go").write_text("go")
+    done = await world.phase("Backup", "told", "Completed")
+
+    assert (done["totalSize"], done["extras"]) == ("8", [{"gtid": "7"}])
+    assert done["timeRange"] == {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}
+
+
+async def test_a_backup_that_says_it_saved_something_but_did_not_is_no_good_one(world: World) -> None:
+    await world.apply(
+        action_set("liar", """echo '{"totalSize":"12Mi"}' > $DP_BACKUP_INFO_FILE"""), policy("liar", method("liar"))
+    )
+    await world.apply(backup("liar", "liar"))
+
+    assert "nothing lies in the repository" in (await world.phase("Backup", "liar", "Failed"))["failureReason"]
+
+
+async def test_6_a_backup_that_asks_for_it_is_left_alone(world: World) -> None:
+    await world.apply(backup("skipped", "plain", annotations={f"{GROUP}/skip-reconciliation": "true"}))
+    await world.apply(backup("beside", "plain"))
+    await world.phase("Backup", "beside", "Completed")
+
+    assert "phase" not in status(await world.wait("Backup", "skipped", lambda _: True))
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "said"),
+    [
+        ("lost", {"policy_": "nowhere"}, "BackupPolicy default/nowhere does not exist"),
+        ("wayless", {"policy_": "plain", "method_": "none"}, "has no method none"),
+        ("parented", {"policy_": "plain", "parentBackupName": "first"}, "a Full backup builds on nothing"),
+        ("asking", {"policy_": "plain", "parameters": [{"name": "speed", "value": "1"}]}, "declares no parameter speed"),
+        ("misplaced", {"policy_": "plain", "labels": {f"{GROUP}/backup-repo-name": "none"}}, "BackupRepo none does not exist"),
+    ],
+)
+async def test_7_13_what_can_not_be_done_fails_at_once_and_says_why(
+    world: World, name: str, spec: dict[str, Any], said: str
+) -> None:
+    await world.apply(backup(name, **spec))
+    failed = await world.phase("Backup", name, "Failed")
+
+    assert said in failed["failureReason"]
+    assert "expiration" not in failed
+
+
+async def test_13_parameters_are_held_against_the_schema_and_reach_the_job(world: World) -> None:
+    made = action_set("tuned", withParameters=["speed"])
+    schema = {"type": "object", "properties": {"speed": {"type": "integer", "maximum": 9}}}
+    made["spec"]["parametersSchema"] = {"openAPIV3Schema": schema}
+    await world.apply(made, policy("tuned", method("tuned")))
+    await world.phase("ActionSet", "tuned", "Available")
+    await world.apply(backup("tuned", "tuned", parameters=[{"name": "speed", "value": "7"}]))
+    await world.apply(backup("fast", "tuned", parameters=[{"name": "speed", "value": "70"}]))
+    await world.phase("Backup", "tuned", "Completed")
+
+    assert "speed=7\n" in stored(world, "default/tuned/env")
+    assert "speed" in (await world.phase("Backup", "fast", "Failed"))["failureReason"]
+
+
+async def test_9_all_pods_are_backed_up_side_by_side_into_folders_of_their_own(world: World) -> None:
+    selector = {"matchLabels": {"app": "db"}, "strategy": "All"}
+    await world.apply(policy("all", method("plain"), target={"podSelector": selector}), backup("all", "all"))
+    done = await world.phase("Backup", "all", "Completed")
+
+    assert [action["name"] for action in done["actions"]] == ["dp-backup-0", "dp-backup-1"]
+    assert [stored(world, f"default/all/db-{number}/data/name") for number in (0, 1)] == ["db-0\n", "db-1\n"]
+    assert int(done["totalSize"]) == sum(int(action["totalSize"]) for action in done["actions"])
+
+
+async def test_10_11_several_targets_are_planned_first_and_one_that_fails_fails_all(world: World) -> None:
+    failing = 'test "$DP_TARGET_POD_NAME" = db-0 && { echo no; exit 1; }; sleep 1;' + SAVE
+    targets = [
+        {"name": name, "podSelector": {"matchLabels": {"statefulset.kubernetes.io/pod-name": pod}}}
+        for name, pod in (("one", "db-0"), ("two", "db-1"))
+    ]
+    await world.apply(action_set("picky", failing))
+    await world.apply(policy("several", method("picky"), target=None, targets=targets, backoffLimit=0))
+    await world.apply(backup("several", "several"))
+    planned = await world.phase("Backup", "several", "Running")
+    failed = await world.phase("Backup", "several", "Failed")
+
+    assert [action["name"] for action in planned["actions"]] == ["dp-backup-one-0", "dp-backup-two-0"]
+    assert all(action["objectRef"]["name"].startswith(action["name"]) for action in planned["actions"])
+    assert [action["phase"] for action in failed["actions"]] == ["Failed", "Completed"]
+
+
+async def test_12_a_fallback_selector_is_used_when_no_pod_is_ready(world: World) -> None:
+    selector = {"matchLabels": {"app": "none"}, "fallbackLabelSelector": {"matchLabels": {"app": "db"}}}
+    await world.apply(policy("fallback", method("plain"), target={"podSelector": selector}), backup("fallback", "fallback"))
+
+    assert (await world.phase("Backup", "fallback", "Completed"))["target"]["selectedTargetPods"] == ["db-0"]
+
+
+async def test_5_a_job_that_waits_for_a_pod_that_is_gone_fails(world: World) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "lone", "namespace": "default", "labels": {"app": "lone"}},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [
+                {"name": "db", "image": "busybox", "command": ["sleep", "1000"], "env": [{"name": "LATE", "value": "1"}]}
+            ],
+        },
+    }
+    waiting = {"name": "NEVER", "valueFrom": {"secretKeyRef": {"name": "missing", "key": "x"}}}
+    await world.apply(
+        pod, policy("lone", method("plain", env=[waiting]), target={"podSelector": {"matchLabels": {"app": "lone"}}})
+    )
+    await world.until(
+        PODS, "lone", lambda obj: any(c["type"] == "Ready" and c["status"] == "True" for c in obj["status"]["conditions"])
+    )
+    await world.apply(backup("lone", "lone"))
+    await world.phase("Backup", "lone", "Running")
+    await world.client.delete(PODS, "lone", "default")
+
+    assert "lone is gone" in (await world.phase("Backup", "lone", "Failed"))["failureReason"]
+
+
+async def test_hooks_run_around_the_data_and_thaw_also_what_failed(world: World) -> None:
+    def hook(script: str, **more: Any) -> Object:
+        return {"exec": {"command": ["sh", "-c", script], **more}}
+
+    await world.apply(
+        action_set(
+            "hooked",
+            "cat /data/frozen; exit 1",
+            preBackup=[hook("echo frozen > /data/frozen"), hook("exit 1", onError="Continue")],
+            postBackup=[hook("rm /data/frozen")],
+        )
+    )
+    await world.apply(policy("hooked", method("hooked"), backoffLimit=0), backup("hooked", "hooked"))
+    failed = await world.phase("Backup", "hooked", "Failed")
+    phases = {action["name"]: action["phase"] for action in failed["actions"]}
+
+    assert phases == {
+        "dp-prebackup-0-0": "Completed",
+        "dp-prebackup-1-0": "Failed",
+        "dp-backup-0": "Failed",
+        "dp-postbackup-0-0": "Completed",
+    }
+    (folder,) = [each.parent for each in (world.directory / "volumes").glob("*/rows")][:1]
+    assert not (folder / "frozen").exists()
+
+
+async def test_a_hook_past_its_timeout_has_failed(world: World) -> None:
+    slow = {"exec": {"command": ["sleep", "60"], "timeout": "1s"}}
+    await world.apply(action_set("slow", preBackup=[slow]), policy("slow", method("slow")), backup("slow", "slow"))
+
+    assert "1 s" in (await world.phase("Backup", "slow", "Failed"))["failureReason"]
+
+
+async def test_14_encrypted_files_are_sealed_in_the_repository(world: World) -> None:
+    from tests.kubeblocks_world import secret
+
+    await world.apply(secret("phrase", key="a phrase for tests"))
+    config = {"algorithm": "AES-256-CFB", "passPhraseSecretKeyRef": {"name": "phrase", "key": "key"}}
+    await world.apply(policy("sealed", method("plain"), encryptionConfig=config), backup("sealed", "sealed"))
+    done = await world.phase("Backup", "sealed", "Completed")
+
+    assert done["encryptionConfig"] == config
+    (folder,) = (world.directory / "volumes").glob("*/default/sealed")
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["env.enc", "kubeblocks-backup.json.enc"]
+    assert b"DP_BACKUP_NAME" not in (folder / "env.enc").read_bytes()
+
+
+async def test_17_a_chain_grows_by_itself_and_rejects_bad_parents(world: World) -> None:
+    script = (
+        SAVE + 'echo "$DP_PARENT_BACKUP_NAME of $DP_BASE_BACKUP_NAME below $DP_BACKUP_ROOT_PATH" | datasafed push - chain\n'
+    )
+    await world.apply(action_set("grown", script, "Incremental"), action_set("differing", script, "Differential"))
+    methods = (
+        method("plain"),
+        method("grown", "inc", compatibleMethod="full"),
+        method("differing", "diff", compatibleMethod="full"),
+    )
+    await world.apply(policy("chain", *methods))
+    await world.apply(backup("orphan", "chain", "inc"))
+    orphan = await world.phase("Backup", "orphan", "Failed")
+    parents: dict[str, tuple[str, str]] = {}
+    for name, way in (("full", "full"), ("inc1", "inc"), ("inc2", "inc"), ("diff", "diff"), ("full2", "full"), ("inc3", "inc")):
+        await world.apply(backup(name, "chain", way))
+        done = await world.phase("Backup", name, "Completed")
+        parents[name] = (done.get("parentBackupName", ""), done.get("baseBackupName", ""))
+        await asyncio.sleep(1.1)
+    await world.apply(backup("astray", "chain", "inc", parentBackupName="first"))
+    astray = await world.phase("Backup", "astray", "Failed")
+
+    assert "take one first" in orphan["failureReason"]
+    assert parents == {
+        "full": ("", ""),
+        "inc1": ("full", "full"),
+        "inc2": ("inc1", "full"),
+        "diff": ("full", "full"),
+        "full2": ("", ""),
+        "inc3": ("full2", "full2"),
+    }
+    assert stored(world, "default/inc2/chain") == "inc1 of full below /default\n"
+    assert "first can't be the parent: it is of BackupPolicy plain" in astray["failureReason"]
