@@ -32,7 +32,7 @@ from holdfast.core.read import (
     why_not,
 )
 from holdfast.core.times import format_time, optional_time
-from holdfast.dialects.kubestash import history, names, ticks, triggers, validate
+from holdfast.dialects.kubestash import addons, history, manifests, names, ticks, triggers, validate
 from holdfast.dialects.kubestash.decode import Configuration, Place, RepositoryUse, Session, configuration
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
 from holdfast.dialects.kubestash.kinds import (
@@ -77,7 +77,7 @@ class BackupConfigurationHandler:
             return Desired(children=tuple(scheduled), doomed=doomed)
         stores = {backend.name: backend for backend in backends(wanted, view)}
         return Desired(
-            children=(*_repositories(obj, wanted, stores), *scheduled, *_hook_access(obj, wanted), *_initial(obj, wanted)),
+            children=(*_repositories(obj, wanted, stores), *scheduled, *_access(obj, wanted, view), *_initial(obj, wanted)),
             doomed=(*doomed, *history.surplus(wanted, view)),
             wake_at=min((due for session in wanted.sessions if (due := _next(session, wanted, now))), default=None),
         )
@@ -172,6 +172,17 @@ def _hook_access(obj: Object, wanted: Configuration) -> tuple[Child, ...]:
     name, place = names.hook_account(wanted.place.name), wanted.place.namespace
     namespace = wanted.target.namespace if wanted.target else place
     return exec_access(name, namespace, job_namespace=place, owner=obj, labels={names.MANAGED_BY: "kubestash.com"})
+
+
+def _access(obj: Object, wanted: Configuration, view: View) -> tuple[Child, ...]:
+    """Return the accounts of hooks, and of a task that reads the manifests of the target's namespace."""
+    uses = (session.addon for session in wanted.sessions)
+    works = (
+        work for use in uses if (addon := view.get(ADDON, "", use.name)) for work in addons.works(use, addon, addons.BACKUP)
+    )
+    if wanted.target is None or all(work.function != addons.MANIFESTS for work in works):
+        return _hook_access(obj, wanted)
+    return (*_hook_access(obj, wanted), *manifests.access_to(wanted.place.name, wanted.target.namespace, obj))
 
 
 def _initial(obj: Object, wanted: Configuration) -> tuple[Child, ...]:
@@ -286,13 +297,21 @@ def _farewell(obj: Object, view: View) -> Desired:
             what = "the data goes too" if use.deletion_policy == "WipeOut" else "the data stays"
             why = f"BackupConfiguration {wanted.place} was deleted; {what}"
             doomed.append(Doomed(Ref(REPOSITORY, wanted.place.namespace, use.name), why))
-    account = Ref(ROLE_BINDING, wanted.target.namespace if wanted.target else "", names.hook_account(place.name))
-    there = view.get(ROLE_BINDING, account.namespace, account.name)
-    if not doomed and there is not None and account.namespace != place.namespace:
-        doomed.append(Doomed(account, f"BackupConfiguration {place} was deleted"))
+    if not doomed and wanted.target is not None and wanted.target.namespace != place.namespace:
+        doomed += _accounts_elsewhere(wanted, wanted.target.namespace, view)
     return Desired(doomed=tuple(doomed), release=not doomed)
+
+
+def _accounts_elsewhere(wanted: Configuration, namespace: str, view: View) -> list[Doomed]:
+    """Return the accounts and bindings in the target's namespace, which their BackupConfiguration can't own."""
+    hooks, manifest = names.hook_account(wanted.place.name), names.manifest_account(wanted.place.name)
+    refs = [Ref(ROLE_BINDING, namespace, hooks), *(Ref(kind, namespace, manifest) for kind in (ROLE_BINDING, SERVICE_ACCOUNT))]
+    there = (ref for ref in refs if view.get(ref.kind, ref.namespace, ref.name) is not None)
+    return [Doomed(ref, f"BackupConfiguration {wanted.place} was deleted") for ref in there]
 
 
 def _made_for(repository: Object, wanted: Configuration) -> bool:
     given = mapping(repository, "spec", "appRef")
-    return wanted.target is not None and {**given, "namespace": text(given, "namespace")} == wanted.target.wire()
+    if wanted.target is None:
+        return not given
+    return {**given, "namespace": text(given, "namespace")} == wanted.target.wire()

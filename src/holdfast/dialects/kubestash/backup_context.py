@@ -12,6 +12,7 @@ from holdfast.core.objects import Object
 from holdfast.core.ports import View
 from holdfast.core.read import deleting, mapping, name_of, namespace_of, phase_of, text
 from holdfast.dialects.kubestash import addons, defaults, executor, history, names
+from holdfast.dialects.kubestash.addons import Work
 from holdfast.dialects.kubestash.decode import (
     Configuration,
     Place,
@@ -61,15 +62,21 @@ class Context(msgspec.Struct, frozen=True):
     invoker: Object
     configuration: Configuration
     session: Session
-    target: Target
+    target: Target | None
     workload: Object
-    parameters: dict[str, str]
+    works: tuple[Work, ...]
     destinations: tuple[Destination, ...]
 
     @property
+    def namespace(self) -> str:
+        """Where the Jobs run: beside the target, else beside the BackupConfiguration."""
+        return self.target.namespace if self.target else self.configuration.place.namespace
+
+    @property
     def paths(self) -> tuple[str, ...]:
-        """The paths to back up."""
-        return comma_list(self.parameters.get("paths", "")) or (executor.CLAIM_PATH,)
+        """The paths that a task which backs up files names."""
+        found = (comma_list(work.parameters.get("paths", "")) for work in self.works if work.function == addons.VOLUME_BACKUP)
+        return next(found, ()) or (executor.CLAIM_PATH,)
 
 
 def gather(obj: Object, view: View) -> Context | Refusal:
@@ -83,15 +90,18 @@ def gather(obj: Object, view: View) -> Context | Refusal:
     if session is None:
         known = ", ".join(item.name for item in wanted.sessions)
         return _missing(f"BackupConfiguration {wanted.place} has no session {text(obj, 'spec', 'session')} (it has: {known})")
-    workload = view.get(wanted.target.kind, wanted.target.namespace, wanted.target.name) if wanted.target else None
-    if wanted.target is None or workload is None:
+    workload = view.get(wanted.target.kind, wanted.target.namespace, wanted.target.name) if wanted.target else {}
+    if workload is None:
         return _missing(f"the target {wanted.target.ref if wanted.target else ''} not found")
     destinations = _destinations(obj, wanted, session, view)
     if isinstance(destinations, Refusal):
         return destinations
     addon = view.get(ADDON, "", session.addon.name)
-    if addon is None or not session.addon.tasks:
+    if addon is None:
         return _missing(f"Addon {session.addon.name} not found")
+    works = addons.works(session.addon, addon, addons.BACKUP)
+    if len(works) < len(session.addon.tasks):
+        return _missing(f"Addon {session.addon.name} has no longer every task of session {session.name}")
     return Context(
         obj=obj,
         invoker=invoker,
@@ -99,7 +109,7 @@ def gather(obj: Object, view: View) -> Context | Refusal:
         session=session,
         target=wanted.target,
         workload=workload,
-        parameters=addons.parameters(session.addon.tasks[0], addon, addons.BACKUP),
+        works=works,
         destinations=destinations,
     )
 
@@ -117,7 +127,7 @@ def gate(obj: Object, view: View) -> Refusal | Turn | None:
         return _missing(f"BackupConfiguration {place} is not Ready but {phase_of(found.invoker) or 'new'}: see its status")
     if found.configuration.paused:
         return _missing(f"BackupConfiguration {place} is paused")
-    if not executor.names(found.target, found.workload, view):
+    if found.target and any(not executor.work_names(work, found.target, found.workload, view) for work in found.works):
         return _missing(f"{found.target.ref} has no pods, so there is nothing to back up")
     for other in history.sessions(place.name, place.namespace, view):
         if name_of(other) != name_of(obj) and _blocks(other, obj):
@@ -126,7 +136,7 @@ def gate(obj: Object, view: View) -> Refusal | Turn | None:
                 return Turn(f"{runs}; it is being cancelled, since concurrencyPolicy is Replace")
             return Refusal(ANOTHER_RUNS, runs)
     for restore in view.list(RESTORE_SESSION):
-        if phase_of(restore) == "Running" and _writes_to(restore, found.target):
+        if found.target and phase_of(restore) == "Running" and _writes_to(restore, found.target):
             there = f"{namespace_of(restore)}/{name_of(restore)}"
             return _missing(f"RestoreSession {there} is writing to the target")
     return None

@@ -1,26 +1,39 @@
-"""The plan of a backup: one Job for each component, which writes to every repository of the session.
+"""The plan of a backup: its tasks in order, each with a Job or some VolumeSnapshots for each component.
 
-The Job runs in the target's namespace, mounts the target's volumes read-only at the paths that the task names, and reads as
-root with the one right that reading takes. Which components there are was fixed when the Snapshots were made.
+A Job for files runs in the target's namespace, mounts the target's volumes read-only at the paths of the task, writes to
+every repository of the session, and reads as root with the one right that reading takes. Which components there are was fixed
+when the Snapshots were made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
-from holdfast.core.calls import RepositoryTarget, VolumeBackup
+from holdfast.core.calls import VolumeBackup
 from holdfast.core.objects import Object, bounded_name, owner_reference
-from holdfast.core.plan import Child, Plan, Problem, RunKind, SecretCopy, SecretFiles, Step
+from holdfast.core.plan import Child, Plan, Problem, RunKind, SecretCopy, Step
 from holdfast.core.ports import View
 from holdfast.core.read import mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.times import optional_time
-from holdfast.dialects.kubestash import executor, names, pods, runtime, session_hooks, storage
+from holdfast.dialects.kubestash import (
+    addons,
+    executor,
+    manifests,
+    names,
+    pods,
+    session_hooks,
+    task_access,
+    user_tasks,
+    volume_snapshots,
+)
+from holdfast.dialects.kubestash.addons import Work
 from holdfast.dialects.kubestash.backup_context import Context, Destination
 from holdfast.dialects.kubestash.decode import comma_list
-from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT, api_version
+from holdfast.dialects.kubestash.kinds import SNAPSHOT, api_version
 from holdfast.dialects.kubestash.recorded import TERMINAL, components_of
 from holdfast.dialects.kubestash.session_hooks import Hooks
+from holdfast.dialects.kubestash.task_access import Access
 
 
 class Backup(msgspec.Struct, frozen=True):
@@ -30,33 +43,35 @@ class Backup(msgspec.Struct, frozen=True):
     copies: tuple[SecretCopy, ...]
 
 
-class _Access(msgspec.Struct, frozen=True):
-    """What a Job needs to reach every repository."""
-
-    targets: tuple[tuple[Destination, storage.Store, storage.Encryption], ...]
-    volumes: tuple[Object, ...]
-    mounts: tuple[Object, ...]
-    secrets: tuple[SecretFiles, ...]
-    copies: tuple[SecretCopy, ...]
-
-
-def snapshots(context: Context, view: View) -> tuple[Child, ...]:
+def snapshots(context: Context, view: View) -> tuple[Child, ...] | Problem:
     """Return the Snapshots of a session, with the components that the target has now."""
-    components = executor.names(context.target, context.workload, view)
-    return tuple(Child(_snapshot(context, destination, components), create_only=True) for destination in context.destinations)
+    parts = [(work, name) for work in context.works for name in _names(work, context, view)]
+    taken: dict[str, dict[str, str]] = {}
+    for work, name in parts:
+        if work.snapshots:
+            claims = volume_snapshots.claims(work, name, context, view)
+            if isinstance(claims, Problem):
+                return claims
+            taken[name] = claims
+    components = tuple(name for _, name in parts)
+    return tuple(
+        Child(_snapshot(context, destination, components, taken), create_only=True) for destination in context.destinations
+    )
 
 
 def plan(context: Context, made: Sequence[Object], deadline: datetime | None, hooks: Hooks, view: View) -> Backup | Problem:
-    """Return the plan of a session whose Snapshots are `made`: its hooks around a Job for each component."""
-    access = _access(context)
+    """Return the plan of a session whose Snapshots are `made`: its hooks around the tasks, each after the one before it."""
+    access = task_access.open_all(context)
     if isinstance(access, Problem):
         return access
     steps: list[Step] = []
-    for name in components_of(made[0]):
-        step = _step(name, context, access, made, view)
-        if isinstance(step, Problem):
-            return step
-        steps.append(step)
+    for work, components in _shares(context, made[0]):
+        needs = tuple(step.name for step in steps)
+        for name in components:
+            found = _steps(work, name, context, access, made, view)
+            if isinstance(found, Problem):
+                return found
+            steps += [msgspec.structs.replace(step, needs=needs, begun=_begun(name, made)) for step in found]
     started = optional_time(text(context.obj, "metadata", "creationTimestamp"))
     return Backup(
         Plan(
@@ -70,9 +85,38 @@ def plan(context: Context, made: Sequence[Object], deadline: datetime | None, ho
     )
 
 
-def _snapshot(context: Context, destination: Destination, components: Sequence[str]) -> Object:
+def _names(work: Work, context: Context, view: View) -> tuple[str, ...]:
+    return executor.work_names(work, context.target, context.workload, view)
+
+
+def _shares(context: Context, snapshot: Object) -> list[tuple[Work, list[str]]]:
+    """Divide the components that a session was started with among its tasks: each task's have names of their own kind."""
+    found: list[tuple[Work, list[str]]] = [(work, []) for work in context.works]
+    for name in components_of(snapshot):
+        share = next((share for work, share in found if work.component == executor.kind_of(name)), None)
+        if share is not None:
+            share.append(name)
+    return found
+
+
+def _steps(
+    work: Work, name: str, context: Context, access: Access, made: Sequence[Object], view: View
+) -> tuple[Step, ...] | Problem:
+    if work.snapshots:
+        return volume_snapshots.steps(work, name, made[0], context)
+    if work.function in (addons.MANIFESTS, addons.DUMP):
+        return (manifests.backup_step(work, context, access),)
+    step = _files_step(name, work, context, access, view) if work.ours else user_tasks.step(name, work, context, access, view)
+    return step if isinstance(step, Problem) else (step,)
+
+
+def _snapshot(
+    context: Context, destination: Destination, components: Sequence[str], taken: Mapping[str, Mapping[str, str]]
+) -> Object:
     obj, wanted = context.obj, context.target
     kind, name, namespace = names.APP_REF
+    about = {kind: wanted.kind.kind, name: bounded_name(wanted.name), namespace: wanted.namespace} if wanted else {}
+    volumes = {names.VOLUME_SNAPSHOTS: msgspec.json.encode(taken).decode()} if taken else {}
     created = optional_time(text(obj, "metadata", "creationTimestamp"))
     seed = f"{text(obj, 'metadata', 'uid')}/{destination.use.name}"
     return {
@@ -84,11 +128,9 @@ def _snapshot(context: Context, destination: Destination, components: Sequence[s
             "labels": {
                 names.MANAGED_BY: "kubestash.com",
                 names.REPO_NAME: bounded_name(destination.use.name),
-                kind: wanted.kind.kind,
-                name: bounded_name(wanted.name),
-                namespace: wanted.namespace,
+                **about,
             },
-            "annotations": {names.COMPONENTS: ",".join(components), names.PATHS: ",".join(context.paths)},
+            "annotations": {names.COMPONENTS: ",".join(components), names.PATHS: ",".join(context.paths), **volumes},
             "ownerReferences": [owner_reference(destination.repository)],
         },
         "spec": {
@@ -98,79 +140,38 @@ def _snapshot(context: Context, destination: Destination, components: Sequence[s
             "repository": destination.use.name,
             "session": context.session.name,
             "backupSession": name_of(obj),
-            "appRef": wanted.wire(),
+            **({"appRef": wanted.wire()} if wanted else {}),
             "deletionPolicy": "Delete",
         },
     }
 
 
-def _access(context: Context) -> _Access | Problem:
-    targets: list[tuple[Destination, storage.Store, storage.Encryption]] = []
-    for destination in context.destinations:
-        name = destination.use.name
-        opened = storage.open_store(destination.storage, context.target.namespace, f"storage-{name}", context.obj)
-        if isinstance(opened, Problem):
-            return opened
-        if destination.use.secret is None:
-            return Problem("encryptionSecret", f"repository {name} has no encryptionSecret: logical-backup needs one")
-        encryption = storage.open_encryption(destination.use.secret, context.target.namespace, name, context.obj)
-        targets.append((destination, opened, encryption))
-    mounts = pods.unique([mount for _, opened, _ in targets for mount in opened.mounts])
-    paths = [text(mount, "mountPath") for mount in mounts]
-    if len(set(paths)) < len(paths):
-        return Problem("storage.local.mountPath", f"two storages of one session are mounted at one path ({', '.join(paths)})")
-    return _Access(
-        targets=tuple(targets),
-        volumes=pods.unique([volume for _, opened, _ in targets for volume in opened.volumes]),
-        mounts=mounts,
-        secrets=tuple(item for _, opened, encryption in targets for item in (*opened.secrets, *encryption.secrets)),
-        copies=tuple(item for _, opened, encryption in targets for item in (*opened.copies, *encryption.copies)),
-    )
-
-
-def _step(name: str, context: Context, access: _Access, made: Sequence[Object], view: View) -> Step | Problem:
-    task = context.session.addon.tasks[0]
-    part = executor.component(name, context.target, context.workload, task, view, read_only=True)
+def _files_step(name: str, work: Work, context: Context, access: Access, view: View) -> Step | Problem:
+    """Return the step that backs up the files of one component."""
+    if context.target is None:
+        return Problem("spec.target", f"needed by task {work.task.name}: it backs up the volumes of a target")
+    part = executor.component(name, context.target, context.workload, work.task, view, read_only=True)
     if isinstance(part, Problem):
         return part
-    obj = context.obj
-    labels = names.labels(
-        "backup", kind=BACKUP_SESSION.kind, namespace=namespace_of(obj), name=name_of(obj), session=context.session.name
-    )
     job = pods.job(
-        names.component_job(name_of(obj), name),
-        context.target.namespace,
-        labels,
-        container=f"{task.name}-0",
+        names.component_job(name_of(context.obj), name),
+        context.namespace,
+        task_access.labels(context),
+        container=f"{work.task.name}-{work.index}",
         volumes=(*part.volumes, *access.volumes),
         mounts=(*part.mounts, *access.mounts),
         as_root=True,
         rights=pods.BACKUP_RIGHTS,
         node=part.node,
     )
-    job = runtime.with_container(runtime.with_template(job, context.session.addon.template), context.session.addon.settings)
     call = VolumeBackup(
-        repositories=_repositories(name, context, access),
+        repositories=task_access.repositories(name, context, access),
         paths=context.paths,
-        excludes=comma_list(context.parameters.get("exclude", "")),
+        excludes=comma_list(work.parameters.get("exclude", "")),
         host=name,
-        tags=(name_of(obj),),
+        tags=(name_of(context.obj),),
     ).call(access.secrets)
-    return Step(name=name, child=job, mover=call, begun=_begun(name, made))
-
-
-def _repositories(component: str, context: Context, access: _Access) -> tuple[RepositoryTarget, ...]:
-    return tuple(
-        storage.repository_target(
-            opened,
-            encryption,
-            name=destination.use.name,
-            path=f"{destination.use.directory}/{names.component_path(context.session.name, component)}",
-            component=component,
-            snapshot=destination.snapshot,
-        )
-        for destination, opened, encryption in access.targets
-    )
+    return Step(name=name, child=task_access.shaped(job, context), mover=call)
 
 
 def _begun(component: str, made: Sequence[Object]) -> bool:

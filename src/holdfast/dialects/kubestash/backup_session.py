@@ -36,12 +36,14 @@ from holdfast.dialects.kubestash import (
     backup_plan,
     cleanup,
     decode,
+    executor,
     history,
     hook_steps,
     names,
     retry,
     session_hooks,
     validate,
+    volume_snapshots,
 )
 from holdfast.dialects.kubestash.backup_context import Context, Refusal, Turn
 from holdfast.dialects.kubestash.cleanup import Cleanup
@@ -132,7 +134,8 @@ class BackupSessionHandler:
             return Desired(hold=False)
         frozen = bool(backup_hooks.listed(where.context.session, "preBackup"))
         if where.stage is Stage.PREPARE:
-            return Desired(children=backup_plan.snapshots(where.context, view), hold=frozen)
+            made = backup_plan.snapshots(where.context, view)
+            return Problems((made,)) if isinstance(made, Problem) else Desired(children=made, hold=frozen)
         found = _running(obj, where, view, now)
         return found if isinstance(found, Problems) else msgspec.structs.replace(found, hold=frozen)
 
@@ -229,8 +232,13 @@ def _cut_short(obj: Object, hooks: Hooks, view: View) -> Desired:
 
 
 def _states(obj: Object, context: Context, snapshots: Sequence[Object], view: View) -> tuple[StepState, ...]:
-    jobs = (names.component_job(name_of(obj), component) for component in components_of(snapshots[0]))
-    return tuple(view.step(context.target.namespace, job) for job in jobs)
+    found: list[StepState] = []
+    for component in components_of(snapshots[0]):
+        if executor.kind_of(component) == executor.VOLUME:
+            found.append(volume_snapshots.observed(snapshots[0], component, context.namespace, view)[0])
+        else:
+            found.append(view.step(context.namespace, names.component_job(name_of(obj), component)))
+    return tuple(found)
 
 
 def _live(states: Sequence[StepState], deadline: datetime | None, now: datetime) -> bool:
@@ -397,9 +405,10 @@ def _failures(where: Where) -> tuple[str, str] | None:
 def _listed(snapshot: Object, otherwise: str = "") -> Object:
     """Return the entry of a Snapshot; `otherwise` is its phase unless it is terminal."""
     phase = phase_of(snapshot) or "Pending"
+    app = mapping(snapshot, "spec", "appRef")
     return {
         "name": name_of(snapshot),
         "phase": otherwise if otherwise and phase not in TERMINAL else phase,
-        "appRef": mapping(snapshot, "spec", "appRef"),
+        **({"appRef": app} if app else {}),
         "repository": text(snapshot, "spec", "repository"),
     }

@@ -19,7 +19,7 @@ from holdfast.core.ports import View
 from holdfast.core.read import flag, items, name_of, namespace_of, phase_of, text
 from holdfast.core.retention import Health, RecoveryPoint, retain
 from holdfast.core.times import parse_time
-from holdfast.dialects.kubestash import names, pods, recorded, storage, wipe
+from holdfast.dialects.kubestash import executor, names, pods, recorded, storage, volume_snapshots, wipe
 from holdfast.dialects.kubestash.backup_context import Context, Destination
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, JOB, RETENTION_POLICY, SNAPSHOT
@@ -78,7 +78,7 @@ def _observed(job: Object, state: StepState, repository: str, wire: Object, cont
     namespace = context.configuration.place.namespace
     asked = comma_list(text(job, "metadata", "annotations", names.FORGETS))
     gone = asked if state.phase is Phase.SUCCEEDED else _forgotten(asked, state)
-    doomed = _doomed(gone, namespace, "forgotten in its repository by retention", view)
+    doomed = _doomed(gone, namespace, "dropped by retention", view)
     if doomed:
         return Cleanup(repository=repository, wire=wire, phase=PENDING, doomed=doomed)
     if state.phase is Phase.SUCCEEDED:
@@ -112,7 +112,8 @@ def _killed(context: Context, destination: Destination, view: View) -> tuple[str
     """Return the components whose mover ended without a word: it may have left its lock."""
     snapshot = view.get(SNAPSHOT, namespace_of(context.obj), destination.snapshot)
     components = components_of(snapshot) if snapshot else ()
-    states = {name: view.step(context.target.namespace, names.component_job(name_of(context.obj), name)) for name in components}
+    files = [name for name in components if executor.kind_of(name) != executor.VOLUME]
+    states = {name: view.step(context.namespace, names.component_job(name_of(context.obj), name)) for name in files}
     return tuple(name for name, state in states.items() if state.phase is Phase.FAILED and state.report is None)
 
 
@@ -127,10 +128,10 @@ def _job(
 ) -> Cleanup:
     repository, namespace = destination.use.name, context.configuration.place.namespace
     opened = storage.open_store(destination.storage, namespace, f"storage-{repository}", context.obj)
-    if isinstance(opened, Problem) or destination.use.secret is None:
-        said = str(opened) if isinstance(opened, Problem) else f"repository {repository} has no encryptionSecret"
-        return Cleanup(repository=repository, wire=wire, phase=FAILED, error=said)
-    encryption = storage.open_encryption(destination.use.secret, namespace, repository, context.obj)
+    if isinstance(opened, Problem):
+        return Cleanup(repository=repository, wire=wire, phase=FAILED, error=str(opened))
+    secret = destination.use.secret
+    encryption = storage.open_encryption(secret, namespace, repository, context.obj) if secret else storage.NO_ENCRYPTION
     obj = context.obj
     labels = names.labels(
         "retention-policy",
@@ -194,5 +195,6 @@ def _holds(snapshot: Object, view: View) -> str:
 
 
 def _doomed(snapshots: Sequence[str], namespace: str, why: str, view: View) -> tuple[Doomed, ...]:
-    there = (name for name in snapshots if view.get(SNAPSHOT, namespace, name) is not None)
-    return tuple(Doomed(Ref(SNAPSHOT, namespace, name), why) for name in there)
+    there = [found for name in snapshots if (found := view.get(SNAPSHOT, namespace, name)) is not None]
+    volumes = (doomed for item in there for doomed in volume_snapshots.gone(item, why, view))
+    return (*volumes, *(Doomed(Ref(SNAPSHOT, namespace, name_of(item)), why) for item in there))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from holdfast.core.objects import Kind
 from holdfast.core.ports import Handler
 from holdfast.dialects.kubestash import kinds, unsupported
+from holdfast.dialects.kubestash.addon import AddonHandler
 from holdfast.dialects.kubestash.backup_configuration import BackupConfigurationHandler
 from holdfast.dialects.kubestash.backup_session import BackupSessionHandler
 from holdfast.dialects.kubestash.backup_storage import BackupStorageHandler
@@ -27,6 +28,7 @@ class KubeStash:
         """One handler for each reconciled kind."""
         return (
             BackupStorageHandler(),
+            AddonHandler(),
             HookTemplateHandler(),
             FunctionHandler(),
             RetentionPolicyHandler(),
@@ -42,13 +44,14 @@ class KubeStash:
     def watched(self) -> Sequence[Kind]:
         """Every kind that a handler looks up or owns, beside the handled ones."""
         return (
-            kinds.ADDON,
             kinds.JOB,
             kinds.CRON_JOB,
             kinds.SERVICE_ACCOUNT,
             kinds.ROLE_BINDING,
             kinds.CLUSTER_ROLE_BINDING,
             kinds.NAMESPACE,
+            kinds.VOLUME_SNAPSHOT,
+            kinds.STORAGE_CLASS,
             kinds.POD,
             *kinds.TARGETS,
         )
@@ -65,4 +68,5 @@ class KubeStash:
             kinds.REPOSITORY,
             kinds.BACKUP_SESSION,
             kinds.SNAPSHOT,
+            kinds.VOLUME_SNAPSHOT,
         )

@@ -15,7 +15,9 @@ import msgspec
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem
 from holdfast.core.ports import Refs
-from holdfast.core.read import at, items, mapping, name_of, number, owned_by, text
+from holdfast.core.read import at, flag, items, mapping, name_of, number, owned_by, text
+from holdfast.dialects.kubestash import addons
+from holdfast.dialects.kubestash.addons import Work
 from holdfast.dialects.kubestash.decode import Target, Task
 from holdfast.dialects.kubestash.kinds import CLAIM, DAEMON_SET, POD, STATEFUL_SET
 
@@ -23,7 +25,9 @@ CLAIM_PATH: Final = "/kubestash-data"
 """Where a claim that is a target itself is mounted unless the task says otherwise."""
 
 DUMP: Final = "dump"
-_POD_COMPONENT: Final = re.compile(r"(?:dump-)?pod-(\d+)")
+VOLUME: Final = "volumesnapshot"
+MANIFEST: Final = "manifest"
+_POD_COMPONENT: Final = re.compile(r"(?:dump-|volumesnapshot-)?pod-(\d+)")
 _NOT_DURABLE: Final = ("emptyDir", "configMap", "secret", "projected", "downwardAPI", "ephemeral")
 
 
@@ -59,6 +63,24 @@ def names(target: Target, obj: Object, refs: Refs) -> tuple[str, ...]:
     return (DUMP,)
 
 
+def kind_of(component: str) -> str:
+    """Return what a component is, by its name: `dump`, `volumesnapshot` or `manifest`."""
+    if component == MANIFEST:
+        return MANIFEST
+    return VOLUME if component == VOLUME or component.startswith(f"{VOLUME}-") else DUMP
+
+
+def work_names(work: Work, target: Target | None, obj: Object, refs: Refs) -> tuple[str, ...]:
+    """Return the names of the components that a task makes of a target, as it is now."""
+    if target is None or work.function in (addons.MANIFESTS, addons.DUMP):
+        return (MANIFEST,)
+    if work.snapshots:
+        return tuple(f"{VOLUME}{name.removeprefix(DUMP)}" for name in names(target, obj, refs))
+    if not work.ours and flag(work.declared, "singleton"):
+        return (DUMP,)
+    return names(target, obj, refs)
+
+
 def component(name: str, target: Target, obj: Object, task: Task, refs: Refs, *, read_only: bool) -> Component | Problem:
     """Return one component with its volumes. A Problem names the mount that fits no volume of the target."""
     sources = _sources(name, target, obj, task)
@@ -92,8 +114,8 @@ def templated(name: str, task: Task, namespace: str) -> tuple[Component, tuple[O
     return Component(name=name, volumes=volumes, mounts=mounts), claims
 
 
-def template_problems(task: Task, namespace: str, field: str) -> list[Problem]:
-    """Judge claim templates: each named and for `namespace`, each mount names one of them."""
+def template_problems(task: Task, namespace: str, field: str, *, mounted: bool = True) -> list[Problem]:
+    """Judge claim templates: each named and for `namespace`; where they are `mounted`, each mount names one of them."""
     claims = [text(template, "metadata", "name") for template in task.claim_templates]
     found = [
         Problem(f"{field}.targetVolumes.volumeClaimTemplates[{index}].metadata.name", "needed: the claim's name")
@@ -105,7 +127,7 @@ def template_problems(task: Task, namespace: str, field: str) -> list[Problem]:
         if given != namespace:
             where = f"{field}.targetVolumes.volumeClaimTemplates[{index}].metadata.namespace"
             found.append(Problem(where, f"{given} is not where the restore runs: use {namespace}, or leave it out"))
-    if not task.mounts:
+    if mounted and not task.mounts:
         found.append(Problem(f"{field}.targetVolumes.volumeMounts", "needed with volumeClaimTemplates: where each is mounted"))
     for index, mount in enumerate(task.mounts):
         if text(mount, "name") not in claims:

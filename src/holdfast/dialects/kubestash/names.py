@@ -31,6 +31,8 @@ STORAGE_LABEL: Final = "holdfast.dev/storage"
 """On a Repository: `<namespace>.<name>` of its BackupStorage, so that one finds the other without a search."""
 COMPONENTS: Final = "holdfast.dev/components"
 """On a Snapshot: the components it was started with, comma-separated. A workload that is scaled later changes nothing."""
+VOLUME_SNAPSHOTS: Final = "holdfast.dev/volume-snapshots"
+"""On a Snapshot: the VolumeSnapshots of its components, as JSON: `{component: {claim: VolumeSnapshot}}`."""
 PATHS: Final = "holdfast.dev/paths"
 """On a Snapshot: the paths that each component backs up, comma-separated."""
 REDISCOVERED: Final = "holdfast.dev/rediscovered"
@@ -90,6 +92,17 @@ def component_job(session: str, component: str) -> str:
 def hook_job(session: str, key: str, pod: str = "") -> str:
     """Name the Job of a hook; `key` tells its list and place there, such as `pre-0`."""
     return bounded_name(f"hook-{session}-{key}{'-' if pod else ''}{pod}")
+
+
+def volume_snapshot(claim: str, session: str, moment: datetime) -> str:
+    """Name the VolumeSnapshot of a claim: the claim, and the second that the BackupSession is named after."""
+    stamp = session.rpartition("-")[2]
+    return bounded_name(f"{claim}-{stamp if stamp.isdecimal() else int(moment.timestamp())}", 253)
+
+
+def manifest_account(invoker: str) -> str:
+    """Name the account that reads or writes manifests."""
+    return bounded_name(f"manifests-{invoker}")
 
 
 def hook_account(invoker: str) -> str:

@@ -7,6 +7,8 @@ it a new cluster knows the backup again.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import msgspec
+
 from holdfast.core.calls import Forget, Forgotten, Records
 from holdfast.core.objects import Object
 from holdfast.core.read import items, mapping, name_of, text
@@ -24,6 +26,12 @@ Forgetting = Mapping[tuple[str, str], tuple[Forgotten, ...]]
 def components_of(snapshot: Object) -> tuple[str, ...]:
     """Return the names of the components that the Snapshot was started with."""
     return comma_list(text(snapshot, "metadata", "annotations", names.COMPONENTS))
+
+
+def volume_snapshots_of(snapshot: Object) -> dict[str, dict[str, str]]:
+    """Return the VolumeSnapshots that a Snapshot was started with: by component, then by claim."""
+    noted = text(snapshot, "metadata", "annotations", names.VOLUME_SNAPSHOTS)
+    return msgspec.json.decode(noted, type=dict[str, dict[str, str]]) if noted else {}
 
 
 def restic_ids(component: Object) -> tuple[str, ...]:

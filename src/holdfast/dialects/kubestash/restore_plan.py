@@ -10,27 +10,17 @@ from typing import Final
 
 import msgspec
 
-from holdfast.core.calls import VolumeRestore
-from holdfast.core.objects import Object
-from holdfast.core.plan import Problem, SecretCopy, Step
+from holdfast.core.objects import Object, Ref, ref_of
+from holdfast.core.plan import Child, Problem, SecretCopy, Step
 from holdfast.core.ports import View
 from holdfast.core.read import flag, items, mapping, name_of, namespace_of, phase_of, strings, text
 from holdfast.core.times import optional_time, parse_time
-from holdfast.dialects.kubestash import addons, decode, executor, intrusion, names, pods, runtime, storage, usage, validate
-from holdfast.dialects.kubestash.decode import AddonUse, Place, Target, comma_list
-from holdfast.dialects.kubestash.executor import Component
-from holdfast.dialects.kubestash.kinds import (
-    ADDON,
-    BACKUP_SESSION,
-    BACKUP_STORAGE,
-    CLAIM,
-    REPOSITORY,
-    RESTORE_SESSION,
-    SNAPSHOT,
-    STATEFUL_SET,
-)
+from holdfast.dialects.kubestash import addons, decode, intrusion, names, restore_tasks, storage, usage, validate
+from holdfast.dialects.kubestash.decode import Place, Target
+from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_SESSION, BACKUP_STORAGE, CLAIM, REPOSITORY, SNAPSHOT
 from holdfast.dialects.kubestash.recorded import TERMINAL, restic_ids
 from holdfast.dialects.kubestash.repository import newest_first, snapshot_time, storage_of
+from holdfast.dialects.kubestash.restore_tasks import Source
 
 LATEST: Final = "latest"
 NOT_ENSURED: Final = "FailedToEnsureRestoreExecutor"
@@ -46,27 +36,19 @@ class Wait(msgspec.Struct, frozen=True):
     make_claims: bool = False
 
 
-class Source(msgspec.Struct, frozen=True):
-    """Where the data comes from."""
-
-    snapshot: Object
-    repository: Object
-    storage: Object
-    secret: Place
-
-
 class Restore(msgspec.Struct, frozen=True):
-    """What a restore needs: steps, new claims, copied Secrets; and the claims that each component writes to."""
+    """What a restore needs: steps, new claims, copied Secrets, accounts; and the claims that each component writes to."""
 
     steps: tuple[Step, ...]
     claims: tuple[Object, ...]
     copies: tuple[SecretCopy, ...]
     written: dict[str, tuple[Place, ...]]
+    accounts: tuple[Child, ...] = ()
 
     @property
-    def jobs(self) -> Iterable[tuple[str, str, str]]:
-        """Component, namespace and name of each Job."""
-        return ((step.name, namespace_of(step.child), name_of(step.child)) for step in self.steps)
+    def children(self) -> Iterable[tuple[str, Ref]]:
+        """Component and child of each step."""
+        return ((step.name, ref_of(step.child)) for step in self.steps)
 
 
 def target_of(obj: Object) -> Target | None:
@@ -98,39 +80,48 @@ def find_source(obj: Object, view: View) -> Source | Wait | Problem:
         return usage.refusal(there, namespace_of(obj), "spec.dataSource.repository")
     secret = decode.place(mapping(given, "encryptionSecret"), namespace_of(obj))
     secret = secret or decode.place(mapping(repository, "spec", "encryptionSecret"), namespace)
-    if secret is None:
+    if secret is None and any(restic_ids(entry) for entry in mapping(snapshot, "status", "components").values()):
         return Problem("spec.dataSource.encryptionSecret", "needed: the Repository names none")
-    if found := validate.shared_secret(secret, namespace_of(obj), view, "spec.dataSource.encryptionSecret"):
+    if secret and (found := validate.shared_secret(secret, namespace_of(obj), view, "spec.dataSource.encryptionSecret")):
         return found[0]
     return Source(snapshot, repository, there, secret)
 
 
 def restore(obj: Object, source: Source, view: View) -> Restore | Problem:
-    """Return the Jobs of a restore, one for each component."""
-    use = decode.addon_use(mapping(obj, "spec", "addon"))
-    wanted = target_of(obj)
+    """Return the tasks of a restore in order: Jobs and claims, for each component."""
+    use, wanted = decode.addon_use(mapping(obj, "spec", "addon")), target_of(obj)
     namespace = wanted.namespace if wanted else namespace_of(obj)
+    addon = view.get(ADDON, "", use.name)
     selected = _components(obj, source)
     if isinstance(selected, Problem):
         return selected
     opened = storage.open_store(source.storage, namespace, f"storage-{name_of(source.repository)}", obj)
     if isinstance(opened, Problem):
         return opened
-    encryption = storage.open_encryption(source.secret, namespace, name_of(source.repository), obj)
-    steps: list[Step] = []
-    claims: list[Object] = []
-    written: dict[str, tuple[Place, ...]] = {}
-    for name in selected:
-        part = _part(name, use, wanted, namespace, view)
-        if isinstance(part, Problem):
-            return part
-        component, made = part
-        if (problem := _misplaced(name, component, source)) is not None:
-            return problem
-        claims += made
-        written[name] = tuple(Place(namespace, claim) for claim in component.claims)
-        steps.append(_step(obj, component, use, source, opened, encryption, namespace, view))
-    return Restore(tuple(steps), tuple(claims), (*opened.copies, *encryption.copies), written)
+    secret = source.secret
+    encryption = (
+        storage.open_encryption(secret, namespace, name_of(source.repository), obj) if secret else storage.NO_ENCRYPTION
+    )
+    site = restore_tasks.Site(obj, source, use, wanted, namespace, opened, encryption)
+    found: list[restore_tasks.Share] = []
+    for work in addons.works(use, addon, addons.RESTORE) if addon else ():
+        names_ = [name for name in selected if restore_tasks.takes(work, name)]
+        if not names_:
+            has = ", ".join(selected) or "none"
+            message = f"Snapshot {name_of(source.snapshot)} has no component for task {work.task.name} (it has: {has})"
+            return Problem(f"spec.addon.tasks[{work.index}]", message)
+        share = restore_tasks.share(work, names_, site, [step.name for each in found for step in each.steps], view)
+        if isinstance(share, Problem):
+            return share
+        found.append(share)
+    copies = (*opened.copies, *encryption.copies) if any(share.stores for share in found) else ()
+    return Restore(
+        tuple(step for each in found for step in each.steps),
+        tuple(claim for each in found for claim in each.claims),
+        copies,
+        {name: places for each in found for name, places in each.written.items()},
+        tuple(child for each in found for child in each.accounts),
+    )
 
 
 def obstacle(obj: Object, source: Source, found: Restore, view: View) -> Wait | None:
@@ -217,75 +208,6 @@ def _components(obj: Object, source: Source) -> tuple[str, ...] | Problem:
         message = f"Snapshot {name_of(source.snapshot)} has no component {', '.join(missing)} (it has: {known})"
         return Problem("spec.dataSource.components", message)
     return tuple(asked)
-
-
-def _misplaced(name: str, component: Component, source: Source) -> Problem | None:
-    """Return what to tell when the data would not land on any of the mounted volumes."""
-    mounts = [text(mount, "mountPath").rstrip("/") for mount in component.mounts]
-    for entry in items(source.snapshot, "status", "components", name, "resticStats"):
-        path = text(entry, "hostPath").rstrip("/")
-        if path and not any(f"{path}/".startswith(f"{mount}/") for mount in mounts):
-            message = f"the data of {name} belongs at {path}, where no volume is mounted (mounted: {', '.join(mounts)})"
-            return Problem("spec.addon.tasks[0].targetVolumes.volumeMounts", f"{message}: mount one there")
-    return None
-
-
-def _part(
-    name: str, use: AddonUse, wanted: Target | None, namespace: str, view: View
-) -> tuple[Component, tuple[Object, ...]] | Problem:
-    task = use.tasks[0]
-    if task.claim_templates:
-        return executor.templated(name, task, namespace)
-    workload = view.get(wanted.kind, wanted.namespace, wanted.name) if wanted else None
-    if wanted is None or workload is None:
-        return Problem("spec.target", f"{wanted.ref if wanted else 'the target'} not found")
-    found = executor.component(name, wanted, workload, task, view, read_only=False)
-    if isinstance(found, Problem):
-        return Problem(f"spec.addon.tasks[0].{found.field}", found.message)
-    return (msgspec.structs.replace(found, node=""), ()) if wanted.kind == STATEFUL_SET else (found, ())
-
-
-def _step(
-    obj: Object,
-    component: Component,
-    use: AddonUse,
-    source: Source,
-    opened: storage.Store,
-    encryption: storage.Encryption,
-    namespace: str,
-    view: View,
-) -> Step:
-    status = mapping(source.snapshot, "status", "components", component.name)
-    parameters = addons.parameters(use.tasks[0], view.get(ADDON, "", use.name), addons.RESTORE)
-    labels = names.labels("restore", kind=RESTORE_SESSION.kind, namespace=namespace_of(obj), name=name_of(obj))
-    job = pods.job(
-        names.component_job(name_of(obj), component.name),
-        namespace,
-        labels,
-        container=f"{use.tasks[0].name}-0",
-        volumes=(*component.volumes, *opened.volumes),
-        mounts=(*component.mounts, *opened.mounts),
-        as_root=True,
-        rights=pods.RESTORE_RIGHTS,
-        node=component.node,
-    )
-    job = runtime.with_container(runtime.with_template(job, use.template), use.settings)
-    repository = storage.repository_target(
-        opened,
-        encryption,
-        name=name_of(source.repository),
-        path=f"{text(source.repository, 'spec', 'path')}/{text(status, 'path')}",
-        component=component.name,
-        snapshot=name_of(source.snapshot),
-    )
-    call = VolumeRestore(
-        repository=repository,
-        snapshot_ids=restic_ids(status),
-        include=comma_list(parameters.get("include", "")),
-        exclude=comma_list(parameters.get("exclude", "")),
-    ).call((*opened.secrets, *encryption.secrets))
-    begun = bool(mapping(obj, "status", "components", component.name))
-    return Step(name=component.name, child=job, mover=call, begun=begun)
 
 
 def _reader_of(wanted: Target | None, view: View) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.core.conditions import Condition, condition, upsert_all
 from holdfast.core.labels import OWNER_UID
-from holdfast.core.objects import Object, Ref
+from holdfast.core.objects import Object, Ref, ref_of
 from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
@@ -36,6 +36,7 @@ from holdfast.dialects.kubestash import (
     decode,
     hook_steps,
     intrusion,
+    manifests,
     names,
     restore_hooks,
     restore_plan,
@@ -47,7 +48,8 @@ from holdfast.dialects.kubestash import hooks as hooks_rules
 from holdfast.dialects.kubestash.executor import template_problems
 from holdfast.dialects.kubestash.hook_steps import Result
 from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_CONFIGURATION, CORE, JOB, RESTORE_SESSION, TARGETS
-from holdfast.dialects.kubestash.restore_plan import Source, Wait
+from holdfast.dialects.kubestash.restore_plan import Wait
+from holdfast.dialects.kubestash.restore_tasks import Source
 from holdfast.dialects.kubestash.session_hooks import Hooks
 
 FINISHED: Final = ("Succeeded", "Failed", "Invalid")
@@ -61,6 +63,8 @@ SOURCE_LIMIT: Final = timedelta(hours=1)
 STOP_GRACE: Final = timedelta(minutes=5)
 _DELETED: Final = "the RestoreSession was deleted"
 _DURATIONS: Final = ("timeout", "restoreTimeout")
+_CLAIM_TASKS: Final = ("volume-snapshot-restore", "volume-clone")
+_FILE_TASKS: Final = ("logical-backup-restore",)
 
 
 class RestoreSessionHandler:
@@ -74,7 +78,7 @@ class RestoreSessionHandler:
         found: list[Problem] = []
         if old is not None and mapping(old, "spec") != mapping(obj, "spec"):
             found.append(Problem("spec", "can't change: create another RestoreSession"))
-        found += [*_source_problems(obj, refs), *_target_problems(obj), *_unsupported(obj), *_task_problems(obj, refs)]
+        found += [*_source_problems(obj, refs), *_target_problems(obj), *_manifest_problems(obj), *_task_problems(obj, refs)]
         found += _hook_problems(obj, refs)
         found += validate.durations(mapping(obj, "spec"), _DURATIONS, "spec")
         return Problems(tuple(found)) if found else None
@@ -92,7 +96,8 @@ class RestoreSessionHandler:
             hooks = restore_hooks.unwinding(obj, str(where), view)
             return Problems((where,)) if hooks.unwound else msgspec.structs.replace(_cut_short(obj, hooks, view), release=False)
         found = _next(obj, where, view, now)
-        children = (*restore_hooks.access(obj), *found.children)
+        accounts = where.restore.accounts if where.restore else ()
+        children = (*restore_hooks.access(obj), *accounts, *found.children)
         return msgspec.structs.replace(found, children=children, hold=bool(restore_hooks.listed(obj, "preRestore")))
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
@@ -148,7 +153,7 @@ def _where(obj: Object, view: View) -> Where | Problem:
     restore = restore_plan.restore(obj, source, view)
     if isinstance(restore, Problem):
         return restore
-    states = {name: view.step(namespace, job) for name, namespace, job in restore.jobs}
+    states = {name: view.step(ref.namespace, ref.name, ref.kind) for name, ref in restore.children}
     begun = bool(mapping(obj, "status", "components")) or any(state.exists for state in states.values())
     wait = None if begun else restore_plan.obstacle(obj, source, restore, view)
     met = intrusion.intrusions(obj, restore.written, states, view)
@@ -210,7 +215,7 @@ def _next(obj: Object, where: Where, view: View, now: datetime) -> Desired:
         children=tuple(Child(claim, create_only=True) for claim in restore.claims) if restore and make_claims else (),
         secret_copies=restore.copies if restore and work else (),
         runs=(plan,) if steps else (),
-        doomed=_running_jobs(restore.jobs, view) if restore and where.intrusions else (),
+        doomed=_running_jobs([ref for _, ref in restore.children], view) if restore and where.intrusions else (),
         wake_at=deadline if deadline and deadline > now else None,
     )
 
@@ -218,8 +223,8 @@ def _next(obj: Object, where: Where, view: View, now: datetime) -> Desired:
 def _cut_short(obj: Object, hooks: Hooks, view: View) -> Desired:
     """Stop a restore that can't go on, and undo what its first hooks did; then it may go."""
     spared = {name_of(step.child) for each in hooks.after or () for step in each.steps}
-    jobs = [("", namespace_of(job), name_of(job)) for job in view.list(JOB, label=(OWNER_UID, uid_of(obj)))]
-    running = _running_jobs([job for job in jobs if job[2] not in spared], view)
+    jobs = [ref_of(job) for job in view.list(JOB, label=(OWNER_UID, uid_of(obj)))]
+    running = _running_jobs([ref for ref in jobs if ref.name not in spared], view)
     if hooks.unwound:
         return Desired(doomed=running, release=True)
     plan = Plan(name="unwind", kind=RunKind.RESTORE, steps=hook_steps.after(hooks.after or (), ()))
@@ -230,13 +235,12 @@ def _left_over(obj: Object, view: View) -> tuple[Doomed, ...]:
     """Return the Jobs that still write for a session that has failed."""
     if phase_of(obj) != "Failed":
         return ()
-    jobs = view.list(JOB, label=(OWNER_UID, uid_of(obj)))
-    return _running_jobs([("", namespace_of(job), name_of(job)) for job in jobs], view)
+    return _running_jobs([ref_of(job) for job in view.list(JOB, label=(OWNER_UID, uid_of(obj)))], view)
 
 
-def _running_jobs(jobs: Iterable[tuple[str, str, str]], view: View) -> tuple[Doomed, ...]:
-    running = ((namespace, job) for _, namespace, job in jobs if view.step(namespace, job).phase is Phase.RUNNING)
-    return tuple(Doomed(Ref(JOB, namespace, job), "its RestoreSession has failed") for namespace, job in running)
+def _running_jobs(refs: Iterable[Ref], view: View) -> tuple[Doomed, ...]:
+    running = (ref for ref in refs if ref.kind == JOB and view.step(ref.namespace, ref.name).phase is Phase.RUNNING)
+    return tuple(Doomed(ref, "its RestoreSession has failed") for ref in running)
 
 
 def _deadline(obj: Object) -> datetime | None:
@@ -292,23 +296,38 @@ def _moment_problems(moment: Object, source: Object, field: str) -> list[Problem
 def _target_problems(obj: Object) -> list[Problem]:
     wanted = decode.target(mapping(obj, "spec", "target"), namespace_of(obj))
     use = decode.addon_use(mapping(obj, "spec", "addon"))
-    field = "spec.addon.tasks[0]"
-    templates = bool(use.tasks and use.tasks[0].claim_templates)
-    if templates:
-        namespace = wanted.namespace if wanted else namespace_of(obj)
-        return template_problems(use.tasks[0], namespace, field)
-    if wanted is None:
-        return [Problem("spec.target", "needed unless targetVolumes.volumeClaimTemplates say which claims to make")]
+    namespace = wanted.namespace if wanted else namespace_of(obj)
+    found: list[Problem] = []
+    for index, task in enumerate(use.tasks):
+        if task.claim_templates:
+            mounted = task.name not in _CLAIM_TASKS
+            found += template_problems(task, namespace, f"spec.addon.tasks[{index}]", mounted=mounted)
+        elif task.name in _FILE_TASKS and wanted is None:
+            found.append(Problem("spec.target", "needed unless targetVolumes.volumeClaimTemplates say which claims to make"))
+    if found or wanted is None:
+        return found
     if wanted.kind not in TARGETS:
         known = ", ".join(str(kind) for kind in TARGETS)
-        return [Problem("spec.target", f"{wanted.kind} is not supported yet: use one of {known}")]
-    return addons.target_problems(use, wanted, "spec.addon")
+        return [Problem("spec.target", f"{wanted.kind} has no volumes that this build can find: use one of {known}")]
+    templates = any(task.claim_templates for task in use.tasks)
+    return [] if templates else addons.target_problems(use, wanted, "spec.addon")
 
 
-def _unsupported(obj: Object) -> list[Problem]:
-    if mapping(obj, "spec", "manifestOptions"):
-        return [Problem("spec.manifestOptions", "manifestOptions is not supported yet: remove it")]
-    return []
+def _manifest_problems(obj: Object) -> list[Problem]:
+    """Judge manifestOptions: databases belong to operators whose objects this build does not know."""
+    options, field = mapping(obj, "spec", "manifestOptions"), "spec.manifestOptions"
+    use = decode.addon_use(mapping(obj, "spec", "addon"))
+    found = [
+        Problem(
+            f"{field}.{name}",
+            f"{name} is for the objects of a database operator, which no Addon of this build restores: remove it",
+        )
+        for name in options
+        if name != "workload"
+    ]
+    if "workload" in options and all(task.name != "manifest-restore" for task in use.tasks):
+        found.append(Problem(f"{field}.workload", "is for the task manifest-restore, which is not among the tasks: remove it"))
+    return found + manifests.account_problems(use, "spec.addon")
 
 
 def _hook_problems(obj: Object, refs: Refs) -> list[Problem]:

@@ -15,13 +15,13 @@ import msgspec
 from holdfast.core.conditions import condition, find, upsert
 from holdfast.core.labels import annotation
 from holdfast.core.objects import Object
-from holdfast.core.plan import Desired, Problem, Problems, StepState
+from holdfast.core.plan import Desired, Phase, Problem, Problems, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
 from holdfast.core.read import at, conditions_of, deleting, items, mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.report import Failure, Progress, RepositoryResult
 from holdfast.core.times import format_duration, format_time, optional_time, parse_time
-from holdfast.dialects.kubestash import names, sizes, snapshot_wipe, wipe
+from holdfast.dialects.kubestash import executor, names, sizes, snapshot_wipe, volume_snapshots, wipe
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT
 from holdfast.dialects.kubestash.recorded import TERMINAL, components_of
@@ -118,6 +118,8 @@ def _component(obj: Object, name: str, view: View, over: str) -> Part:
     if text(before, "phase") in TERMINAL:
         return Part(name, before, started=_started(before))
     namespace = text(obj, "spec", "appRef", "namespace", default=namespace_of(obj))
+    if executor.kind_of(name) == executor.VOLUME:
+        return _volumes(obj, name, namespace, view, over)
     job = names.component_job(text(obj, "spec", "backupSession"), name)
     state = view.step(namespace, job)
     if state.phase.terminal:
@@ -128,6 +130,21 @@ def _component(obj: Object, name: str, view: View, over: str) -> Part:
         return Part(name, _running(obj, name, state))
     if before:
         return Part(name, _failed(obj, name, f"Job {namespace}/{job}{_DELETED}"), incomplete=True)
+    return Part(name, {})
+
+
+def _volumes(obj: Object, name: str, namespace: str, view: View, over: str) -> Part:
+    """Return a component whose volumes the cluster's storage keeps."""
+    state, stats = volume_snapshots.observed(obj, name, namespace, view)
+    entry: Object = {"driver": "VolumeSnapshotter", **({"volumeSnapshotterStats": stats} if stats else {})}
+    if state.phase is Phase.SUCCEEDED:
+        return Part(name, {**entry, "phase": "Succeeded"}, started=text(stats[0], "volumeSnapshotTime") if stats else "")
+    if state.phase is Phase.FAILED or over:
+        return Part(name, {**entry, "phase": "Failed", "error": state.message or over}, incomplete=not state.exists)
+    if state.exists:
+        return Part(name, {**entry, "phase": "Running"})
+    if mapping(obj, "status", "components", name):
+        return Part(name, {**entry, "phase": "Failed", "error": f"a VolumeSnapshot of {name}{_DELETED}"}, incomplete=True)
     return Part(name, {})
 
 
@@ -244,12 +261,13 @@ def _phase(phases: Sequence[str], total: int) -> str:
 
 def _summed(obj: Object, parts: Iterable[Part]) -> Object:
     parts = list(parts)
+    files = [part for part in parts if text(part.status, "driver") == "Restic"]
     started = min((part.started for part in parts if part.started), default="")
     taken = format_time(parse_time(started)) if started else text(obj, "metadata", "creationTimestamp")
     status: Object = {"snapshotTime": taken}
-    if size := sizes.total(text(part.status, "size") for part in parts):
+    if size := sizes.total(text(part.status, "size") for part in files):
         status["size"] = size
-    verdicts = [at(part.status, "integrity") for part in parts]
-    if all(isinstance(verdict, bool) for verdict in verdicts):
+    verdicts = [at(part.status, "integrity") for part in files]
+    if verdicts and all(isinstance(verdict, bool) for verdict in verdicts):
         status["integrity"] = all(verdicts)
     return status

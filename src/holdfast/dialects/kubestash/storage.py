@@ -111,6 +111,10 @@ class Encryption(msgspec.Struct, frozen=True):
     copies: tuple[SecretCopy, ...]
 
 
+NO_ENCRYPTION: Final = Encryption("", (), ())
+"""For what holds no restic repository, such as volume snapshots."""
+
+
 def open_encryption(secret: Place, namespace: str, repository: str, owner: Object) -> Encryption:
     """Make an encryption Secret readable for Jobs in `namespace`."""
     mount = f"encryption-{repository}"

@@ -16,12 +16,15 @@ from holdfast.core.plan import Problem, Problems
 from holdfast.core.ports import Refs
 from holdfast.core.read import at, conditions_of, items, mapping, name_of, namespace_of, number, text
 from holdfast.core.times import parse_duration
-from holdfast.dialects.kubestash import addons, executor, hooks, runtime, usage
+from holdfast.dialects.kubestash import addons, executor, hooks, manifests, runtime, usage
 from holdfast.dialects.kubestash.decode import Configuration, Place, Session, configuration, place
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
-from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_STORAGE, NAMESPACE, REPOSITORY, RETENTION_POLICY, TARGETS
+from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_STORAGE, NAMESPACE, REPOSITORY, RETENTION_POLICY, TARGETS, VOLUME
 from holdfast.dialects.kubestash.names import SHARES_SECRETS, STORAGE_LABEL, storage_label
 
+_NO_SECRET: Final = "volume-snapshot"
+_ONE_REPOSITORY: Final = ("volume-snapshot", "manifest-backup")
+_MOUNTING: Final = ("logical-backup", "volume-snapshot")
 VALIDATED: Final = "ValidationPassed"
 _DURATIONS: Final = ("timeout", "backupTimeout")
 _POLICIES: Final = ("Delete", "WipeOut", "Retain")
@@ -85,12 +88,14 @@ def _each(wanted: Configuration) -> Iterable[tuple[Session, str]]:
 
 def _target(wanted: Configuration, obj: Object) -> Iterable[Problem]:
     if wanted.target is None:
-        named = text(obj, "spec", "target", "kind")
-        why = "spec.target.name is empty" if named else "a backup without a target is not supported yet"
-        yield Problem("spec.target", f"{why}: name a workload or a PersistentVolumeClaim")
+        if text(obj, "spec", "target", "kind"):
+            yield Problem("spec.target", "spec.target.name is empty: name a workload or a PersistentVolumeClaim")
+        elif any(session.addon.name != addons.KUBEDUMP for session in wanted.sessions):
+            yield Problem("spec.target", f"needed by every addon but {addons.KUBEDUMP}: name a workload or a claim")
     elif wanted.target.kind not in TARGETS:
         known = ", ".join(str(kind) for kind in TARGETS)
-        yield Problem("spec.target", f"{wanted.target.kind} is not supported yet: use one of {known}")
+        hint = "; for a PersistentVolume name the claim that is bound to it" if wanted.target.kind == VOLUME else ""
+        yield Problem("spec.target", f"{wanted.target.kind} has no volumes that this build can find: use one of {known}{hint}")
 
 
 def _backends(wanted: Configuration, resolved: Sequence[ResolvedBackend], *, passed: bool) -> Iterable[Problem]:
@@ -133,10 +138,14 @@ def _session(session: Session, field: str, wanted: Configuration, refs: Refs) ->
     yield from runtime.container_problems(session.addon.settings, f"{field}.addon.containerRuntimeSettings")
     for index, task in enumerate(session.addon.tasks):
         where = f"{field}.addon.tasks[{index}]"
-        yield from addons.path_problems(task, where)
+        if task.name == "logical-backup":
+            yield from addons.path_problems(task, where)
         if task.claim_templates:
             what = "targetVolumes.volumeClaimTemplates"
-            yield Problem(f"{where}.{what}", f"{what} is not supported yet in a backup: mount the volumes that exist")
+            yield Problem(f"{where}.{what}", "makes claims for a restore; a backup reads volumes that exist: remove it")
+        if task.name in _ONE_REPOSITORY and len(names) > 1:
+            yield Problem(f"{field}.repositories", f"{task.name} writes to one repository only: make a session for each")
+    yield from manifests.account_problems(session.addon, f"{field}.addon")
     if wanted.target is not None:
         yield from addons.target_problems(session.addon, wanted.target, f"{field}.addon")
     yield from _limits(session, field)
@@ -192,8 +201,8 @@ def _repository(session: Session, index: int, field: str, wanted: Configuration,
         yield Problem(f"{field}.directory", f"{use.directory} leaves the backend: no part may be '..'")
     if use.deletion_policy not in _POLICIES:
         yield Problem(f"{field}.deletionPolicy", f"{use.deletion_policy} is none of {', '.join(_POLICIES)}")
-    if use.secret is None:
-        yield Problem(f"{field}.encryptionSecret", "needed by logical-backup: a Secret with the key RESTIC_PASSWORD")
+    if use.secret is None and any(task.name != _NO_SECRET for task in session.addon.tasks):
+        yield Problem(f"{field}.encryptionSecret", f"needed by all but {_NO_SECRET}: a Secret with the key RESTIC_PASSWORD")
     if at(session.raw, "repositories") and items(session.raw, "repositories")[index].get("backupVerifier"):
         yield Problem(f"{field}.backupVerifier", "backupVerifier is not supported yet: remove it")
     backend = resolved.get(use.backend)
@@ -266,8 +275,13 @@ def _hooks(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
 def _addons(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
     for session, field in _each(wanted):
         addon = refs.get(ADDON, "", session.addon.name)
-        if addon is not None:
-            yield from addons.declared_problems(session.addon, addon, addons.BACKUP, f"{field}.addon")
+        if addon is None:
+            continue
+        yield from addons.declared_problems(session.addon, addon, addons.BACKUP, f"{field}.addon")
+        kinds = [work.component for work in addons.works(session.addon, addon, addons.BACKUP)]
+        if len(set(kinds)) < len(kinds):
+            twice = next(kind for kind in kinds if kinds.count(kind) > 1)
+            yield Problem(f"{field}.addon.tasks", f"two of these tasks make a component called {twice}: give each its session")
 
 
 def _volumes(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
@@ -277,6 +291,8 @@ def _volumes(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
         return
     for session, field in _each(wanted):
         for index, task in enumerate(session.addon.tasks):
+            if task.name not in _MOUNTING:
+                continue
             for name in executor.names(wanted.target, there, refs)[:1]:
                 part = executor.component(name, wanted.target, there, task, refs, read_only=True)
                 if isinstance(part, Problem):
