@@ -208,10 +208,8 @@ def _volume_problems(task: Task, declared: Object, addon: str, field: str) -> li
     volumes = [text(entry, "name") for entry in items(declared, "volumeTemplate")]
     known = ", ".join(volumes) or "none"
     found = [
-        Problem(
-            f"{field}.addonVolumes[{index}].name", f"Addon {addon} declares no volume {text(entry, 'name')} (it has: {known})"
-        )
-        for index, entry in enumerate(items(task.raw, "addonVolumes"))
+        Problem(f"{field}.addonVolumes", f"Addon {addon} declares no volume {text(entry, 'name')} (it has: {known})")
+        for entry in items(task.raw, "addonVolumes")
         if text(entry, "name") not in volumes
     ]
     if text(declared, "function") in OURS and items(task.raw, "variables"):
