@@ -42,7 +42,8 @@ class Plane:
         """Start both and wait until they serve."""
         self._data.create()
         await self._start("apiserver")
-        await self._start("operator", "--kubeconfig", str(self._data.operator_kubeconfig))
+        unlimited = ("--max-active", "0", "--max-active-per-namespace", "0")
+        await self._start("operator", "--kubeconfig", str(self._data.operator_kubeconfig), *unlimited)
 
     async def _start(self, name: str, *options: str) -> None:
         reading, writing = os.pipe()

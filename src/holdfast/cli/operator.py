@@ -19,6 +19,7 @@ from holdfast.cli.health import Health, OperatorMetrics, served
 from holdfast.cli.install import install, supply
 from holdfast.cli.service import add_kubeconfig, announce, connect, serve
 from holdfast.embedded.controllers.run import run_controllers
+from holdfast.engine.budgets import Budget
 from holdfast.engine.shell import Engine
 from holdfast.kube.client import Client
 from holdfast.kube.config import ClusterConfig, load_kubeconfig
@@ -46,6 +47,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--api", action="append", default=[], choices=tuple(KINDS), help="speak only this API, also on CRDs of another product"
     )
     parser.add_argument("--image", default=f"holdfast:{__version__}", help="the image of movers (default: %(default)s)")
+    limits = Budget()
+    for option, number, where in (
+        ("--max-active", limits.total, "in all"),
+        ("--max-active-per-namespace", limits.per_namespace, "in one namespace"),
+    ):
+        text = f"Jobs of backups and restores that run at a time {where}; 0 for no limit (default: %(default)s)"
+        parser.add_argument(option, type=int, default=number, metavar="N", help=text)
     parser.add_argument("--listen", default="", help="serve /livez, /readyz and /metrics on HOST:PORT (default: not at all)")
     parser.add_argument("--lease-namespace", default="kube-system", help="where the Lease lives (default: %(default)s)")
 
@@ -96,6 +104,7 @@ async def _engine(
         resources(),
         image=arguments.image,
         recorder=recorder,
+        budget=Budget(total=arguments.max_active, per_namespace=arguments.max_active_per_namespace),
         gate=elector.check,
         metrics=health.runs,
     )

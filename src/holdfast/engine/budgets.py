@@ -5,6 +5,7 @@ deadlines and say so. Steps that clean up (ALWAYS, FAILURE) never wait: what is 
 admission on, and free again when the Job ends, is gone, or could not be made.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ Slot = tuple[str, str]
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """How many mover Jobs may be active: in the whole cluster, and in one namespace."""
+    """How many mover Jobs may be active: in the whole cluster, and in one namespace. 0 is no limit."""
 
     total: int = 8
     per_namespace: int = 4
@@ -43,7 +44,7 @@ class Budgets:
     """Counts active Jobs from the watch, and orders those who wait."""
 
     def __init__(self, budget: Budget, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._budget = budget
+        self._total, self._inside = budget.total or sys.maxsize, budget.per_namespace or sys.maxsize
         self._monotonic = monotonic
         self._active: set[Slot] = set()
         self._reserved: dict[Slot, float] = {}
@@ -71,7 +72,7 @@ class Budgets:
         meta = step.child["metadata"]
         slot: Slot = (meta.get("namespace", ""), meta["name"])
         taken = self._taken()
-        if step.when is not When.SUCCESS or slot in taken:
+        if step.when is not When.SUCCESS or slot in taken or self._total == self._inside == sys.maxsize:
             return ""
         since = self._waiting[slot].since if slot in self._waiting else self._monotonic()
         self._waiting[slot] = _Waiter(plan.deadline or _NEVER, since, slot, key)
@@ -107,17 +108,17 @@ class Budgets:
         """Yield the waiters for whom there is room, in their order."""
         taken = set(taken)
         for waiter in sorted(self._waiting.values()):
-            if len(taken) >= self._budget.total:
+            if len(taken) >= self._total:
                 return
-            if _inside(taken, waiter.slot[0]) < self._budget.per_namespace:
+            if _inside(taken, waiter.slot[0]) < self._inside:
                 taken.add(waiter.slot)
                 yield waiter
 
     def _reason(self, slot: Slot, taken: set[Slot]) -> str:
         here = _inside(taken, slot[0])
-        if here >= self._budget.per_namespace:
-            return f"waits for a free slot: {here} of {self._budget.per_namespace} mover Jobs of namespace {slot[0]} run"
-        return f"waits for a free slot: {len(taken)} of {self._budget.total} mover Jobs run"
+        if here >= self._inside:
+            return f"waits for a free slot: {here} of {self._inside} mover Jobs of namespace {slot[0]} run"
+        return f"waits for a free slot: {len(taken)} of {self._total} mover Jobs run"
 
 
 def _inside(taken: Iterable[Slot], namespace: str) -> int:

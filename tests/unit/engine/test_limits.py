@@ -110,3 +110,11 @@ def test_a_hold_lasts_longer_each_time_and_then_lets_try() -> None:
     assert holds.next_try(key("a")) == 1
     holds.forget(key("a"))
     assert holds.next_try(key("a")) is None
+
+
+def test_a_limit_of_zero_is_none() -> None:
+    budgets = Budgets(Budget(total=0, per_namespace=0), monotonic=Clock())
+    assert {budgets.admit(key(str(number)), *work(str(number))) for number in range(100)} == {""}
+    one_side = Budgets(Budget(total=0, per_namespace=1), monotonic=Clock())
+    assert one_side.admit(key("a"), *work("a")) == ""
+    assert "1 of 1 mover Jobs of namespace demo" in one_side.admit(key("b"), *work("b"))
