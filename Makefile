@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Programs that tests and benchmarks start must not compile all they import anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test soak fuzz lint gen bench bench-repo image docs clean
+.PHONY: help setup demo test conformance soak fuzz lint gen bench bench-repo image docs clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,11 @@ demo: setup ## back up and restore real data of this machine, and prove it
 
 test: setup .tools/restic/.fetched .tools/azurite/.fetched .tools/promtool/.fetched ## run every test
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
+
+conformance: setup ## run the API suite against another cluster: KUBEBUILDER_ASSETS= (etcd, kube-apiserver) or HOLDFAST_TEST_KUBECONFIG=
+	@test -n "$(KUBEBUILDER_ASSETS)$(HOLDFAST_TEST_KUBECONFIG)" || \
+		{ echo "name a folder with etcd and kube-apiserver in KUBEBUILDER_ASSETS, or a kubeconfig in HOLDFAST_TEST_KUBECONFIG" >&2; exit 1; }
+	@$(BIN)/python -m pytest -m api tests/conformance/test_api_*.py tests/conformance/test_kube_client.py
 
 soak: setup .tools/restic/.fetched ## run the long crash, fault and model series: make soak SEED=1 N=3
 	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py

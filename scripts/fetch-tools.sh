@@ -3,6 +3,7 @@
 #   <folder>/bin/                        kubectl and restic, both of trixie (Debian 12 has them at 1.20 and 0.14)
 #   <folder>/restic/<version>/restic     restic of several Debian releases, from the first that knows our format to the newest
 #   <folder>/restic/<suite>              a link to the version that came from that suite
+#   <folder>/kubectl/sid/kubectl         the newest kubectl that Debian has
 # They come as Debian packages, through an apt that has its own source list, its own lists and its own cache below <folder>;
 # signatures are checked as always, and the system's sources and packages stay as they are. The age of a list is not: a
 # frozen mirror serves an unstable suite that is past its date. Needs no root, but for the first list of packages on a
@@ -37,7 +38,7 @@ complete() { # complete <suite>
         bookworm) have "$restic" 0.14.0 version ;;
         trixie) have "$restic" 0.18.0 version && have "$tools/bin/restic" 0.18.0 version &&
             have "$tools/bin/kubectl" 1.29.0 version --client ;;
-        sid) have "$restic" 0.18.0 version ;;
+        sid) have "$restic" 0.18.0 version && have "$tools/kubectl/sid/kubectl" 1.33.0 version --client ;;
     esac
 }
 
@@ -70,7 +71,8 @@ download() { # download <suite> <package>...: leaves the packages in $state
     echo "holdfast: no apt source of this machine serves $* of the suite $suite. The last answer:" >&2
     tail -n 5 "$state/log" >&2 || true
     echo "Check the connection and the sources of apt. By hand: put that restic into $tools/restic/<version>/ and" >&2
-    echo "link $tools/restic/$suite to <version>; for trixie also put restic and kubectl into $tools/bin/. Then start again." >&2
+    echo "link $tools/restic/$suite to <version>; for trixie also put restic and kubectl into $tools/bin/, for sid the newest" >&2
+    echo "kubectl into $tools/kubectl/sid/. Then start again." >&2
     return 1
 }
 
@@ -80,7 +82,7 @@ unpack() { # unpack <package file> <folder>: its programs
 
 fetch() { # fetch <suite>
     local packages=(restic) version
-    [ "$1" != trixie ] || packages+=(kubectl)
+    [ "$1" = bookworm ] || packages+=(kubectl)
     echo "fetching ${packages[*]} ($1)"
     download "$1" "${packages[@]}"
     mkdir "$state/programs"
@@ -95,6 +97,9 @@ fetch() { # fetch <suite>
     if [ "$1" = trixie ]; then
         ln -f "$tools/restic/$version/restic" "$tools/bin/restic"
         unpack "$state"/kubectl_*.deb "$tools/bin"
+    elif [ "$1" = sid ]; then
+        mkdir -p "$tools/kubectl/sid"
+        unpack "$state"/kubectl_*.deb "$tools/kubectl/sid"
     fi
     rm -rf "$state"
     complete "$1" || {

@@ -5,10 +5,10 @@ test's own loop, so kubectl is awaited, never called.
 """
 
 import asyncio
-import base64
 import json
 import os
 import ssl
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,13 +20,22 @@ import pytest_asyncio
 import yaml
 
 from holdfast.embedded.apiserver.server import ApiServer
+from holdfast.kube.config import load_kubeconfig
 from tests import tools
+from tests.given_cluster import Given, given
 
 Object = dict[str, Any]
 
 
 @pytest_asyncio.fixture
 async def api_server(tmp_path: Path) -> AsyncIterator[ApiServer]:
+    """The embedded server, fresh; or the cluster that the environment names, cleared afterwards."""
+    if (cluster := given()) is not None:
+        async with http_client(cluster) as http:
+            await cluster.remember(http)
+            yield cluster  # pyright: ignore[reportReturnType] - tests that need more of a server are marked `own`
+            await cluster.clear(http)
+        return
     server = ApiServer(tmp_path / "api")
     await server.start()
     try:
@@ -47,6 +56,7 @@ class Kubectl:
     """Runs kubectl with the server's own kubeconfig."""
 
     kubeconfig: Path
+    program: str = ""
 
     def environment(self) -> dict[str, str]:
         home = str(self.kubeconfig.parent)
@@ -55,7 +65,7 @@ class Kubectl:
     async def start(self, *args: str) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            tools.kubectl(), *args, stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment()
+            self.program or tools.kubectl(), *args, stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment()
         )
 
     async def run(self, *args: str, stdin: str = "", seconds: float = 30) -> Ran:
@@ -137,14 +147,20 @@ class Events:
 
 
 @asynccontextmanager
-async def http_client(server: ApiServer, token: str | None = None) -> AsyncIterator[Http]:
-    config = yaml.safe_load(server.kubeconfig_path.read_text())
-    ca = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
-    token = config["users"][0]["user"]["token"] if token is None else token
-    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=ca), limit=0)
+async def http_client(server: ApiServer | Given, token: str | None = None) -> AsyncIterator[Http]:
+    """Plain HTTP as the kubeconfig's user, as the holder of a token, or (empty token) as nobody."""
+    config = load_kubeconfig(server.kubeconfig_path)
+    token = config.token if token is None else token
+    context = ssl.create_default_context(cadata=config.ca_data or None)
+    if config.client_certificate:
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(config.client_certificate + "\n" + config.client_key)
+            file.flush()
+            context.load_cert_chain(file.name)
+    connector = aiohttp.TCPConnector(ssl=context, limit=0)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        yield Http(session, server.url)
+        yield Http(session, config.server)
 
 
 @pytest_asyncio.fixture
@@ -154,8 +170,11 @@ async def http(api_server: ApiServer) -> AsyncIterator[Http]:
 
 
 @pytest_asyncio.fixture
-async def kubectl(api_server: ApiServer) -> Kubectl:
-    return Kubectl(api_server.kubeconfig_path)
+async def kubectl(api_server: ApiServer, tmp_path: Path) -> Kubectl:
+    """kubectl with a kubeconfig of its own: `kubectl config` changes it."""
+    own = tmp_path / "kubeconfig"
+    own.write_bytes(api_server.kubeconfig_path.read_bytes())
+    return Kubectl(own)
 
 
 async def until(check: Any, seconds: float = 5) -> Any:

@@ -35,6 +35,11 @@ def kubectl() -> str:
     return _find("kubectl", ROOT / ".tools" / "bin")
 
 
+def kubectls() -> dict[str, str]:
+    """Every kubectl that judges us, by the Debian release that it comes from: that of Debian 13, and the newest there is."""
+    return {"trixie": kubectl(), "sid": _find("kubectl", ROOT / ".tools" / "kubectl" / "sid")}
+
+
 def restic() -> str:
     return _find("restic", ROOT / ".tools" / "bin")
 

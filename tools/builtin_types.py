@@ -11,6 +11,7 @@ hand when the tables are to follow a newer release:
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from go_types import Field, Source
@@ -55,22 +56,41 @@ REQUESTS = {
 Table = dict[str, dict[str, str]]
 
 
-class _Types:
-    """The table of JSON types: `field -> type|marks`, inlined structs flattened."""
+class _Table:
+    """A table that grows as types are met: `primitives` are the spellings of what needs no entry."""
+
+    primitives: Mapping[str, str]
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self.table: Table = {}
 
+    def add(self, name: str) -> None:
+        """Take a type and all that it reaches into the table."""
+        raise NotImplementedError
+
     def _spell(self, text: str) -> str:
-        if text in PRIMITIVES:
-            return PRIMITIVES[text]
+        if text in self.primitives:
+            return self.primitives[text]
         for mark in ("[]", "{}"):
             if text.startswith(mark):
                 return mark + self._spell(text[2:])
         if text in self._source.structs:
             self.add(text)
             return text
+        return self._spell_other(text)
+
+    def _spell_other(self, text: str) -> str:
+        """The spelling of a name that stands for another type."""
+        raise NotImplementedError
+
+
+class _Types(_Table):
+    """The table of JSON types: `field -> type|marks`, inlined structs flattened."""
+
+    primitives = PRIMITIVES
+
+    def _spell_other(self, text: str) -> str:
         if text in self._source.aliases:
             return self._spell(self._source.aliases[text])
         print(f"unknown type {text}: kept opaque", file=sys.stderr)
@@ -117,26 +137,16 @@ def _marks(field: Field) -> str:
     return found
 
 
-class _Numbers:
+class _Numbers(_Table):
     """The table of protobuf messages: `number -> field type`.
 
     A `?` after the name says that an empty value that was sent counts; a name of `.` that the message's fields stand
     beside its own; one of `=` that the message is nothing but this field.
     """
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self.table: Table = {}
+    primitives = ENCODINGS
 
-    def _spell(self, text: str) -> str:
-        if text in ENCODINGS:
-            return ENCODINGS[text]
-        for mark in ("[]", "{}"):
-            if text.startswith(mark):
-                return mark + self._spell(text[2:])
-        if text in self._source.structs:
-            self.add(text)
-            return text
+    def _spell_other(self, text: str) -> str:
         alias = self._source.aliases[text]
         if alias.startswith("[]") and text.endswith("ExtraValue"):
             self.table[text] = {"1": f"= {self._spell(alias)}"}

@@ -10,7 +10,7 @@ from tests.embedded_fixture import Http, Kubectl, http_client, until
 
 from holdfast.embedded.apiserver.server import ApiServer
 
-pytestmark = [pytest.mark.api, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.api, pytest.mark.own, pytest.mark.asyncio(loop_scope="module")]
 
 Object = dict[str, Any]
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from holdfast.embedded.apiserver.server import ApiServer
 
-pytestmark = [pytest.mark.api, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.api, pytest.mark.own, pytest.mark.asyncio(loop_scope="module")]
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 

@@ -13,7 +13,7 @@ from tests.embedded_fixture import Http, http_client
 
 from holdfast.embedded.apiserver.server import ApiServer
 
-pytestmark = pytest.mark.api
+pytestmark = [pytest.mark.api, pytest.mark.own]
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 

@@ -97,6 +97,7 @@ async def test_an_object_of_an_owner_that_never_was_is_collected(http: Http):  #
     assert await until(lambda: _is_gone(http, f"{MAPS}/child"))
 
 
+@pytest.mark.own
 async def test_what_a_stop_interrupted_is_collected_after_the_start(api_server: ApiServer, http: Http):  # noqa: F811
     owner = await http.ok("POST", MAPS, config_map("owner"))
     await asyncio.gather(*(http.ok("POST", MAPS, _owned(f"child{at}", owner)) for at in range(50)))
@@ -112,7 +113,7 @@ async def test_what_a_stop_interrupted_is_collected_after_the_start(api_server: 
 
 
 async def test_a_running_pod_is_given_its_grace_and_the_node_has_the_last_word(http: Http):  # noqa: F811
-    await http.ok("POST", PODS, pod("p", terminationGracePeriodSeconds=20))
+    await http.ok("POST", PODS, pod("p", schedulerName="nobody", terminationGracePeriodSeconds=20))
     await http.ok("POST", f"{PODS}/p/binding", {"target": {"name": "n1"}})
     going = await http.ok("DELETE", f"{PODS}/p")
     assert (going["kind"], going["metadata"]["deletionGracePeriodSeconds"]) == ("Pod", 20)
@@ -127,7 +128,7 @@ async def test_a_running_pod_is_given_its_grace_and_the_node_has_the_last_word(h
 
 
 async def test_a_pod_without_a_node_goes_at_once(http: Http):  # noqa: F811
-    await http.ok("POST", PODS, pod("p"))
+    await http.ok("POST", PODS, pod("p", schedulerName="nobody"))
     assert (await http.ok("DELETE", f"{PODS}/p"))["kind"] == "Pod"
     assert await _is_gone(http, f"{PODS}/p")
 

@@ -15,7 +15,7 @@ from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
 from holdfast.kube.errors import Forbidden
 
-pytestmark = pytest.mark.api
+pytestmark = [pytest.mark.api, pytest.mark.own]
 
 
 async def test_a_secret_is_read_after_a_grant_for_its_namespace_alone(tmp_path: Path) -> None:

@@ -32,12 +32,14 @@ async def test_nobody_without_a_token_reads_more_than_health_and_version(api_ser
         assert (await stranger.call("GET", MAPS, headers={"Authorization": "Bearer \udcff"})).code == 401
 
 
+@pytest.mark.own
 async def test_plain_http_gets_no_answer(api_server: ApiServer):  # noqa: F811
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientError):
             await session.get(api_server.url.replace("https", "http") + "/healthz")
 
 
+@pytest.mark.own
 async def test_secrets_on_disk_are_for_the_owner_only(api_server: ApiServer):  # noqa: F811
     files = [path for path in api_server.data_dir.rglob("*") if path.is_file() and path.name != "apiserver.port"]
     assert {path.name for path in files} >= {"admin.kubeconfig", "ca.key", "server.key", "state.db"}
@@ -65,6 +67,7 @@ async def test_a_malformed_body_gets_a_status_that_names_the_fault(http: Http, b
     assert (await http.call("GET", "/healthz")).code == 200
 
 
+@pytest.mark.own
 async def test_garbage_on_the_socket_does_not_end_the_server(api_server: ApiServer, http: Http):  # noqa: F811
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -271,7 +274,7 @@ async def test_rules_of_built_in_kinds(http: Http):  # noqa: F811
 
 
 async def test_the_scheduler_binds_a_pod_once(http: Http):  # noqa: F811
-    await http.ok("POST", PODS, pod("p"))
+    await http.ok("POST", PODS, pod("p", schedulerName="nobody"))
     assert (await http.ok("GET", f"{PODS}/p"))["status"]["phase"] == "Pending"
     binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
     await http.ok("POST", f"{PODS}/p/binding", binding)
@@ -303,6 +306,7 @@ async def test_both_forms_of_discovery_name_the_same_resources(http: Http):  # n
     assert ("example.dev", "v1", "widgets") in legacy
 
 
+@pytest.mark.own
 async def test_state_and_address_outlive_a_restart(api_server: ApiServer, http: Http):  # noqa: F811
     await _define_widgets(http)
     kept = await http.ok("POST", MAPS, config_map("kept", x="1"))
@@ -316,6 +320,7 @@ async def test_state_and_address_outlive_a_restart(api_server: ApiServer, http: 
     assert int(later["metadata"]["resourceVersion"]) > int(kept["metadata"]["resourceVersion"])
 
 
+@pytest.mark.own
 async def test_two_servers_live_side_by_side(api_server: ApiServer, http: Http, tmp_path):  # noqa: F811
     other = ApiServer(tmp_path / "other")
     await other.start()
@@ -327,6 +332,7 @@ async def test_two_servers_live_side_by_side(api_server: ApiServer, http: Http, 
         await other.stop()
 
 
+@pytest.mark.own
 async def test_a_second_server_on_the_same_data_is_refused(api_server: ApiServer, http: Http):  # noqa: F811
     second = ApiServer(api_server.data_dir)
     with pytest.raises(RuntimeError, match="another API server uses"):
@@ -334,6 +340,7 @@ async def test_a_second_server_on_the_same_data_is_refused(api_server: ApiServer
     assert (await http.call("GET", "/readyz")).code == 200
 
 
+@pytest.mark.own
 async def test_a_port_in_use_is_named_and_leaves_nothing_behind(api_server: ApiServer, tmp_path):  # noqa: F811
     second = ApiServer(tmp_path / "second", port=api_server.port)
     with pytest.raises(RuntimeError, match=f"127.0.0.1:{api_server.port} cannot be served"):
@@ -359,6 +366,7 @@ async def test_one_object_is_served_in_each_version_of_its_kind(http: Http):  # 
         assert (changed["apiVersion"], changed["spec"]["size"]) == ("example.dev/v2beta1", 2)
 
 
+@pytest.mark.own
 async def test_an_admission_check_refuses_with_all_its_messages(tmp_path):
     def check(new, old, reader):
         if reader.get("", "ConfigMap", "default", "allow") is not None:
@@ -378,7 +386,7 @@ async def test_an_admission_check_refuses_with_all_its_messages(tmp_path):
 
 
 async def test_an_eviction_deletes_the_pod(http: Http):  # noqa: F811
-    await http.ok("POST", PODS, pod("p"))
+    await http.ok("POST", PODS, pod("p", schedulerName="nobody"))
     await http.ok("POST", f"{PODS}/p/eviction", {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}})
     assert (await http.call("GET", f"{PODS}/p")).code == 404
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests import tools
 from tests.api_samples import WIDGET_CRD, cronjob, pod, statefulset, widget
 from tests.embedded_fixture import Kubectl, api_server, kubectl  # noqa: F401
+
+from holdfast.embedded.apiserver.pki import ensure_server_certificate
 
 pytestmark = pytest.mark.api
 
@@ -83,7 +86,7 @@ get widgets.v1.example.dev a -o json                           => "size": 3
 get secret hidden -o go-template="{{{{.data.password}}}}"      => ^eA==$
 get cronjob                                                    => hourly +0 \* \* \* \*
 get jobs --chunk-size=1                                        => from-cron[\s\S]*once
-get events                                                     => No resources found
+get events                                                     => LAST SEEN|No resources found
 get quota,pdb,sa,svc -o name                                   => resourcequota/most[\s\S]*service/web
 ! get pods nothing                                             => pods "nothing" not found
 ! get things                                                   => the server doesn't have a resource type "things"
@@ -91,7 +94,7 @@ describe pod lone                                              => Status: +Pendi
 describe role reader                                           => configmaps
 describe sts web                                               => Pods Status
 describe widget a                                              => Size: +3
-! logs lone                                                    => has no node yet
+! logs lone                                                    => has no node yet|waiting to start
 """
 
 CHANGING = r"""
@@ -169,8 +172,11 @@ def files(folder: Path, pki: Path) -> dict[str, str]:
 
 
 @pytest.mark.timeout(240)
-async def test_a_days_work_with_kubectl(kubectl: Kubectl, tmp_path: Path):  # noqa: F811
-    known = files(tmp_path, kubectl.kubeconfig.parent / "pki")
+@pytest.mark.parametrize("release", ["trixie", "sid"])
+async def test_a_days_work_with_kubectl(kubectl: Kubectl, tmp_path: Path, release: str):  # noqa: F811
+    kubectl.program = tools.kubectls()[release]
+    ensure_server_certificate(tmp_path / "pki", ("127.0.0.1",))
+    known = files(tmp_path, tmp_path / "pki")
     script = LOOKING_AROUND + CREATING + READING + CHANGING + DELETING
     lines = [line.partition(" => ") for line in script.splitlines() if line.strip()]
     assert len(lines) >= 100

@@ -282,6 +282,7 @@ async def test_kubectl_auth(kubectl: Kubectl, http: Http):  # noqa: F811
     assert "cannot list resource" in ran.err
 
 
+@pytest.mark.own
 async def test_operator_and_node_are_told_apart_from_the_administrator(api_server: ApiServer):  # noqa: F811
     for name in ("operator", "node"):
         path = api_server.data_dir / f"{name}.kubeconfig"
@@ -293,6 +294,7 @@ async def test_operator_and_node_are_told_apart_from_the_administrator(api_serve
             assert me == {"username": f"holdfast:{name}", "groups": ["system:authenticated"]}
 
 
+@pytest.mark.own
 async def test_default_roles_come_back_and_stay_changed_where_told(api_server: ApiServer, http: Http):  # noqa: F811
     await http.ok("DELETE", f"{RBAC}/clusterroles/system:discovery")
     await http.patch(f"{RBAC}/clusterroles/system:basic-user", {"rules": []})

@@ -15,7 +15,7 @@ from tests.embedded_fixture import Http, api_server, http, http_client  # noqa: 
 from holdfast.embedded.apiserver.pki import ensure_server_certificate
 from holdfast.embedded.apiserver.server import ApiServer
 
-pytestmark = pytest.mark.api
+pytestmark = [pytest.mark.api, pytest.mark.own]
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 PODS = "/api/v1/namespaces/default/pods"

@@ -85,6 +85,7 @@ async def test_a_namespaced_watch_and_one_by_name_see_only_theirs(http: Http):  
         assert await everywhere.named(3) == [("ADDED", "c"), ("ADDED", "a"), ("ADDED", "b")]
 
 
+@pytest.mark.own
 async def test_history_that_is_gone_ends_the_watch_with_410(api_server: ApiServer, http: Http):  # noqa: F811
     old = await _revision(http)
     await http.ok("POST", MAPS, config_map("a"))
@@ -123,6 +124,7 @@ async def test_a_watch_ends_when_its_definition_is_removed(http: Http):  # noqa:
         assert await events.ended()
 
 
+@pytest.mark.own
 async def test_a_watcher_that_does_not_read_is_cut_off_and_costs_others_nothing(
     api_server: ApiServer,  # noqa: F811
     http: Http,  # noqa: F811
@@ -169,6 +171,7 @@ async def test_an_exact_revision_is_served_while_nothing_changed(http: Http):  #
     assert (await http.call("GET", exact.replace("Exact", "Odd"))).code == 400
 
 
+@pytest.mark.own
 async def test_stopping_the_server_ends_its_watches(api_server: ApiServer, http: Http):  # noqa: F811
     async with http.watch(MAPS, resourceVersion=await _revision(http)) as events:
         await asyncio.gather(api_server.stop(), events.ended())

@@ -100,6 +100,7 @@ async def test_a_list_in_pages_is_one_snapshot_that_a_watch_continues(client: Cl
     assert (first.type, first.object["metadata"]["name"]) == ("ADDED", "later")
 
 
+@pytest.mark.own
 async def test_a_version_from_before_the_server_started_is_gone(client: Client, api_server: ApiServer):  # noqa: F811
     await api_server.stop()
     await api_server.start()
@@ -120,6 +121,7 @@ async def test_a_service_account_token_works_and_a_wrong_one_does_not(client: Cl
             await stranger.get(NAMESPACES, "demo")
 
 
+@pytest.mark.own
 async def test_a_server_with_another_authority_is_not_trusted_and_not_asked_again(
     client: Client,
     api_server: ApiServer,  # noqa: F811
@@ -135,6 +137,7 @@ async def test_a_server_with_another_authority_is_not_trusted_and_not_asked_agai
         assert suspicious.sent["GET"] == 1
 
 
+@pytest.mark.own
 async def test_a_cache_and_its_controller_outlive_a_restart_of_the_server(client: Client, api_server: ApiServer):  # noqa: F811
     manager = Manager(client)
     informer = manager.informer(CONFIGMAPS, namespace="demo")
@@ -199,7 +202,7 @@ async def test_an_event_is_found_by_the_object_it_is_about(client: Client):
 
 
 async def test_a_pod_that_waits_is_seen_by_its_field(client: Client):
-    spec = {"containers": [{"name": "main", "image": "busybox", "command": ["true"]}]}
+    spec = {"containers": [{"name": "main", "image": "busybox", "command": ["true"]}], "schedulerName": "nobody"}
     await client.create(PODS, {"metadata": {"name": "p", "namespace": "demo"}, "spec": spec})
     pending = await client.list(PODS, field_selector="spec.nodeName=")
     assert [key_of(pod) for pod in pending.items] == [("demo", "p")]

@@ -1,6 +1,8 @@
 """A control plane of `holdfast up` for tests: its commands, kubectl on it, and the processes it consists of."""
 
+import contextlib
 import os
+import select
 import subprocess
 import sys
 import time
@@ -52,6 +54,17 @@ class Plane:
                 if b"holdfast.cli.main" in words and any(str(self.data).encode() in word for word in words) and state != "Z":
                     found.append(int(entry.name))
         return found
+
+    def outlive_nobody(self) -> None:
+        """Wait for the end of everything that was started on this data directory."""
+        deadline = time.monotonic() + BOUND
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                ending = os.pidfd_open(pid)
+                left = max(0.0, deadline - time.monotonic())
+                ended, _, _ = select.select([ending], [], [], left)
+                os.close(ending)
+                assert ended, f"process {pid} outlives its supervisor"
 
     def pid_of(self, part: str) -> int:
         for pid in self.processes():

@@ -89,7 +89,7 @@ def test_a_kill_in_the_middle_of_a_backup_ends_it_with_a_reason_and_the_next_one
     eventually(lambda: "%" in demo.kubectl("-n", "demo", "get", "snapshots", "-o", progress), "no progress is seen")
 
     os.kill(demo.pid_of("up"), signal.SIGKILL)
-    eventually(lambda: demo.processes() == [], "children outlive their supervisor")
+    demo.outlive_nobody()
     assert demo.up().returncode == 0
 
     ended = demo.ended(session)

@@ -17,10 +17,7 @@ from tests.e2e.cluster import Cluster, cluster, eventually
 from tests.e2e.test_pods import phase, pod
 
 __all__ = ["cluster"]
-pytestmark = [
-    pytest.mark.run,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can make networks; what happens without is tested too"),
-]
+pytestmark = [pytest.mark.run, pytest.mark.root]
 
 SERVE = """
 import os, socket

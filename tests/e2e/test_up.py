@@ -82,7 +82,7 @@ def test_kill_of_the_supervisor_takes_everything_with_it(plane: Plane) -> None:
 
     os.kill(plane.pid_of("up"), signal.SIGKILL)
 
-    eventually(lambda: plane.processes() == [], "children outlive their supervisor")
+    plane.outlive_nobody()
     assert plane.up().returncode == 0
     assert plane.kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.key}") == "value"
 

@@ -1,7 +1,6 @@
 """Own steps from a fork server: the same sandbox, identity and end as of a program that was executed."""
 
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -18,10 +17,7 @@ from holdfast.core.objects import Object
 from holdfast.embedded.node.forks import ForkServer
 from holdfast.embedded.node.images import ImageTable, own_image
 
-pytestmark = [
-    pytest.mark.run,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root enters the namespaces of others"),
-]
+pytestmark = [pytest.mark.run, pytest.mark.root]
 
 COMMAND = (sys.executable, "-m", "holdfast.movers.forkserver", "tests.unit.node.forked_program:main")
 IMAGES = ImageTable({"holdfast": msgspec.structs.replace(own_image(), server=COMMAND)})
@@ -136,11 +132,14 @@ async def test_a_forked_program_costs_a_small_part_of_an_executed_one(tmp_path: 
         await begin(tmp_path / name, obj, server).end()
         return time.perf_counter() - began
 
-    quick = min([await seconds(f"f{number}", pod(step(env=[{"name": "DO", "value": "x"}]))) for number in range(5)])
     slow_one = container(image="holdfast") | {"command": ["/usr/bin/env", "holdfast-mover", "run"]}
-    slow = min([await seconds(f"e{number}", pod(slow_one)) for number in range(3)])
-    print(f"forked {quick * 1000:.1f} ms, executed {slow * 1000:.1f} ms")
-    assert quick < slow
+    quick = slow = 1e9
+    for number in range(8):  # once is enough, but for what else this machine does
+        quick = min(quick, await seconds(f"f{number}", pod(step(env=[{"name": "DO", "value": "x"}]))))
+        slow = min(slow, await seconds(f"e{number}", pod(slow_one)))
+        if quick < slow:
+            return
+    pytest.fail(f"forked {quick * 1000:.1f} ms, executed {slow * 1000:.1f} ms")
 
 
 async def _says(run: Run, text: str) -> None:

@@ -1,9 +1,18 @@
-"""What a namespace is born with: its default service account and the CA bundle that pods are given."""
+"""What every namespace has: its default service account and the CA bundle that pods are given.
+
+Both are made with the namespace, and made again when somebody deletes them, as controllers of Kubernetes do.
+"""
+
+import asyncio
+import logging
+from typing import Final
 
 from holdfast.embedded.apiserver.metadata import stamp_new
 from holdfast.embedded.apiserver.objects import Object
-from holdfast.embedded.apiserver.store import Key, Transaction
+from holdfast.embedded.apiserver.store import Change, Key, Store, Transaction
 
+_log = logging.getLogger(__name__)
+_ALWAYS: Final = {("/serviceaccounts", "default"), ("/configmaps", "kube-root-ca.crt")}
 FIRST = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -33,3 +42,38 @@ def ensure_first(transaction: Transaction, ca: str) -> None:
         obj["metadata"]["labels"] = {"kubernetes.io/metadata.name": name}
         transaction.put(key, obj)
         furnish(transaction, name, ca)
+
+
+class Furnishing:
+    """A task in the server's process; `run` ends when cancelled."""
+
+    def __init__(self, store: Store, ca: str) -> None:
+        self._store = store
+        self._ca = ca
+        self._bare: set[str] = set()
+        self._wake = asyncio.Event()
+        store.listeners.append(self._notice)
+
+    def _notice(self, changes: list[Change]) -> None:
+        for change in changes:
+            key = change.new.key
+            if change.type == "DELETED" and (key.res, key.name) in _ALWAYS:
+                self._bare.add(key.ns)
+                self._wake.set()
+
+    async def run(self) -> None:
+        """Make again what is deleted from a namespace that stays."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            bare, self._bare = self._bare, set()
+            for ns in bare:
+                try:
+                    await self._store.write(lambda transaction, ns=ns: self._refurnish(transaction, ns))
+                except Exception:
+                    _log.exception("namespace %s lacks its default service account or its CA bundle", ns)
+
+    def _refurnish(self, transaction: Transaction, ns: str) -> None:
+        record = transaction.get(Key("/namespaces", "", ns))
+        if record is not None and not record.object()["metadata"].get("deletionTimestamp"):
+            furnish(transaction, ns, self._ca)

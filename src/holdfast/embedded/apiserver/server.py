@@ -108,7 +108,8 @@ class ApiServer:
             self._store.write(podidentity.ensure_classes),
         )
         self._tasks = [asyncio.create_task(Collector(api).run()), asyncio.create_task(aggregation.run())]
-        self._tasks.append(asyncio.create_task(api.quotas.run()))
+        furnishing = namespaces.Furnishing(self._store, api.ca)
+        self._tasks += [asyncio.create_task(api.quotas.run()), asyncio.create_task(furnishing.run())]
         self._logs = LogProxy(api)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
