@@ -15,6 +15,7 @@ from holdfast.cli.children import signal_ready
 from holdfast.cli.datadir import DataDir
 from holdfast.cli.errors import HoldfastError
 from holdfast.cli.probe import probe_objectstore
+from holdfast.cli.rest_import import import_points
 from holdfast.cli.service import add_kubeconfig, connect, serve
 from holdfast.dialects.cloudcasa.kinds import APIKEY, ORGANIZATION
 from holdfast.embedded.apiserver.pki import ensure_server_certificate, write_private
@@ -41,6 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     revoke = actions.add_parser("revoke-key", help="end an API key")
     revoke.add_argument("name", help="its name, or its id")
     revoke.add_argument("--organization", default=ORGANIZATION, help="whose it is (default: %(default)s)")
+    found = actions.add_parser("import", help="make the copies that an objectstore lists known here")
+    found.add_argument("objectstore", help="the id of the objectstore")
+    found.add_argument("--organization", default=ORGANIZATION, help="whose it is (default: %(default)s)")
     parser.add_argument("--data-dir", type=Path, help="that of `holdfast up`: certificate, port and first key lie there")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0 chooses one, once, and keeps it (default: %(default)s)")
@@ -59,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
             return asyncio.run(_create_key(config, arguments))
         case "revoke-key":
             return asyncio.run(_revoke_key(config, arguments))
+        case "import":
+            return asyncio.run(_import(config, arguments))
         case _:
             return serve(_serve(arguments, config))
 
@@ -135,6 +141,16 @@ async def _create_key(config: ClusterConfig, arguments: argparse.Namespace) -> i
     except ApiError as error:
         raise HoldfastError(str(error)) from error
     print(made.key)
+    return 0
+
+
+async def _import(config: ClusterConfig, arguments: argparse.Namespace) -> int:
+    try:
+        async with Client(config, field_manager="holdfast-rest") as client:
+            made = await import_points(client, arguments.organization, arguments.objectstore)
+    except ApiError as error:
+        raise HoldfastError(str(error)) from error
+    print("\n".join([*made, f"{len(made)} recovery points imported"]))
     return 0
 
 

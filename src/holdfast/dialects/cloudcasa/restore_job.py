@@ -75,9 +75,12 @@ class RestoreJob:
         if not going:
             resources = _resources(job, store) if store is not None and not _lost(job) else Desired()
             return Desired(children=resources.children, runs=resources.runs, doomed=left)
-        spaces = tuple(Child(_namespace(name), create_only=True) for name in sorted({text(each, "target") for each in claims}))
-        plans = tuple(plan for index in going if (plan := _plan(job, index, claims[index], store, view)) is not None)
-        copies = tuple(copy for index in going if store and (copy := _secret(job, index, claims[index], store, view)))
+        targets = sorted({text(each, "target") for each in claims})
+        spaces = (*(Child(_namespace(name), create_only=True) for name in targets), *(_anchor(job, name) for name in targets))
+        anchors = {name: view.get(kinds.CONFIG_MAP, name, _anchor_name(job)) for name in targets}
+        ready = [index for index in going if anchors[text(claims[index], "target")] is not None]
+        plans = tuple(plan for index in ready if (plan := _plan(job, index, claims[index], store, view)) is not None)
+        copies = tuple(_secret(job, store, name, anchor) for name, anchor in anchors.items() if store is not None and anchor)
         return Desired(children=spaces, runs=plans, secret_copies=copies, doomed=left)
 
     def status(self, job: Object, view: View, outcome: Outcome, now: datetime) -> Object:
@@ -172,7 +175,7 @@ def _fill(job: Object, index: int, claim: Object, store: Object) -> Step:
     mount: Object = {"name": "data", "mountPath": path_of(claim)}
     child = pods.job(_object(job, index), text(claim, "target"), volumes=(volume,), mounts=(mount,), rights=pods.RESTORE_RIGHTS)
     call = VolumeRestore(stores.repository_of(store), (text(claim, "snapshot_id"),), target="/").call(
-        stores.secrets_of(name_of(store), _object(job, index))
+        stores.secrets_of(name_of(store), _anchor_name(job))
     )
     return Step(name="fill", child=child, mover=call, needs=("claim",), deadline=LIMIT)
 
@@ -195,11 +198,19 @@ def _namespace(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def _secret(job: Object, index: int, claim: Object, store: Object, view: View) -> SecretCopy | None:
-    if view.get(kinds.CLAIM, text(claim, "target"), text(claim, "claim")) is None:
-        return None
+def _anchor_name(job: Object) -> str:
+    return f"cloudcasa-{name_of(job)[:12]}"
+
+
+def _anchor(job: Object, namespace: str) -> Child:
+    """Return the object that a copy of the store's Secret belongs to, so that it goes when the job has ended."""
+    meta: Object = {"name": _anchor_name(job), "namespace": namespace, "labels": {OWNER_UID: uid_of(job)}}
+    return Child({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}, create_only=True)
+
+
+def _secret(job: Object, store: Object, namespace: str, anchor: Object) -> SecretCopy:
     source = Ref(_SECRET, namespace_of(job), kinds.secret_name(name_of(store)))
-    return SecretCopy(source, Ref(_SECRET, text(claim, "target"), _object(job, index)))
+    return SecretCopy(source, Ref(_SECRET, namespace, _anchor_name(job)), owner=anchor)
 
 
 def _left(job: Object, index: int, claim: Object) -> tuple[Doomed, ...]:

@@ -1,0 +1,297 @@
+"""Snapshots, copies and restores over HTTP, with real pods, volumes and an S3 store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import yaml
+from tests.cloudcasa_world import LOCAL, World, world
+from tests.movers_builders import KEY, SECRET, s3_server
+
+from holdfast.cli.rest_import import import_points
+from holdfast.core.labels import OWNER_UID
+from holdfast.core.objects import Object
+from holdfast.dialects.cloudcasa.kinds import BACKUPINSTANCE, KUBEJOB, ORGANIZATION, OUTLIVES, POINT
+from holdfast.kube.builtin import JOBS, NAMESPACES, PODS, PVCS, ROLEBINDINGS, SECRETS, SERVICEACCOUNTS, VOLUMESNAPSHOTS
+from holdfast.kube.errors import NotFound
+from holdfast.kube.resource import Resource
+from holdfast.rest.state import RESOURCES
+
+pytestmark = [pytest.mark.run, pytest.mark.asyncio(loop_scope="module")]
+
+APP = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {colour: blue}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 1Gi}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: writer, labels: {app: writer}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: main
+    image: busybox
+    command: [sh, -c, "echo hello > /data/greeting; sleep 600"]
+    volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+"""
+
+KINDS = {
+    "ConfigMap": Resource("", "v1", "ConfigMap", "configmaps"),
+    "PersistentVolumeClaim": PVCS,
+    "Pod": PODS,
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A cluster with one objectstore."""
+    folder = tmp_path_factory.mktemp("runs")
+    with s3_server(folder / "s3") as endpoint:
+        async with world(folder / "cluster", pods=True) as found:
+            await store(found, endpoint)
+            yield found
+
+
+async def store(found: World, endpoint: str, **credentials: str) -> Object:
+    access = {"endpoint": endpoint, "credentials": {"access_key": KEY, "secret_key": SECRET, **credentials}}
+    body = {"name": "store", "provider_type": "aws", "bucket_name": "copies", "region": "us-east-1", "s3provider": access}
+    return await found.rest.ok("POST", "/objectstores", body)
+
+
+async def app(found: World, namespace: str) -> None:
+    """Run a writer in a namespace of its own and wait until it has written."""
+    await found.client.create(NAMESPACES, {"metadata": {"name": namespace}})
+    for obj in yaml.safe_load_all(APP):
+        obj["metadata"]["namespace"] = namespace
+        await found.client.create(KINDS[obj["kind"]], obj)
+    async with asyncio.timeout(30):
+        while not await greeting(found, namespace):  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.05)
+
+
+async def greeting(found: World, namespace: str) -> str:
+    """Return what the file in a namespace's volume says; empty while there is none."""
+    try:
+        claim = await found.client.get(PVCS, "data", namespace)
+    except NotFound:
+        return ""
+    path = found.directory / "volumes" / claim["spec"].get("volumeName", "none") / "greeting"
+    return path.read_text() if path.is_file() else ""
+
+
+async def left(found: World, job: str) -> list[str]:
+    """Return what a job made for itself and is still there: neither what it restored, nor snapshots that a point holds."""
+    obj = await found.client.get(RESOURCES[KUBEJOB], job, ORGANIZATION)
+    selector = f"{OWNER_UID}={obj['metadata']['uid']}"
+    held = [point["_id"] for point in await found.rest.find("backupinstances", {"type": "SNAPSHOT"})]
+    names: list[str] = []
+    for resource in (JOBS, PVCS, VOLUMESNAPSHOTS, SECRETS, SERVICEACCOUNTS, ROLEBINDINGS):
+        for each in (await found.client.list(resource, label_selector=selector)).items:
+            kept = OUTLIVES in each["metadata"].get("annotations", {}) or each["metadata"]["labels"].get(POINT) in held
+            names += [] if kept else [f"{resource.plural}/{each['metadata']['name']}"]
+    return names
+
+
+async def cleaned(found: World, job: str) -> None:
+    async with asyncio.timeout(10):
+        while await left(found, job):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def points(found: World, backup: str) -> list[str]:
+    return sorted(point["type"] for point in await found.rest.find("backupinstances", {"backupdef": backup, "state": "READY"}))
+
+
+async def test_a_copy_with_its_snapshot_ends_as_one_copy_that_comes_back_elsewhere(here: World) -> None:
+    rest = here.rest
+    await app(here, "shop")
+    backup = await rest.backup("shop", source={"namespaces": ["shop"]})
+    offload = await rest.offload(backup, "shop")
+
+    job = await rest.run("kubeoffloads", offload, runBackup=True)
+    ended = await rest.ended(job)
+
+    assert (ended["state"], ended["backupdef"], ended["total_copy_data"]) == ("COMPLETED", backup, 6)
+    assert await points(here, backup) == ["COPY"]
+    assert (await rest.ok("GET", f"/kubeoffloads/{offload}"))["status"]["jobid"] == job
+    assert (await rest.ok("GET", f"/kubebackups/{backup}"))["status"]["jobs"][0]["state"] == "COMPLETED"
+    point = (await rest.find("backupinstances", {"backupdef": backup}))[0]
+    assert point["expiry_timestamp"] == point["start_time"] + 15 * 86_400
+    await cleaned(here, job)
+
+    mapping = [{"source": "shop", "target": "shop-again"}]
+    body = {
+        "name": "shop",
+        "cluster": LOCAL,
+        "backup_inst": point["_id"],
+        "namespaces": ["shop"],
+        "namespace_mappings": mapping,
+    }
+    restore = (await rest.ok("POST", "/kuberestores", body))["_id"]
+    restored = await rest.ended(await rest.run("kuberestores", restore))
+
+    assert restored["state"] == "COMPLETED", restored["message"]
+    assert restored["restoredef"] == restore
+    assert await greeting(here, "shop-again") == "hello\n"
+    copied = await here.client.get(KINDS["ConfigMap"], "settings", "shop-again")
+    assert copied["data"] == {"colour": "blue"}
+    await cleaned(here, restored["_id"])
+
+    second = await rest.ended(await rest.run("kuberestores", restore))
+    assert second["state"] == "FAILED"
+    assert "shop-again/data: exists already" in second["message"]
+
+    assert (await rest.call("DELETE", f"/backupinstances/{point['_id']}")).code == 204
+    async with asyncio.timeout(20):
+        while await rest.find("backupinstances", {"backupdef": backup}):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert [each["state"] for each in await rest.find("jobs", {"type": "DELETE_BACKUP", "backup_inst": point["_id"]})] == [
+        "COMPLETED"
+    ]
+
+
+async def test_without_delete_snapshots_both_points_stay_and_the_snapshot_can_be_copied_again(here: World) -> None:
+    rest = here.rest
+    await app(here, "keep")
+    backup = await rest.backup("keep", source={"namespaces": ["keep"]})
+    offload = await rest.offload(
+        backup, "keep", delete_snapshots=False, options={"pvc_parallelism": 1, "upload_speed_limit": 4096}
+    )
+
+    none = await rest.ended(await rest.run("kubeoffloads", offload))
+    assert (none["state"], "no snapshot" in none["message"]) == ("FAILED", True)
+    first = await rest.ended(await rest.run("kubeoffloads", offload, runBackup=True))
+    assert first["state"] == "COMPLETED", first["message"]
+    assert await points(here, backup) == ["COPY", "SNAPSHOT"]
+    second = await rest.ended(await rest.run("kubeoffloads", offload))
+
+    assert second["state"] == "COMPLETED", second["message"]
+    assert await points(here, backup) == ["COPY", "COPY", "SNAPSHOT"]
+    snapshot = await rest.ended(await rest.run("kubebackups", backup, days=1))
+    assert (snapshot["state"], snapshot["type"]) == ("COMPLETED", "KUBE_BACKUP")
+    assert await points(here, backup) == ["COPY", "COPY", "SNAPSHOT", "SNAPSHOT"]
+
+
+async def test_a_cancelled_copy_leaves_nothing_behind_and_its_definition_can_go(here: World) -> None:
+    rest = here.rest
+    await app(here, "stop")
+    backup = await rest.backup("stop", source={"namespaces": ["stop"]})
+    volume = (await here.client.get(PVCS, "data", "stop"))["spec"]["volumeName"]
+    await asyncio.to_thread((here.directory / "volumes" / volume / "large").write_bytes, bytes(range(256)) * 40_000)
+    offload = await rest.offload(backup, "stop", options={"upload_speed_limit": 1})
+    job = await rest.run("kubeoffloads", offload, runBackup=True)
+    async with asyncio.timeout(20):
+        while "copied" not in (await rest.ok("GET", f"/jobs/{job}")).get("message", ""):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (await rest.call("DELETE", f"/kubeoffloads/{offload}")).code == 409
+
+    await rest.ok("POST", f"/jobs/{job}/action/cancel")
+
+    ended = await rest.ended(job, seconds=10)
+    assert ended["state"] == "CANCELLED"
+    assert await left(here, job) == []
+    assert (await rest.call("POST", f"/jobs/{job}/action/cancel")).code == 409
+    assert await points(here, backup) in (["SNAPSHOT"], [])
+    assert (await rest.call("DELETE", f"/kubeoffloads/{offload}")).code == 204
+
+
+async def test_hooks_run_around_the_snapshot_and_one_that_fails_ends_the_run(here: World) -> None:
+    rest = here.rest
+    await app(here, "hooked")
+    target = [{"command": "echo frozen >> /data/greeting"}]
+    rule = {"labels": {"app": "writer, other"}, "target": target}
+    freeze = await rest.ok("POST", "/kubehooks", {"name": "freeze", "hook_type": "PRE_BACKUP", "hook": [rule]})
+    bad = {"labels": {"app": "writer"}, "target": [{"command": "exit 3", "container": "main"}]}
+    broken = await rest.ok("POST", "/kubehooks", {"name": "broken", "hook_type": "COMMON", "hook": [bad]})
+    good = await rest.backup("hooked", source={"namespaces": ["hooked"]}, pre_hooks=[{"hooks": [freeze["_id"]]}])
+    wrong = await rest.backup("unhooked", source={"namespaces": ["hooked"]}, pre_hooks=[{"hooks": [broken["_id"]]}])
+
+    frozen = await rest.ended(await rest.run("kubebackups", good))
+    failed = await rest.ended(await rest.run("kubebackups", wrong))
+
+    assert frozen["state"] == "COMPLETED", frozen["message"]
+    assert await greeting(here, "hooked") == "hello\nfrozen\n"
+    assert failed["state"] == "FAILED"
+    assert "hook" in failed["message"]
+    assert await points(here, wrong) == []
+    await cleaned(here, failed["_id"])
+
+
+async def test_a_missing_namespace_makes_a_copy_partial_and_its_snapshot_stays(here: World) -> None:
+    rest = here.rest
+    await app(here, "part")
+    backup = await rest.backup("part", source={"namespaces": ["part", "nowhere"]})
+
+    ended = await rest.ended(await rest.run("kubeoffloads", await rest.offload(backup, "part"), runBackup=True))
+
+    assert (ended["state"], "nowhere" in ended["message"]) == ("PARTIAL", True)
+    assert await points(here, backup) == ["COPY", "SNAPSHOT"]
+
+
+async def test_a_locked_point_can_t_be_deleted_before_it_expires_and_is_removed_afterwards(here: World) -> None:
+    rest = here.rest
+    await app(here, "locked")
+    backup = await rest.backup("locked", source={"namespaces": ["locked"]})
+    offload = await rest.offload(backup, "locked")
+    old = (await rest.ended(await rest.run("kubeoffloads", offload, runBackup=True)))["backup_inst"]
+    resource = RESOURCES[BACKUPINSTANCE]
+    await here.client.merge_patch(resource, old, ORGANIZATION, {"spec": {"locked": True}})
+    while not (await rest.ok("GET", f"/backupinstances/{old}")).get("locked"):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+    refused = await rest.call("DELETE", f"/backupinstances/{old}")
+
+    assert refused.code == 409
+    assert "locked" in refused.body["_error"]["message"]
+    await here.client.merge_patch(resource, old, ORGANIZATION, {"spec": {"expiry_timestamp": 1}})
+    async with asyncio.timeout(10):
+        while "stays" not in (await rest.ok("GET", f"/backupinstances/{old}")).get("message", ""):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    newer = await rest.ended(await rest.run("kubeoffloads", offload, runBackup=True))
+    assert newer["state"] == "COMPLETED"
+    async with asyncio.timeout(20):
+        while (await rest.call("GET", f"/backupinstances/{old}")).code != 404:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (await rest.call("GET", f"/backupinstances/{newer['backup_inst']}")).code == 200
+
+
+async def test_the_target_is_chosen_when_the_copy_runs_and_one_that_is_not_there_is_named(here: World) -> None:
+    rest = here.rest
+    backup = await rest.backup("target", source={"namespaces": ["default"]})
+    offload = await rest.offload(backup, "target", offload_provider={"type": "aws", "region": "eu-west-9"})
+
+    ended = await rest.ended(await rest.run("kubeoffloads", offload, runBackup=True))
+
+    assert (ended["state"], "eu-west-9" in ended["message"]) == ("FAILED", True)
+
+
+async def test_a_copy_comes_back_in_a_fresh_cluster_from_the_store_alone(tmp_path: Path) -> None:
+    with s3_server(tmp_path / "s3") as endpoint:
+        async with world(tmp_path / "first", pods=True) as first:
+            await store(first, endpoint, encryption_password="known to its owner")
+            await app(first, "shop")
+            offload = await first.rest.offload(await first.rest.backup("shop", source={"namespaces": ["shop"]}), "shop")
+            made = await first.rest.ended(await first.rest.run("kubeoffloads", offload, runBackup=True))
+            assert made["state"] == "COMPLETED", made["message"]
+        async with world(tmp_path / "second", pods=True) as second:
+            place = await store(second, endpoint, encryption_password="known to its owner")
+            assert await import_points(second.client, ORGANIZATION, place["_id"]) == [made["backup_inst"]]
+            assert await import_points(second.client, ORGANIZATION, place["_id"]) == []
+            body = {"name": "back", "cluster": LOCAL, "backup_inst": made["backup_inst"], "all_namespaces": True}
+            while (reply := await second.rest.call("POST", "/kuberestores", body)).code != 201:
+                assert "backup_inst" in reply.issues, reply.body
+            ended = await second.rest.ended(await second.rest.run("kuberestores", reply.body["_id"]))
+            assert ended["state"] == "COMPLETED", ended["message"]
+            assert await greeting(second, "shop") == "hello\n"
