@@ -179,17 +179,19 @@ def test_an_answer_that_is_lost_is_found_in_the_listing(production: Production) 
     assert len(production.antfly.asked("/backup")) == 1
 
 
-def test_a_pod_that_is_killed_starts_no_twin_and_its_backup_counts(production: Production) -> None:
+@pytest.mark.parametrize("how", ["--wait=false", "--force --grace-period=0"])
+def test_a_pod_that_is_killed_starts_no_twin_and_its_backup_counts(production: Production, how: str) -> None:
     production.kubectl("apply", "-f", str(EXAMPLES / "daily-backup.yaml"))
     production.wait("antflybackup/daily-backup", "jsonpath={.status.phase}=Active")
     production.antfly.faults.slow = 3.0
-    production.shell("kubectl create job --from=cronjob/daily-backup-cron killed -n production")
+    job = f"killed-{len(how)}"
+    production.shell(f"kubectl create job --from=cronjob/daily-backup-cron {job} -n production")
     eventually(lambda: production.antfly.running == 1, "the server is not asked")
 
-    production.shell("kubectl delete pod -n production -l job-name=killed --wait=false")
+    production.shell(f"kubectl delete pod -n production -l job-name={job} {how}")
 
-    eventually(lambda: bool(production._ended("daily-backup", "killed")), f"no end: {production.status('daily-backup')}")
-    assert production._ended("daily-backup", "killed")[0]["status"] == "Completed"
+    eventually(lambda: bool(production._ended("daily-backup", job)), f"no end: {production.status('daily-backup')}")
+    assert production._ended("daily-backup", job)[0]["status"] == "Completed"
     assert len(production.antfly.asked("/backup")) == 1
 
 

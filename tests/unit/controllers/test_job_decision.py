@@ -47,6 +47,14 @@ def test_without_completions_one_success_is_enough_and_the_others_may_finish() -
     assert is_true(judge(obj, pod("a", "Succeeded"), pod("b", "Succeeded")).status["conditions"], "Complete")
 
 
+def test_a_pod_that_is_deleted_by_force_while_it_runs_was_killed_for_the_pod_failure_policy() -> None:
+    again = {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [75]}}]}
+    told = condition(judge(job(podFailurePolicy=again), lost_failed=1, lost_killed=1), "Failed")
+    assert (told["reason"], "failed with exit code 137" in told["message"]) == ("PodFailurePolicy", True)
+    assert judge(job(podFailurePolicy=again), lost_failed=1).create == 1, "one that had not begun is made again"
+    assert judge(job(), lost_failed=1, lost_killed=1).create == 1, "and so is any without such a rule"
+
+
 def test_surplus_pods_go_before_the_job_is_complete() -> None:
     decision = judge(job(parallelism=2), pod("a", "Succeeded"), pod("b", "Running"))
     assert [each["metadata"]["name"] for each in decision.delete] == ["b"]

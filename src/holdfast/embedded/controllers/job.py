@@ -34,8 +34,11 @@ FORGET_SECONDS = 60.0
 
 
 class _Lost(msgspec.Struct, frozen=True):
+    """Pods that are gone: `killed` of the `failed` ones were running when they went."""
+
     succeeded: int = 0
     failed: int = 0
+    killed: int = 0
 
 
 class _Memory(msgspec.Struct):
@@ -96,6 +99,7 @@ class JobController:
             pending_indexes=frozenset(index for name in memory.pending if (index := _index_in(job, name)) is not None),
             lost_failed=memory.lost.failed,
             lost_succeeded=memory.lost.succeeded,
+            lost_killed=memory.lost.killed,
             dismissed=frozenset(memory.dismissed),
             backoff=self._backoff,
         )
@@ -199,8 +203,9 @@ class JobController:
         if pod["metadata"]["uid"] in memory.dismissed:
             memory.dismissed.discard(pod["metadata"]["uid"])
             return
-        succeeded = podlib.phase(pod) == "Succeeded"
-        memory.lost = _Lost(memory.lost.succeeded + succeeded, memory.lost.failed + (not succeeded))
+        phase, lost = podlib.phase(pod), memory.lost
+        succeeded, killed = phase == "Succeeded", phase == "Running"
+        memory.lost = _Lost(lost.succeeded + succeeded, lost.failed + (not succeeded), lost.killed + killed)
 
     def _job_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None and old is not None:

@@ -32,6 +32,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     pending_indexes: frozenset[int] = frozenset()
     lost_failed: int = 0
     lost_succeeded: int = 0
+    lost_killed: int = 0
     dismissed: frozenset[str] = frozenset()
     backoff: float = 10.0
 
@@ -101,7 +102,9 @@ def _count(seen: Seen) -> _Count:
     over = [pod for pod in mine if podlib.phase(pod) == "Failed" or podlib.terminating(pod)]
     judged = [(pod, *job_policy.judge_failure(seen.job, pod)) for pod in over]
     failed = [pod for pod, action, _ in judged if action != "Ignore"]
-    verdict = next((why for _, action, why in judged if action == "FailJob"), "")
+    killed = [job_policy.killed_pod(seen.job)] if seen.lost_killed else []
+    verdicts = [verdict[1:] for verdict in judged] + [job_policy.judge_failure(seen.job, pod) for pod in killed]
+    verdict = next((why for action, why in verdicts if action == "FailJob"), "")
     ends = [moment for pod in failed if (moment := podlib.finished_at(pod) or _deleted_at(pod)) is not None]
     count = _Count(
         active=[pod for pod in mine if podlib.active(pod)],

@@ -12,6 +12,8 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 """Annotation and label of a pod of an indexed Job."""
 
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
+KILLED = 137
+"""The exit code of a container that was ended by SIGKILL."""
 """Annotation of a pod: how many pods of its index had failed when it was made."""
 
 Action = Literal["FailJob", "FailIndex", "Ignore", "Count"]
@@ -60,6 +62,20 @@ def judge_failure(job: Object, pod: Object) -> tuple[Action, str]:
             name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
             return rule.get("action", "Count"), why.format(pod=name, action=rule.get("action"), rule=number)
     return "Count", ""
+
+
+def killed_pod(job: Object) -> Object:
+    """Return what is known of a pod that was deleted by force while it ran: every container of it was killed.
+
+    In a cluster the finalizer of a Job's pods keeps such a pod until the kubelet has written its exit codes; here it is gone.
+    """
+    containers = items(job["spec"], "template", "spec", "containers")
+    states = [{"name": each.get("name"), "state": {"terminated": {"exitCode": KILLED}}} for each in containers]
+    meta = job["metadata"]
+    return {
+        "metadata": {"name": f"{meta['name']} (deleted)", "namespace": meta["namespace"]},
+        "status": {"containerStatuses": states},
+    }
 
 
 def _exit_code(rule: Mapping[str, Any], pod: Object) -> str:
