@@ -127,6 +127,23 @@ def status(obj: Object) -> Object:
     return obj.get("status") or {}
 
 
+async def due(world: World, name: str) -> datetime:
+    """Wait until the schedule knows its next time, and return it."""
+    found = await world.wait("ClusterBackupSchedule", name, lambda obj: "nextBackupAt" in status(obj))
+    return datetime.fromisoformat(status(found)["nextBackupAt"])
+
+
+async def pass_tick(world: World, name: str, *, after: timedelta = timedelta(seconds=1), total: int = 1) -> Object:
+    """Let the clock stand just after the next due time, and return the status once that run has ended."""
+    await world.set_clock(await due(world, name) + after)
+    found = await world.wait(
+        "ClusterBackupSchedule",
+        name,
+        lambda obj: status(obj)["attempts"]["total"] == total and "inProgress" not in status(obj)["attempts"],
+    )
+    return status(found)
+
+
 def thing(kind: str, name: str, *, annotations: dict[str, str] | None = None, **spec: Any) -> Object:
     meta: Object = {"name": name, "namespace": "default", **({"annotations": annotations} if annotations else {})}
     return {"apiVersion": "kaas.mirantis.com/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}

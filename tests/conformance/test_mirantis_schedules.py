@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
-from tests.mirantis_world import REST, ZONE, World, backup, etcd, schedule, status, world
+from tests.mirantis_world import REST, ZONE, World, backup, due, etcd, pass_tick, schedule, status, world
 
 from holdfast.core.objects import Object
 
@@ -18,23 +18,6 @@ pytestmark = [pytest.mark.run, pytest.mark.timeout(90)]
 async def yesterday(world: World) -> None:
     """The engine begins in the past, so that due times can be passed without running ahead of the pods' clock."""
     await world.set_clock(datetime.now(UTC) - timedelta(hours=26))
-
-
-async def due(world: World, name: str) -> datetime:
-    """Wait until the schedule knows its next time, and return it."""
-    found = await world.wait("ClusterBackupSchedule", name, lambda obj: "nextBackupAt" in status(obj))
-    return datetime.fromisoformat(status(found)["nextBackupAt"])
-
-
-async def pass_tick(world: World, name: str, *, after: timedelta = timedelta(seconds=1), total: int = 1) -> Object:
-    """Let the clock stand just after the next due time, and return the status once that run has ended."""
-    await world.set_clock(await due(world, name) + after)
-    found = await world.wait(
-        "ClusterBackupSchedule",
-        name,
-        lambda obj: status(obj)["attempts"]["total"] == total and "inProgress" not in status(obj)["attempts"],
-    )
-    return status(found)
 
 
 async def test_midnight_is_that_of_the_controllers_time_zone(world: World) -> None:

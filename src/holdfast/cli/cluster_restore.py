@@ -12,7 +12,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from holdfast.cli.errors import HoldfastError
-from holdfast.core.calls import ArchivePlace
+from holdfast.core.calls import ArchivePlace, NfsShare
 from holdfast.movers import archive_restore, envelope
 from holdfast.movers.archive_places import Place, open_place
 from holdfast.movers.context import MoverError
@@ -21,6 +21,7 @@ _EPILOG = """\
 examples:
   holdfast cluster-restore --from /srv/backup/ucp --list
   holdfast cluster-restore latest --from /srv/backup/ucp --into /var/restore --dry-run
+  holdfast cluster-restore latest --from nfs://10.0.0.1:/backups/default-kaas-mgmt --list
   holdfast cluster-restore kaas-mgmt-20261121T160000Z-1a2b --from swift:test/default-kaas-mgmt \\
       --rclone-config rclone.conf --key-file key.txt --into /var/restore
 """
@@ -32,7 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("backup", nargs="?", default="latest", help="the common name of its files (default: %(default)s)")
     parser.add_argument(
-        "--from", dest="place", required=True, help="a folder, or REMOTE:BUCKET/FOLDER of the rclone configuration"
+        "--from",
+        dest="place",
+        required=True,
+        help="a folder, nfs://HOST:/PATH, or REMOTE:BUCKET/FOLDER of the rclone configuration",
     )
     parser.add_argument("--rclone-config", type=Path, help="the rclone configuration that has the remote")
     parser.add_argument("--cluster", default="", help="only backups of this cluster")
@@ -122,6 +126,12 @@ def _passphrase(file: Path | None) -> bytes | None:
 
 @contextlib.contextmanager
 def _place(where: str, config: Path | None) -> Generator[Place]:
+    if config is None and where.startswith("nfs://"):
+        server, _, path = where.removeprefix("nfs://").partition(":/")
+        if not server or not path:
+            raise HoldfastError(f"{where} is no share: write nfs://HOST:/PATH")
+        yield open_place(ArchivePlace("", where, share=NfsShare(server.strip("[]"), f"/{path}")))
+        return
     if config is None:
         folder = Path(where).expanduser()
         if not folder.is_dir():

@@ -277,11 +277,19 @@ class ControlPlane(msgspec.Struct, frozen=True, omit_defaults=True):
     database: str = ""
 
 
+class NfsShare(msgspec.Struct, frozen=True):
+    """An NFS share by its server and the path that it exports."""
+
+    server: str
+    path: str
+
+
 class ArchivePlace(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where archives go. `location` names it for people.
 
-    With `remote` they go through rclone to `<remote>:<folder>` with `options` as its section and the file `secret_file` as
-    the value of `secret_option`; else into the pod's directory `folder`.
+    With `share` they go into `folder` inside of it, by a client of our own, since the machine can't mount it. With `remote` they
+    go through rclone to `<remote>:<folder>` with `options` as its section and the file `secret_file` as the value of
+    `secret_option`; else into the pod's directory `folder`.
     """
 
     folder: str
@@ -290,6 +298,7 @@ class ArchivePlace(msgspec.Struct, frozen=True, omit_defaults=True):
     options: Mapping[str, str] = {}
     secret_option: str = ""
     secret_file: str = ""
+    share: NfsShare | None = None
 
 
 class ArchiveKey(msgspec.Struct, frozen=True):

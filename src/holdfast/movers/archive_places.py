@@ -1,4 +1,4 @@
-"""Where archives lie: a directory (a node's own, or a mounted share), or a folder in a bucket behind rclone.
+"""Where archives lie: a directory (a node's own, or a mounted share), an NFS share, or a folder in a bucket behind rclone.
 
 A file appears under its name only when it is whole, and counts as written only when its checksum was read back from the place.
 rclone gets its remote from a configuration file in the pod's scratch space that is removed at once; a secret is in no
@@ -6,18 +6,18 @@ argument and no log.
 """
 
 import contextlib
-import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Final, Protocol, cast
 
 from holdfast.core.calls import ArchivePlace
 from holdfast.core.report import ArchiveFile
+from holdfast.movers.archive_files import PLAIN_NAME, checksum, checksum_of, plain_name, same
+from holdfast.movers.archive_share import OnShare
 from holdfast.movers.context import MoverError
 from holdfast.movers.documents import folder_error
 from holdfast.movers.envelope import BLOCK
@@ -26,8 +26,6 @@ from holdfast.repo.stores.rclone_process import find_rclone
 
 PATIENCE: Final = 45 * 60.0
 """Seconds that the transfer of one file may take."""
-
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Place(Protocol):
@@ -52,34 +50,9 @@ class Place(Protocol):
 
 def open_place(place: ArchivePlace) -> Place:
     """Open a place. Raises MoverError when its secret is not there."""
+    if place.share is not None:
+        return OnShare(place.share.server, place.share.path, place.folder, place.location)
     return Remote(place) if place.remote else Directory(Path(place.folder), place.location)
-
-
-def checksum(path: Path) -> ArchiveFile:
-    """Read a file and return its name, size and SHA-256."""
-    with path.open("rb") as file:
-        return _checksum(path.name, iter(lambda: file.read(BLOCK), b""))
-
-
-def plain_name(name: str) -> str:
-    """Return a file's name if it is one and no path. Raises MoverError."""
-    if not _PLAIN_NAME.fullmatch(name):
-        raise MoverError("BadName", f"{name!r} is not a plain file name", "use the name of a file in the backup folder")
-    return name
-
-
-def _checksum(name: str, chunks: Iterator[bytes]) -> ArchiveFile:
-    found, size = hashlib.sha256(), 0
-    for chunk in chunks:
-        found.update(chunk)
-        size += len(chunk)
-    return ArchiveFile(name, size, found.hexdigest())
-
-
-def _same(sent: ArchiveFile, found: ArchiveFile, location: str) -> ArchiveFile:
-    if (sent.size, sent.sha256) != (found.size, found.sha256):
-        raise MoverError("ReadBackFailed", f"{found.name} reads back from {location} changed", "check the storage")
-    return found
 
 
 class Directory:
@@ -104,7 +77,7 @@ class Directory:
             finally:
                 temporary.unlink(missing_ok=True)
             _sync(self._root)
-            return _same(sent, checksum(target), self._location)
+            return same(sent, checksum(target), self._location)
 
     def fetch(self, name: str, target: Path) -> None:
         """Copy a file from the directory."""
@@ -119,7 +92,7 @@ class Directory:
         if not self._root.exists():
             return []
         with self._explained("list", "the files"):
-            return sorted(path.name for path in self._root.iterdir() if path.is_file() and _PLAIN_NAME.fullmatch(path.name))
+            return sorted(path.name for path in self._root.iterdir() if path.is_file() and PLAIN_NAME.fullmatch(path.name))
 
     def delete(self, name: str) -> None:
         """Unlink a file."""
@@ -148,7 +121,7 @@ class Remote:
     def put(self, source: Path, name: str) -> ArchiveFile:
         """Upload a file, and read it back whole."""
         self._run("copyto", "--s3-no-check-bucket", str(source), self._at(name), fault=f"write {name} to")
-        return _same(checksum(source), self._read_back(name), self._place.location)
+        return same(checksum(source), self._read_back(name), self._place.location)
 
     def fetch(self, name: str, target: Path) -> None:
         """Download a file."""
@@ -174,7 +147,7 @@ class Remote:
             command = [*self._command(config), "cat", self._at(name)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as process:
                 out, said = cast(IO[bytes], process.stdout), cast(IO[bytes], process.stderr)
-                found = _checksum(name, iter(lambda: out.read(BLOCK), b""))
+                found = checksum_of(name, iter(lambda: out.read(BLOCK), b""))
                 words = said.read()
         if process.returncode != 0:
             raise self._failed(f"read {name} back from", words)

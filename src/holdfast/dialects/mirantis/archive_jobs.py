@@ -15,7 +15,7 @@ from holdfast.core.ports import Refs
 from holdfast.core.read import conditions_of, mapping, namespace_of, text, why_not
 from holdfast.dialects.mirantis import parameters, sealing
 from holdfast.dialects.mirantis.control_plane import Settings
-from holdfast.dialects.mirantis.kinds import KEY_ENCRYPTION_KEY, RCLONE_CREDENTIAL
+from holdfast.dialects.mirantis.kinds import KEY_ENCRYPTION_KEY, NODE, RCLONE_CREDENTIAL, SANDBOX_LABEL
 from holdfast.dialects.mirantis.rclone_credential import REMOTE, SECRET_OPTION, options_of
 
 PENDING: Final = "SecretPending"
@@ -46,16 +46,20 @@ def destination(obj: Object, cluster: str, block: Object, chosen: Settings, node
     namespace = namespace_of(obj)
     folder = f"{namespace}-{cluster}"
     if (share := parameters.share(block)) is not None:
-        base = share.path.rstrip("/")
-        return _mounted(
-            {"nfs": {"server": share.server, "path": share.path}},
-            f"{_ARCHIVE}/{folder}",
-            f"nfs://{share.server}:{base}/{folder}",
-        )
+        location = f"nfs://{share.server}:{share.path.rstrip('/')}/{folder}"
+        if _is_sandbox(node, refs):
+            return Destination(place=ArchivePlace(folder, location, share=share))
+        return _mounted({"nfs": {"server": share.server, "path": share.path}}, f"{_ARCHIVE}/{folder}", location)
     if rclone := mapping(block, "rclone"):
         return _remote(namespace, folder, rclone, refs)
     local = chosen["local-folder"]
     return _mounted({"hostPath": {"path": local, "type": "DirectoryOrCreate"}}, _ARCHIVE, f"{node}:{local}")
+
+
+def _is_sandbox(name: str, refs: Refs) -> bool:
+    """Whether a node is one of `holdfast up`, which can't mount a share; our own client reaches it then."""
+    node = refs.get(NODE, "", name) if name else None
+    return node is not None and SANDBOX_LABEL in mapping(node, "metadata", "labels")
 
 
 def _mounted(source: Object, folder: str, location: str) -> Destination:

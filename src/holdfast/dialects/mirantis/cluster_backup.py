@@ -26,6 +26,7 @@ PATIENCE: Final = timedelta(hours=1)
 """How long a backup waits for its turn."""
 
 PLAN: Final = "backup"
+NO_CLUSTER: Final = "ClusterNotFound"
 
 
 class ClusterBackupHandler:
@@ -45,10 +46,11 @@ class ClusterBackupHandler:
         if deleting(obj) or phase_of(obj) in attempts.ENDED:
             return Desired()
         if not begun(obj) and (problems := judge(obj, view)) is not None:
-            return problems
+            heals = all(problem.reason == NO_CLUSTER for problem in problems.items) and now < _patience_ends(obj)
+            return Desired(wake_at=_patience_ends(obj)) if heals else problems
         cluster = view.get(CLUSTER, namespace_of(obj), _target(obj))
         if cluster is None:
-            problem = Problem("spec.targetCluster", f"Cluster {namespace_of(obj)}/{_target(obj)} is gone", "ClusterNotFound")
+            problem = Problem("spec.targetCluster", f"Cluster {namespace_of(obj)}/{_target(obj)} is gone", NO_CLUSTER)
             return Problems((problem,))
         amend = ownership.adopt(obj, cluster)
         if not begun(obj) and (_ahead(obj, view) or now >= _patience_ends(obj)):
@@ -70,7 +72,7 @@ class ClusterBackupHandler:
         if outcome.problems is not None:
             status = _ended(before, "Failed", str(outcome.problems), now)
         elif (run := outcome.runs.get(PLAN)) is None or (not run.steps[PLAN].exists and not run.phase.terminal):
-            why = _ahead(obj, view) or _waits(run)
+            why = _no_cluster(obj, view) or _ahead(obj, view) or _waits(run)
             status = {**before, "phase": "Pending", "message": why}
             if now >= _patience_ends(obj):
                 status = _ended(before, "Failed", f"did not begin within {_hours(PATIENCE)}: {why}", now)
@@ -85,7 +87,7 @@ def judge(obj: Object, refs: Refs) -> Problems | None:
     cluster = refs.get(CLUSTER, namespace_of(obj), _target(obj))
     if cluster is None:
         place = f"{namespace_of(obj)}/{_target(obj)}"
-        found.append(Problem("spec.targetCluster", f"Cluster {place} not found: name one of this namespace", "ClusterNotFound"))
+        found.append(Problem("spec.targetCluster", f"Cluster {place} not found: name one of this namespace", NO_CLUSTER))
     else:
         found += control_plane.problems(cluster)
         if not parameters.own(obj):
@@ -120,6 +122,13 @@ def _ahead(obj: Object, view: View) -> str:
         if phase_of(other) not in attempts.ENDED and _order(other) < _order(obj):
             return f"ClusterBackup {name_of(other)} of cluster {_target(obj)} comes first: only one runs at a time"
     return ""
+
+
+def _no_cluster(obj: Object, view: View) -> str:
+    """Return why it must wait for its Cluster, where no admission has refused it; empty when the Cluster is there."""
+    if view.get(CLUSTER, namespace_of(obj), _target(obj)) is not None:
+        return ""
+    return f"Cluster {namespace_of(obj)}/{_target(obj)} not found: it is waited for"
 
 
 def _order(obj: Object) -> tuple[str, str]:

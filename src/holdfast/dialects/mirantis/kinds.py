@@ -20,6 +20,9 @@ NODE: Final = Kind("", "Node")
 SCHEDULE_LABEL: Final = "holdfast.dev/schedule"
 """On a ClusterBackup: the schedule that made it, as a bounded name."""
 
+SANDBOX_LABEL: Final = "holdfast.dev/node"
+"""On a Node: it is one of `holdfast up`, whose pods are sandboxed processes of this machine."""
+
 KEEP_LAST: Final = "holdfast.dev/keep-last"
 """On a ClusterBackupSchedule: how many completed backups to keep; absent, all stay."""
 

@@ -3,20 +3,12 @@
 import re
 from typing import Final
 
-import msgspec
-
+from holdfast.core.calls import NfsShare
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem
 from holdfast.core.read import mapping, name_of, text
 
 _NFS: Final = re.compile(r"nfs://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*):(?P<path>/[^\s]*)")
-
-
-class Share(msgspec.Struct, frozen=True):
-    """An NFS share."""
-
-    server: str
-    path: str
 
 
 def own(obj: Object) -> Object:
@@ -29,10 +21,10 @@ def effective(obj: Object, cluster: Object | None) -> Object:
     return own(obj) or (mapping(cluster, "spec", "backup") if cluster else {})
 
 
-def share(block: Object) -> Share | None:
+def share(block: Object) -> NfsShare | None:
     """Return the NFS share of a block that has one. The address was judged before."""
     found = _NFS.fullmatch(text(block, "nfsUploadUrl"))
-    return Share(found["host"].strip("[]"), found["path"]) if found else None
+    return NfsShare(found["host"].strip("[]"), found["path"]) if found else None
 
 
 def problems(block: Object, field: str) -> list[Problem]:
