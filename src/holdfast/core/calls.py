@@ -287,8 +287,8 @@ class NfsShare(msgspec.Struct, frozen=True):
 class ArchivePlace(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where archives go. `location` names it for people.
 
-    With `share` they go into `folder` inside of it, by a client of our own, since the machine can't mount it. With `remote` they
-    go through rclone to `<remote>:<folder>` with `options` as its section and the file `secret_file` as the value of
+    With `share` they go into `folder` inside of it, by a client of our own: the machine can't mount it. With `remote` they go
+    through rclone to `<remote>:<folder>` with `options` as its section and the file `secret_file` as the value of
     `secret_option`; else into the pod's directory `folder`.
     """
 
