@@ -10,93 +10,20 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.kubeblocks_world import GROUP, World, repo, status, thing, world
+from tests.kubeblocks_backups import SAVE, action_set, backup, make_database, method, policy, stored
+from tests.kubeblocks_world import GROUP, World, secret, status, world
 
 from holdfast.core.objects import Object
 from holdfast.core.times import parse_duration, parse_time
-from holdfast.kube.builtin import JOBS, PODS, STATEFULSETS
+from holdfast.kube.builtin import JOBS, PODS
 
 __all__ = ["world"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SAVE = """
-export PATH="$PATH:$DP_DATASAFED_BIN_PATH" DATASAFED_BACKEND_BASE_PATH="$DP_BACKUP_BASE_PATH"
-env | sort | datasafed push - env
-echo "$DP_TARGET_POD_NAME" | datasafed push - data/name
-"""
-
-
-def shell(script: str, **more: Any) -> Object:
-    return {"image": "busybox:$(IMAGE_TAG)", "command": ["sh", "-ec", script], **more}
-
-
-def action_set(name: str, script: str = SAVE, type_: str = "Full", **backup: Any) -> Object:
-    data = shell(script, runOnTargetPodNode=True)
-    return thing(
-        "ActionSet",
-        name,
-        backupType=type_,
-        env=[{"name": "IMAGE_TAG", "value": "1"}, {"name": "WHO", "value": "set"}, {"name": "SET", "value": "yes"}],
-        backup={"backupData": data, **backup},
-    )
-
-
-def policy(name: str, *methods: Object, **spec: Any) -> Object:
-    given = {"target": {"podSelector": {"matchLabels": {"app": "db"}}}, **spec}
-    return thing("BackupPolicy", name, backupMethods=list(methods), **{key: value for key, value in given.items() if value})
-
-
-def method(action: str, name: str = "full", **more: Any) -> Object:
-    volumes = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
-    return {"name": name, "actionSetName": action, "targetVolumes": volumes, **more}
-
-
-def backup(name: str, policy_: str, method_: str = "full", **spec: Any) -> Object:
-    given = {key: spec.pop(key) for key in ("labels", "annotations") if key in spec}
-    return thing("Backup", name, backupPolicyName=policy_, backupMethod=method_, **given, **spec)
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
 async def database(world: World) -> None:
-    """A StatefulSet of two pods, a default repository, and an action set with its policy."""
-    await world.apply(repo("volume", default=True, config={"accessMode": "ReadWriteMany"}, volumeCapacity="1Gi"))
-    container = {
-        "name": "db",
-        "image": "busybox",
-        "command": ["sh", "-c", "echo rows > /data/rows; exec sleep 100000"],
-        "env": [{"name": "FLAVOR", "value": "vanilla"}, {"name": "WHO", "value": "pod"}],
-        "ports": [{"containerPort": 5432}],
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-    }
-    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
-    await world.apply(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "StatefulSet",
-            "metadata": {"name": "db", "namespace": "default"},
-            "spec": {
-                "serviceName": "db",
-                "replicas": 2,
-                "podManagementPolicy": "Parallel",
-                "selector": {"matchLabels": {"app": "db"}},
-                "template": {
-                    "metadata": {"labels": {"app": "db", "app.kubernetes.io/instance": "mydb"}},
-                    "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
-                },
-                "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
-            },
-        }
-    )
-    await world.until(STATEFULSETS, "db", lambda obj: obj.get("status", {}).get("readyReplicas") == 2)
-    await world.phase("BackupRepo", "volume", "Ready")
-    await world.apply(action_set("plain"), policy("plain", method("plain", env=[{"name": "WHO", "value": "method"}])))
-
-
-def stored(world: World, path: str) -> str:
-    """Read a file of the repository."""
-    found = list((world.directory / "volumes").glob(f"*/{path}"))
-    assert len(found) == 1, f"{path} is there {len(found)} times"
-    return found[0].read_text()
+    await make_database(world)
 
 
 async def test_1_2_a_full_backup_runs_beside_its_pod_and_is_completed(world: World) -> None:
@@ -130,7 +57,8 @@ async def test_1_2_a_full_backup_runs_beside_its_pod_and_is_completed(world: Wor
 async def test_commands_get_the_documented_variables_and_the_last_layer_wins(world: World) -> None:
     await world.apply(backup("seen", "plain", retentionPeriod="1d"))
     await world.phase("Backup", "seen", "Completed")
-    env = dict(line.partition("=")[::2] for line in stored(world, "default/seen/env").splitlines())
+    lines = [line.split("=", 1) for line in stored(world, "default/seen/env").splitlines()]
+    env = {line[0]: line[1] for line in lines}
 
     assert env["WHO"] == "method"
     assert (env["SET"], env["FLAVOR"]) == ("yes", "vanilla")
@@ -320,8 +248,6 @@ async def test_a_hook_past_its_timeout_has_failed(world: World) -> None:
 
 
 async def test_14_encrypted_files_are_sealed_in_the_repository(world: World) -> None:
-    from tests.kubeblocks_world import secret
-
     await world.apply(secret("phrase", key="a phrase for tests"))
     config = {"algorithm": "AES-256-CFB", "passPhraseSecretKeyRef": {"name": "phrase", "key": "key"}}
     await world.apply(policy("sealed", method("plain"), encryptionConfig=config), backup("sealed", "sealed"))

@@ -118,13 +118,16 @@ def _end(backup: Object) -> datetime:
 
 
 def ancestors(backup: Object, refs: Refs) -> list[Object] | Refusal:
-    """Return what a Backup builds on, oldest first: the full one and the incrementals up to it. Each must be Completed."""
+    """Return what a Backup builds on, oldest first: the full one and the incrementals up to it.
+
+    Each must have been completed; one whose deletion waits for its children is still whole.
+    """
     found: list[Object] = []
     at, place = backup, namespace_of(backup)
     while name := parent_of(at):
         parent = refs.get(BACKUP, place, name)
         why = "does not exist any more" if parent is None else f"is {phase_of(parent) or 'new'}, not Completed"
-        if parent is None or phase_of(parent) != "Completed":
+        if parent is None or phase_of(parent) not in ("Completed", "Deleting"):
             return Refusal("BrokenChain", f"Backup {place}/{name_of(at)} builds on {name}, which {why}")
         if len(found) >= LONGEST or any(name_of(each) == name for each in found):
             return Refusal("BrokenChain", f"the chain of Backup {place}/{name_of(backup)} goes round in a circle at {name}")

@@ -61,7 +61,8 @@ def sources(restore: Object, refs: Refs) -> list[Source] | Refusal:
     if moment:
         said = f"spec.restoreTime needs a continuous backup, and Backup {place}/{name} is {type_}: leave it out"
         return Refusal("RestoreTimeNotWanted", said)
-    if phase_of(backup) != "Completed":
+    readable = ("Completed", "Deleting") if phase_of(restore) == "Running" else ("Completed",)
+    if phase_of(backup) not in readable:
         return Refusal("BackupNotCompleted", f"Backup {place}/{name} is {phase_of(backup) or 'new'}, not Completed")
     return _line(restore, backup, refs)
 
