@@ -6,7 +6,7 @@ from tests.api_samples import pod
 
 from holdfast.embedded.apiserver.builtin import KINDS
 from holdfast.embedded.apiserver.fields import compare, present, stated
-from holdfast.embedded.apiserver.fieldset import difference, inside, intersection, is_sound, members, shown, union
+from holdfast.embedded.apiserver.fieldset import covers, difference, inside, intersection, is_sound, members, shown, union
 from holdfast.embedded.apiserver.shapes import shape_of
 
 SHAPES = {kind.kind: shape_of(kind) for kind in KINDS}
@@ -32,6 +32,7 @@ def test_field_sets_are_sets_of_paths(left, right):
     assert set(members(union(one, two))) == left | right
     assert set(members(difference(one, two))) == left - right
     assert set(members(intersection(one, two))) == left & right
+    assert covers(one, two) is (right <= left)
     assert all(inside(one, path[:length]) for path in left for length in range(1, len(path) + 1))
     assert is_sound(one)
 

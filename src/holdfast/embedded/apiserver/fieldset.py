@@ -51,6 +51,15 @@ def difference(left: FieldSet, right: FieldSet) -> FieldSet:
     return result
 
 
+def covers(left: FieldSet, right: FieldSet) -> bool:
+    """Whether every member of `right` is a member of `left`."""
+    for step, inner in right.items():
+        held = left.get(step)
+        if held is None or (held != inner and not covers(_open(held), _open(inner))):
+            return False
+    return True
+
+
 def intersection(left: FieldSet, right: FieldSet) -> FieldSet:
     """The members of both."""
     result: FieldSet = {}

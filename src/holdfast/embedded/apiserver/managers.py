@@ -13,7 +13,7 @@ from holdfast.embedded.apiserver.ages import stamp_now
 from holdfast.embedded.apiserver.api import Call
 from holdfast.embedded.apiserver.errors import bad_request
 from holdfast.embedded.apiserver.fields import compare, present
-from holdfast.embedded.apiserver.fieldset import FieldSet, difference, is_sound, union
+from holdfast.embedded.apiserver.fieldset import FieldSet, covers, difference, is_sound, union
 from holdfast.embedded.apiserver.objects import Object, part
 from holdfast.embedded.apiserver.shapes import shape_of
 
@@ -139,6 +139,9 @@ def altered(call: Call, old: Object, new: Object) -> None:
         _keep_record(old, new)
         return
     identity = (call.manager, UPDATE, call.route.sub, call.kind.api_version)
+    if sent is None and not removed and _owns_already(part(old, "metadata").get("managedFields") or [], identity, changed):
+        _keep_record(old, new)
+        return
     mine, others = None, list[Entry]()
     for item in before:
         if item.identity == identity:
@@ -156,6 +159,19 @@ def altered(call: Call, old: Object, new: Object) -> None:
         write(new, after)
     else:
         _keep_record(old, new)
+
+
+def _owns_already(documents: list[Object], identity: tuple[str, str, str, str], changed: FieldSet) -> bool:
+    """Whether a writer has all that it changes, and nobody else anything near it: then the record stays as it is."""
+    found = False
+    for item in documents:
+        fields: FieldSet = item.get("fieldsV1", {})
+        names = item.get("manager", ""), item["operation"], item.get("subresource", ""), item["apiVersion"]
+        if names == identity:
+            found = covers(fields, changed)
+        elif not fields.keys().isdisjoint(changed):
+            return False
+    return found
 
 
 def _keep_record(old: Object, new: Object) -> None:

@@ -48,7 +48,8 @@ def process(call: Call, obj: Object, old: Object | None = None) -> Object:
     mode = call.query.text("fieldValidation")
     if mode not in _MODES:
         raise bad_request(f'query parameter fieldValidation: unsupported value "{mode}": use Strict, Warn or Ignore')
-    unknown = metadata.clean(obj)
+    is_known = old is not None and obj["metadata"] == old["metadata"]
+    unknown = [] if is_known else metadata.clean(obj)
     schema = call.kind.schema() if call.kind.schema else None
     if schema is not None:
         outcome = schema.process(obj, old)
