@@ -116,14 +116,20 @@ async def install(client: Client) -> None:
     for name in ("demo", "app"):
         await client.create(NAMESPACES, {"metadata": {"name": name}})
 
-    async def served() -> bool:
+    await served(client, THINGS)
+
+
+async def served(client: Client, resource: Resource) -> None:
+    """Wait until a kind that was just defined is served."""
+
+    async def there() -> bool:
         try:
-            await client.list(THINGS)
+            await client.list(resource)
         except NotFound:
             return False
         return True
 
-    await until(served)
+    await until(there)
 
 
 @asynccontextmanager

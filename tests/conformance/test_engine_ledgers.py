@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.conformance.engine_world import THINGS, ThingDialect, ThingHandler, engine_on, install, make, phase_is, until
+from tests.conformance.engine_world import THINGS, ThingDialect, ThingHandler, engine_on, install, make, phase_is, served, until
 from tests.embedded_fixture import Kubectl, api_server, kubectl
 
 from holdfast.core.ledger import Mark, Outcome, Schedule
@@ -17,7 +17,6 @@ from holdfast.engine.ledgers import LEDGERS
 from holdfast.kube.builtin import CRDS
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
-from holdfast.kube.errors import NotFound
 from holdfast.schema.emit import crd
 
 __all__ = ["api_server", "kubectl"]
@@ -46,15 +45,7 @@ async def client(api_server: ApiServer) -> AsyncIterator[Client]:
     async with Client(load_kubeconfig(api_server.kubeconfig_path), field_manager="test") as found:
         await install(found)
         await found.create(CRDS, crd(KINDS[0]))
-
-        async def served() -> bool:
-            try:
-                await found.list(LEDGERS)
-            except NotFound:
-                return False
-            return True
-
-        await until(served)
+        await served(found, LEDGERS)
         yield found
 
 

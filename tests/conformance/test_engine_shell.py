@@ -5,13 +5,30 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.engine_world import THING, THINGS, end_job, engine_on, exists, install, make, phase_is, status_of, until
+from tests.conformance.engine_world import (
+    THING,
+    THINGS,
+    ThingDialect,
+    end_job,
+    engine_on,
+    exists,
+    install,
+    make,
+    phase_is,
+    served,
+    status_of,
+    until,
+)
 
+from holdfast.core.kinds import VOLUME_SNAPSHOT
+from holdfast.core.labels import OWNER, OWNER_UID
 from holdfast.embedded.apiserver.server import ApiServer
-from holdfast.kube.builtin import CONFIGMAPS, CRONJOBS, EVENTS, JOBS, SECRETS
+from holdfast.embedded.controllers import snapshot_types
+from holdfast.kube.builtin import CONFIGMAPS, CRDS, CRONJOBS, EVENTS, JOBS, SECRETS, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
 from holdfast.kube.lease import LeaseLost
+from holdfast.schema.emit import crd
 
 pytestmark = pytest.mark.api
 
@@ -212,3 +229,24 @@ async def until_passes(controller, passes: int) -> None:  # type: ignore[no-unty
         return controller.stats.passes >= passes
 
     await until(reached)
+
+
+class Snapshots(ThingDialect):
+    """Things, and a look at snapshots."""
+
+    watched = (*ThingDialect.watched, VOLUME_SNAPSHOT)
+
+
+async def test_snapshots_in_another_namespace_are_collected_unless_they_outlive_their_owner(client: Client) -> None:
+    await client.create(CRDS, crd(snapshot_types.KINDS[0]))
+    await served(client, VOLUMESNAPSHOTS)
+    for name, annotations in (("left", {OWNER: "Thing.engine.test.holdfast.dev/demo/gone"}), ("product", {})):
+        meta = {"name": name, "namespace": "app", "labels": {OWNER_UID: "u-gone"}, "annotations": annotations}
+        await client.create(VOLUMESNAPSHOTS, {"metadata": meta, "spec": {"source": {"persistentVolumeClaimName": "data"}}})
+    async with engine_on(client, dialects=[Snapshots()]):
+
+        async def collected() -> bool:
+            return not await exists(client, VOLUMESNAPSHOTS, "left", "app")
+
+        await until(collected)
+        assert await exists(client, VOLUMESNAPSHOTS, "product", "app")

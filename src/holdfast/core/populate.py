@@ -24,7 +24,7 @@ from holdfast.core.objects import Kind, Object, bounded_name, owner_reference, r
 from holdfast.core.observe_objects import storage_class_of
 from holdfast.core.plan import Child, Desired, Doomed, Note, Phase, Problems, Run
 from holdfast.core.ports import Dialect, Handler, Outcome, Populates, Populating, Refs, View
-from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, phase_of, text, uid_of
+from holdfast.core.read import at, deleting, items, mapping, name_of, namespace_of, phase_of, text, uid_of
 
 RETRY: Final = timedelta(minutes=5)
 """How long after a failed fill the next one begins."""
@@ -145,8 +145,9 @@ def _waits(claim: Object, wanted: Object, view: View) -> Note | None:
         return Note("PopulateRefused", f"dataSourceRef names namespace {other}: use a source of the claim's own", warning=True)
     storage_class = storage_class_of(claim, view)
     if storage_class is None:
-        asked = text(claim, "spec", "storageClassName") or "that is the default"
-        return Note("NoStorageClass", f"there is no StorageClass {asked}", warning=True)
+        asked = at(claim, "spec", "storageClassName")
+        why = {None: "no StorageClass is marked as the default", "": "storageClassName is empty, so nothing makes a volume"}
+        return Note("NoStorageClass", why.get(asked, f"there is no StorageClass {asked}"), warning=True)
     if text(storage_class, "volumeBindingMode") != "WaitForFirstConsumer" or annotation(claim, SELECTED_NODE):
         return None
     wanting = any(name_of(claim) in _claims_of(pod) for pod in view.list(POD, namespace_of(claim)))

@@ -170,6 +170,15 @@ def test_a_source_that_is_missing_refused_or_not_ready_starts_nothing() -> None:
     assert scene.filling.asked == [("t", SCRATCH)]
 
 
+def test_a_claim_for_which_nothing_makes_a_volume_says_so() -> None:
+    scene = Scene(storageClassName="gone")
+    assert scene.turn() == ["NoStorageClass"]
+    assert Scene(storageClassName="").turn() == ["NoStorageClass"]
+    scene.claim["spec"].pop("storageClassName")
+    assert scene.turn() == ["NoStorageClass"]
+    assert scene.world.created == []
+
+
 def test_a_source_of_another_namespace_is_refused() -> None:
     source = {"apiGroup": "shop.example", "kind": "Thing", "name": "t", "namespace": "other"}
     assert Scene(dataSourceRef=source).turn() == ["PopulateRefused"]
