@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from holdfast.cli import rights
@@ -11,7 +11,7 @@ from holdfast.cli.datadir import DEFAULT
 from holdfast.cli.dialects import ALL_KINDS, COMMON, handlers, resource_of
 from holdfast.cli.service import add_service, serve
 from holdfast.core.objects import Kind, Object
-from holdfast.core.ports import Handler, Sealing
+from holdfast.core.ports import Handler, Refs, Sealing
 from holdfast.embedded.apiserver import default_roles
 from holdfast.embedded.apiserver.api import AdmissionCheck, Reader, Sealer
 from holdfast.embedded.apiserver.server import ApiServer
@@ -77,7 +77,7 @@ def admission(found: Sequence[Handler]) -> Mapping[tuple[str, str], AdmissionChe
     Only a write that changes the spec is judged: labels and finalizers must never depend on what became of other objects,
     or nothing could be deleted once they are gone.
     """
-    return {(handler.kind.group, handler.kind.kind): _check(handler) for handler in found}
+    return {kind: _check(judge) for kind, judge in judges(found).items()}
 
 
 def sealers(found: Sequence[Handler]) -> Mapping[tuple[str, str], Sealer]:
@@ -93,14 +93,27 @@ def _sealer(handler: Sealing) -> Sealer:
     return seal
 
 
-def _check(handler: Handler) -> AdmissionCheck:
-    def check(new: Object, old: Object | None, reader: Reader) -> list[str]:
+Judge = Callable[[Object, Object | None, Refs], list[str]]
+"""(new, old or None, what else there is) -> what is wrong, as sentences."""
+
+
+def judges(found: Sequence[Handler]) -> Mapping[tuple[str, str], Judge]:
+    """Return what judges the writes of each kind."""
+    return {(handler.kind.group, handler.kind.kind): _judge(handler) for handler in found}
+
+
+def _judge(handler: Handler) -> Judge:
+    def judge(new: Object, old: Object | None, refs: Refs) -> list[str]:
         if old is not None and (new.get("spec") == old.get("spec") or new["metadata"].get("deletionTimestamp")):
             return []
-        problems = handler.validate(new, old, StoredRefs(reader))
+        problems = handler.validate(new, old, refs)
         return [str(item) for item in problems.items] if problems else []
 
-    return check
+    return judge
+
+
+def _check(judge: Judge) -> AdmissionCheck:
+    return lambda new, old, reader: judge(new, old, StoredRefs(reader))
 
 
 class StoredRefs:

@@ -87,6 +87,25 @@ def rest_role() -> Object:
     return _role(REST, [*_rules(rights), bind, documents])
 
 
+def webhook_roles(namespace: str, name: str) -> Sequence[Object]:
+    """Return the rights of the webhook `name`: it looks at what it judges by, and keeps its own certificate."""
+    known = resources()
+    rights: Rights = {}
+    for kind in watched_kinds(dialects()):
+        _add(rights, known[kind], LOOK)
+    _add(rights, builtin.CRDS, LOOK)
+    told: Object = {
+        "apiGroups": [builtin.VALIDATINGWEBHOOKS.group],
+        "resources": [builtin.VALIDATINGWEBHOOKS.plural],
+        "resourceNames": [name],
+        "verbs": ["get", "patch"],
+    }
+    own: Object = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [name], "verbs": ["get", "patch"]}
+    first: Object = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}
+    role = {**_role(name, [own, first]), "kind": "Role", "metadata": {"name": name, "namespace": namespace}}
+    return [_role(name, [*_rules(rights), told]), role]
+
+
 def secrets_role() -> Object:
     """Return the ClusterRole that the operator binds to itself in namespaces whose Secrets it needs."""
     rule: Object = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "create", "patch", "delete"]}
