@@ -255,7 +255,8 @@ def _main(seconds: float) -> None:
         )
         try:
             uvloop.run(_load(Path(folder), process.pid, seconds))
-            print(f"resident: {_resident(process.pid)} MB")
+            time.sleep(2)
+            print(f"resident two seconds after the last list: {_resident(process.pid)} MB")
         finally:
             process.terminate()
             process.wait()

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from holdfast.embedded.apiserver.errors import StatusError
+from holdfast.embedded.apiserver.heap import LARGE, Heap
 from holdfast.embedded.apiserver.request import JSON, Head, Query
 from holdfast.embedded.upgrade import UpgradeProtocol, Upgrades
 from holdfast.kube.codec import encode
@@ -77,10 +78,11 @@ class _Block(NamedTuple):
 
 
 class Reading:
-    """Takes requests apart, and remembers the blocks of headers it has seen."""
+    """Takes requests apart, and remembers the blocks of headers it has seen: what all connections share."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, _Block | None] = {}
+        self.heap = Heap()
 
     def take(self, data: bytes) -> Ask | None:
         """The request that the bytes are; None when they are not exactly one plain request."""
@@ -235,6 +237,8 @@ class Door(UpgradeProtocol):
             transport.write(_head(reply) + reply.body)
         else:
             transport.writelines((_head(reply), reply.body))
+        if len(reply.body) >= LARGE:
+            self._reading.heap.trim_soon()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's own signature
         """Let a quick answer that is under way go out, then close."""
