@@ -12,6 +12,7 @@ from typing import IO, cast
 
 import pytest
 from tests import movers_builders as builders
+from tests import tools
 
 from holdfast.core.calls import DatasafedAttend, DatasafedDelete
 from holdfast.movers.datasafed import codecs
@@ -19,6 +20,7 @@ from holdfast.movers.datasafed.attend import bounded, conclude
 from holdfast.movers.datasafed.command import Streams, main
 from holdfast.movers.datasafed.faults import DatasafedError
 from holdfast.movers.datasafed.jobs import CLIENT
+from holdfast.repo import keys
 
 TEXT = b"".join(b"row %d\n" % number for number in range(200_000))
 SEALED = {"DATASAFED_ENCRYPTION_ALGORITHM": "AES-256-CFB", "DATASAFED_ENCRYPTION_PASS_PHRASE": "a phrase for tests"}
@@ -45,6 +47,11 @@ class Shell:
         return Shell({**self.env, **more}, self._capsys, *self._first)
 
 
+@pytest.fixture(autouse=True)
+def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "SCRYPT_N", 256)
+
+
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     folder = tmp_path_factory.mktemp("s3")
@@ -53,13 +60,16 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
         yield found
 
 
-@pytest.fixture(params=["local", "s3", "sealed"])
+@pytest.fixture(params=["local", "s3", "sealed", "dedup", "dedup-s3"])
 def shell(request: pytest.FixtureRequest, tmp_path: Path, endpoint: str, capsys: pytest.CaptureFixture[str]) -> Shell:
-    if request.param == "s3":
-        return Shell({}, capsys, "-c", str(s3_config(tmp_path, endpoint, tmp_path.name)))
+    dedup = {"DATASAFED_KOPIA_REPO_ROOT": "/ns/kopia", "DATASAFED_KOPIA_PASSWORD": "a password for tests"}
+    if request.param.endswith("s3"):
+        env = dedup if request.param == "dedup-s3" else {}
+        return Shell(env, capsys, "-c", str(s3_config(tmp_path, endpoint, tmp_path.name)))
     env = {"DATASAFED_LOCAL_BACKEND_PATH": str(tmp_path / "repository")}
     (tmp_path / "repository").mkdir()
-    return Shell({**env, **(SEALED if request.param == "sealed" else {})}, capsys)
+    more = {"sealed": SEALED, "dedup": dedup}.get(request.param, {})
+    return Shell({**env, **more}, capsys)
 
 
 def s3_config(folder: Path, endpoint: str, root: str) -> Path:
@@ -195,6 +205,32 @@ def test_sealed_files_have_the_documented_form() -> None:
     ).stdout
     assert opened == b"secret text"
     assert b"secret" not in sealed
+
+
+def test_what_two_files_share_is_stored_once_and_given_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{Path(tools.restic()).parent}:{os.environ['PATH']}")
+    env = {
+        "DATASAFED_LOCAL_BACKEND_PATH": str(tmp_path),
+        "DATASAFED_KOPIA_REPO_ROOT": "/kopia",
+        "DATASAFED_KOPIA_PASSWORD": "a password for tests",
+    }
+    shell = Shell(env, capsys)
+    data = os.urandom(8_000_000)
+
+    def stored() -> int:
+        return sum(path.stat().st_size for path in (tmp_path / "kopia").rglob("*") if path.is_file())
+
+    shell("push", "-", "b1/data", data=data)
+    once = stored()
+    shell("push", "-", "b2/data", data=b"new" + data)
+
+    assert stored() - once < len(data) // 2
+    assert shell("pull", "b2/data", "-") == b"new" + data
+    shell("rm", "-r", "b1")
+    shell("rm", "-r", "b2")
+    assert stored() < 100_000
 
 
 def test_sealed_files_lie_under_a_suffix_and_hide_their_overhead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,8 @@ def attend(call: DatasafedAttend, context: Context) -> Report:
 def conclude(call: DatasafedAttend, details: Details) -> Details:
     """Measure what was saved and write the record; what does not fit together is told as `problem`."""
     try:
-        place = open_place(read_settings(os.environ))
+        settings = read_settings(os.environ)
+        place = open_place(settings)
         stored = [item for item in _listed(place) if item.path != call.record_file]
         size = sum(item.size for item in stored)
         details = {**details, "storedBytes": size}
@@ -57,7 +58,8 @@ def conclude(call: DatasafedAttend, details: Details) -> Details:
             return {**details, "problem": f"it says that it saved {details['totalSize']}, but nothing lies in the repository"}
         _read_back(place, stored)
         if call.record_file and stored:
-            _record(call, place, details)
+            plain = msgspec.structs.replace(settings, kopia_root="")
+            _record(call, open_place(plain), details)
     except DatasafedError as error:
         return {**details, "problem": f"what was saved can't be read back: {error}"}
     return details

@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
+
 from holdfast.core.calls import DatasafedDelete, DatasafedInstall
 from holdfast.core.report import Report
 from holdfast.movers.context import Context, MoverError, log
@@ -36,7 +38,9 @@ def delete(call: DatasafedDelete, _: Context) -> Report:
         path = clean(call.path)
         if not call.name or call.name not in path.split("/"):
             raise MoverError("RefusedToDelete", f"{call.path} is not the folder of backup {call.name}: nothing is deleted")
-        place = open_place(read_settings(os.environ))
+        settings = read_settings(os.environ)
+        open_place(settings).delete_tree(path)
+        place = open_place(msgspec.structs.replace(settings, kopia_root=""))
         place.delete_tree(path)
         log(f"deleted {path}")
         while (path := path.rpartition("/")[0]) and next(iter(place.list(path)), None) is None:

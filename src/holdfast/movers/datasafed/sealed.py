@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 
 from holdfast.movers.datasafed import codecs
-from holdfast.movers.datasafed.faults import DatasafedError
 from holdfast.movers.datasafed.local import LocalPlace
 from holdfast.movers.datasafed.paths import clean, join
 from holdfast.movers.datasafed.places import Item, Place
@@ -27,7 +26,9 @@ def open_place(settings: Settings, env: Mapping[str, str] = os.environ) -> Place
 
 def _store(settings: Settings, env: Mapping[str, str]) -> Place:
     if settings.kopia_root:
-        raise DatasafedError("a deduplicating repository is not supported by this version: unset DATASAFED_KOPIA_REPO_ROOT")
+        from holdfast.movers.datasafed.dedup import DedupPlace
+
+        return DedupPlace(settings)
     if settings.local:
         return LocalPlace(Path(settings.local))
     options, root = storage_of(settings)

@@ -19,12 +19,15 @@ from holdfast.embedded.node.network.hub import Hub, Lease, open_hub
 from holdfast.embedded.node.network.names import PORT, NameServer
 from holdfast.embedded.node.network.proxy import Proxy
 from holdfast.embedded.node.network.rules import ruleset
-from holdfast.embedded.node.network.services import Services
+from holdfast.embedded.node.network.services import LOOPBACK_NAME, Services
 from holdfast.kube.builtin import ENDPOINTSLICES, SERVICES
 from holdfast.kube.client import Client
 from holdfast.kube.informer import Informer
 
 log = logging.getLogger(__name__)
+
+LOOPBACK = "HOLDFAST_LOOPBACK"
+"""The variable that tells a pod under which name it reaches what the machine serves on 127.0.0.1."""
 
 _NOBODY = 9
 """A port where nobody listens: where connections go until the proxy does (discard, which nobody serves)."""
@@ -60,9 +63,13 @@ class PodNetwork:
             self._hub.leave(lease)
 
     def variables(self, lease: Lease) -> Mapping[str, str]:
-        """Return the variables by which a pod finds the API server: by name where that is resolved, else by address."""
-        host, port = self._api if lease.namespace < 0 else ("kubernetes.default.svc", 443)
-        return {
+        """Return the variables by which a pod finds the API server: by name where that is resolved, else by address.
+
+        In a network of its own a pod also learns the name of the machine: its 127.0.0.1 is another one.
+        """
+        own = lease.namespace >= 0
+        host, port = ("kubernetes.default.svc", 443) if own else self._api
+        return ({LOOPBACK: LOOPBACK_NAME} if own else {}) | {
             "KUBERNETES_SERVICE_HOST": host,
             "KUBERNETES_SERVICE_PORT": str(port),
             "KUBERNETES_SERVICE_PORT_HTTPS": str(port),
