@@ -6,16 +6,18 @@ Numbers in names are those of the behaviours that the API documents.
 import asyncio
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.kubeblocks_backups import SAVE, action_set, backup, make_database, method, policy, stored
-from tests.kubeblocks_world import GROUP, World, secret, status, world
+from tests.kubeblocks_backups import SAVE, action_set, backup, make_database, method, policy, shell, stored
+from tests.kubeblocks_world import GROUP, REST, World, repo, secret, status, thing, world
+from tests.movers_builders import KEY, SECRET, s3_server
 
 from holdfast.core.objects import Object
 from holdfast.core.times import parse_duration, parse_time
-from holdfast.kube.builtin import JOBS, PODS
+from holdfast.kube.builtin import JOBS, PODS, PVCS
 
 __all__ = ["world"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -292,3 +294,48 @@ async def test_17_a_chain_grows_by_itself_and_rejects_bad_parents(world: World) 
     }
     assert stored(world, "default/inc2/chain") == "inc1 of full below /default\n"
     assert "first can't be the parent: it is of BackupPolicy plain" in astray["failureReason"]
+
+
+@pytest.mark.parametrize("kopia", [False, True])
+async def test_a_bucket_holds_backups_plain_or_deduplicated_and_gives_them_back(
+    world: World, tmp_path: Path, kopia: bool
+) -> None:
+    name = "dedup" if kopia else "bucket"
+    (tmp_path / "s3" / "backups").mkdir(parents=True)
+    load = """
+        export PATH="$PATH:$DP_DATASAFED_BIN_PATH" DATASAFED_BACKEND_BASE_PATH="$DP_BACKUP_BASE_PATH"
+        datasafed pull data/name /data/name
+    """
+    made = action_set(name)
+    made["spec"]["restore"] = {"prepareData": shell(load)}
+    config = {"bucket": "backups", "endpoint": "", "region": "us-east-1"}
+    with s3_server(tmp_path / "s3") as config["endpoint"]:
+        await world.apply(secret(name, accessKeyId=KEY, secretAccessKey=SECRET))
+        credential = {"name": name, "namespace": "default"}
+        await world.apply(repo(name, "minio", accessMethod="Tool", config=config, credential=credential))
+        await world.phase("BackupRepo", name, "Ready")
+        await world.apply(made, policy(name, method(name), backupRepoName=name, useKopia=kopia), backup(name, name))
+        done = await world.phase("Backup", name, "Completed", "Failed")
+        assert done["phase"] == "Completed", done["failureReason"]
+        files = {str(path.relative_to(tmp_path / "s3/backups")) for path in (tmp_path / "s3/backups").rglob("*")}
+
+        claim = {
+            "metadata": {"name": name},
+            "mountPath": "/data",
+            "volumeClaimSpec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+        }
+        config_ = {"volumeClaims": [claim], "volumeClaimRestorePolicy": "Parallel"}
+        source = {"name": name, "namespace": "default"}
+        await world.apply(thing("Restore", name, backup=source, prepareDataConfig=config_))
+        again = await world.phase("Restore", name, "Completed", "Failed")
+        assert again["phase"] == "Completed", again["conditions"]
+        await world.client.delete(REST["Backup"], name, "default")
+        await world.gone(REST["Backup"], name)
+
+    restored = await world.client.get(PVCS, name, "default")
+    assert (world.directory / "volumes" / restored["spec"]["volumeName"] / "name").read_text() == "db-0\n"
+    assert f"default/{name}/kubeblocks-backup.json" in files
+    assert (f"default/{name}/data/name" in files) is not kopia
+    assert ("default/kopia/config" in files) is kopia
+    assert done.get("kopiaRepoPath", "") == ("/default/kopia" if kopia else "")
+    assert not (tmp_path / f"s3/backups/default/{name}").exists()

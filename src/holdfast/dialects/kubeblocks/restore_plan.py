@@ -81,7 +81,10 @@ def prepared(restore: Object, sources: Sequence[Source], view: View, home: str) 
         before = tuple(made)
     unique = {(child.object["kind"], name_of(child.object)): child for child in children}
     return Prepared(
-        works=tuple(works), claims=tuple(claims.values()), children=tuple(unique.values()), copies=tuple(dict.fromkeys(copies))
+        works=tuple(works),
+        claims=tuple(claims.values()),
+        children=tuple(unique.values()),
+        copies=tuple({copy.target: copy for copy in copies}.values()),
     )
 
 

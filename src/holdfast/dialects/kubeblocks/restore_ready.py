@@ -72,7 +72,9 @@ def ready(restore: Object, sources: Sequence[Source], view: View, home: str) -> 
             before = tuple(step.name for step in made)
     children += [*worker.children(namespace_of(restore)), *hooks.accounts(namespace_of(restore), [work.step for work in works])]
     unique = {(child.object["kind"], name_of(child.object)): child for child in children}
-    return Ready(works=tuple(works), children=tuple(unique.values()), copies=tuple(dict.fromkeys(copies)))
+    return Ready(
+        works=tuple(works), children=tuple(unique.values()), copies=tuple({copy.target: copy for copy in copies}.values())
+    )
 
 
 def _name(restore: Object, source: Source, step: int, pod: int) -> str:
