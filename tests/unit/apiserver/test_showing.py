@@ -157,6 +157,24 @@ def test_the_word_under_status(pod: dict, shown: str):
     assert pod_status(pod, NOW) == shown
 
 
+def test_a_sidecar_that_runs_counts_as_ready_and_holds_nothing_up():
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "x"},
+        "spec": {"initContainers": [{"name": "side", "restartPolicy": "Always"}], "containers": [{"name": "main"}]},
+        "status": {
+            "phase": "Running",
+            "initContainerStatuses": [{"name": "side", "started": True, "ready": True, "state": {"running": {}}}],
+            "containerStatuses": [{"name": "main", "ready": True, "state": {"running": {}}}],
+        },
+    }
+    kind = next(kind for kind in KINDS if kind.kind == "Pod")
+    assert table(kind, [pod], {}, NOW)["rows"][0]["cells"][:3] == ["x", "2/2", "Running"]
+    pod["status"]["initContainerStatuses"][0]["started"] = False
+    assert pod_status(pod, NOW) == "Init:0/1"
+
+
 def test_every_built_in_kind_has_a_table_and_a_schema():
     for kind in KINDS:
         obj = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "x"}, "spec": {}}

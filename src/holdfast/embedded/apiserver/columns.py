@@ -22,11 +22,19 @@ def _terminated_reason(state: Object) -> str:
     return f"Signal:{ended['signal']}" if ended.get("signal") else f"ExitCode:{ended.get('exitCode', 0)}"
 
 
+def _sidecars(pod: Object) -> frozenset[str]:
+    """The init containers that run on beside the others."""
+    return frozenset(item["name"] for item in parts(pod, "spec", "initContainers") if item.get("restartPolicy") == "Always")
+
+
 def _init_status(pod: Object) -> str:
     statuses = parts(pod, "status", "initContainerStatuses")
     total = len(parts(pod["spec"], "initContainers"))
+    sidecars = _sidecars(pod)
     for index, status in enumerate(statuses):
         state = part(status, "state")
+        if status.get("name") in sidecars and status.get("started"):
+            continue
         if "terminated" in state and state["terminated"].get("exitCode", 0) == 0:
             continue
         if "terminated" in state:
@@ -68,9 +76,11 @@ def _readiness_gates(pod: Object, now: dt.datetime) -> str:
 
 
 def _pod_ready(pod: Object, now: dt.datetime) -> str:
-    statuses = parts(pod, "status", "containerStatuses")
+    sidecars = _sidecars(pod)
+    beside = [status for status in parts(pod, "status", "initContainerStatuses") if status.get("name") in sidecars]
+    statuses = [*parts(pod, "status", "containerStatuses"), *beside]
     ready = sum(1 for status in statuses if status.get("ready"))
-    return f"{ready}/{len(parts(pod, 'spec', 'containers'))}"
+    return f"{ready}/{len(parts(pod, 'spec', 'containers')) + len(sidecars)}"
 
 
 def _pod_restarts(pod: Object, now: dt.datetime) -> str:
