@@ -7,7 +7,7 @@ storage classes, snapshots, volumes, claims, accounts, secrets, config maps, the
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -115,11 +115,17 @@ def saved(obj: Object) -> Object:
     return {**obj, "metadata": meta}
 
 
-def why_left(resource: str, obj: Object, changes: Changes, owners: Iterable[Object]) -> str:
-    """Return why an object stays out of a restore; empty when it is to come back. `owners`: what else is in the backup.
+Identity = tuple[str, str, str]
+"""Kind, name and namespace of an object."""
 
-    Each of `owners` needs no more than apiVersion, kind, and namespace and name in its metadata.
-    """
+
+def identity(obj: Object) -> Identity:
+    """Return what an owner reference and the owner have in common."""
+    return text(obj, "kind"), name_of(obj), namespace_of(obj)
+
+
+def why_left(resource: str, obj: Object, changes: Changes, present: Container[Identity]) -> str:
+    """Return why an object stays out of a restore; empty when it is to come back. `present`: what is in the backup."""
     if resource in NEVER_RESTORED:
         return "a cluster makes these by itself"
     if resource == "persistentvolumes" and not changes.volumes:
@@ -139,7 +145,7 @@ def why_left(resource: str, obj: Object, changes: Changes, owners: Iterable[Obje
     if resource == "pods" and phase_of(obj) in ("Succeeded", "Failed"):
         return "it had ended, and would run again"
     owner = next((item for item in items(obj, "metadata", "ownerReferences") if item.get("controller")), None)
-    if owner is not None and (text(owner, "kind"), text(owner, "name"), namespace_of(obj)) in set(map(_identity, owners)):
+    if owner is not None and (text(owner, "kind"), text(owner, "name"), namespace_of(obj)) in present:
         return f"it is left to its {owner['kind']} {owner['name']}"
     return ""
 
@@ -255,10 +261,6 @@ _SHAPES: Final[Mapping[str, Any]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": _binding,
 }
 """What must change in the objects of a resource before they are made again."""
-
-
-def _identity(obj: Object) -> tuple[str, str, str]:
-    return text(obj, "kind"), name_of(obj), namespace_of(obj)
 
 
 def _everything(names: tuple[str, ...]) -> bool:

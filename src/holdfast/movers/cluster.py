@@ -36,36 +36,29 @@ class Cluster:
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
-        self._client = self._do(_made(self._config))
+        self.client = self.run(_made(self._config))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._do(self._client.close())
+        self.run(self.client.close())
         self._runner.close()
 
     def discover(self) -> Discovery:
         """Return what the server serves."""
-        return self._do(discover(self._client))
+        return self.run(discover(self.client))
 
     def list(self, resource: Resource, namespaces: Sequence[str] = ()) -> list[Object]:
         """Return the objects of a resource, of all namespaces unless some are named."""
         if not resource.namespaced or not namespaces:
-            return self._do(self._client.list(resource)).items
-        return [obj for place in namespaces for obj in self._do(self._client.list(resource, place)).items]
+            return self.run(self.client.list(resource)).items
+        return [obj for place in namespaces for obj in self.run(self.client.list(resource, place)).items]
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         """Read one object."""
-        return self._do(self._client.get(resource, name, namespace or None))
+        return self.run(self.client.get(resource, name, namespace or None))
 
-    def create(self, resource: Resource, obj: Object) -> Object:
-        """Make an object. Raises AlreadyExists."""
-        return self._do(self._client.create(resource, obj))
-
-    def apply(self, resource: Resource, obj: Object) -> Object:
-        """Give an object these fields, whoever had them."""
-        return self._do(self._client.apply(resource, obj))
-
-    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Carry out work on `client`, for what is better done side by side."""
         return self._runner.run(work)
 
 

@@ -5,8 +5,10 @@ trusted to have a place: a file whose content is not the object that its path na
 refused is tried once more when all others are there, since it may need one of them.
 """
 
+import asyncio
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -14,9 +16,9 @@ import msgspec
 import yaml
 
 from holdfast.core.cluster_calls import ManifestsRestore
-from holdfast.core.manifests import path_of, rank, resource_of, restored, summary_name, why_left
+from holdfast.core.manifests import Identity, identity, path_of, rank, resource_of, restored, summary_name, why_left
 from holdfast.core.objects import Object
-from holdfast.core.read import items, mapping, name_of, namespace_of, text
+from holdfast.core.read import items, mapping, namespace_of, text
 from holdfast.core.report import Failure, ItemResult, Report, RepositoryResult
 from holdfast.movers.cluster import AlreadyExists, ApiError, Cluster, Forbidden, NotFound, Resource, own_cluster, refused
 from holdfast.movers.context import Context, MoverError, log
@@ -32,6 +34,9 @@ SERVED_SECONDS: Final = 60.0
 
 KEPT_BYTES: Final = 32 << 20
 """How much of a snapshot's manifests is kept in memory between the two looks at them."""
+
+AT_ONCE: Final = 16
+"""How many objects of a kind are made side by side."""
 
 _PAUSE: Final = 0.5
 _DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
@@ -55,7 +60,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     path: str
     resource: str
-    identity: Object
+    identity: Identity
 
 
 def run(call: ManifestsRestore, context: Context) -> Report:
@@ -93,11 +98,11 @@ class Maker:
         """Make everything that is meant, and report."""
         self._look()
         entries = self._entries()
-        owners = [entry.identity for entry in entries]
-        again = [entry for entry in entries if not self._entry(entry, owners)]
+        present = frozenset(entry.identity for entry in entries)
+        again = self._cluster.run(self._all(entries, present))
         for entry in again:
             self._failed.pop(entry.path, None)
-            self._entry(entry, owners)
+        self._cluster.run(self._all(again, present))
         for entry in entries:
             if entry.path in self._failed:
                 self._count(entry.resource, "failed")
@@ -116,40 +121,51 @@ class Maker:
                 continue
             selection = self._call.selection
             if selection.takes_resource(resource, namespaced=bool(namespace_of(obj))) and selection.takes(obj):
-                found.append(Entry(path, resource, _identity(obj)))
+                found.append(Entry(path, resource, identity(obj)))
         return sorted(found, key=lambda entry: (rank(entry.resource), entry.path))
 
-    def _entry(self, entry: Entry, owners: list[Object]) -> bool:
+    async def _all(self, entries: Sequence[Entry], present: frozenset[Identity]) -> list[Entry]:
+        """Make objects, kind after kind, several of a kind at once; return those that failed, in their order."""
+        failed: list[Entry] = []
+        for _, group in itertools.groupby(entries, key=lambda entry: entry.resource):
+            several = list(group)
+            for at in range(0, len(several), AT_ONCE):
+                self._context.check()
+                part = several[at : at + AT_ONCE]
+                good = await asyncio.gather(*(self._entry(entry, present) for entry in part))
+                failed += [entry for entry, well in zip(part, good, strict=True) if not well]
+        return failed
+
+    async def _entry(self, entry: Entry, present: frozenset[Identity]) -> bool:
         """Make one object; False when it failed."""
-        self._context.check()
         obj = _decoded(self._source.read(entry.path), entry.path, entry.resource)
         left = "the caller leaves these out" if _skipped(entry.resource, self._call.skip) else ""
-        left = left or why_left(entry.resource, obj, self._call.changes, owners)
+        left = left or why_left(entry.resource, obj, self._call.changes, present)
         if left:
             log(f"left out: {entry.resource} {summary_name(obj)}: {left}")
             self._count(entry.resource, "left out")
             return True
         made = restored(entry.resource, obj, self._call.changes)
         try:
-            self._count(entry.resource, self._make(entry.resource, made))
+            self._count(entry.resource, await self._make(entry.resource, made))
         except (ApiError, MoverError) as error:
             self._fail(entry.path, f"{entry.resource} {summary_name(made)}", str(error))
             return False
         return True
 
-    def _make(self, name: str, obj: Object) -> str:
-        resource = self._resource(name, obj)
-        self._namespace(namespace_of(obj))
+    async def _make(self, name: str, obj: Object) -> str:
+        resource, client = self._resource(name, obj), self._cluster.client
+        await self._namespace(namespace_of(obj))
         try:
-            self._cluster.create(resource, obj)
+            await client.create(resource, obj)
             outcome = "created"
         except AlreadyExists:
             if not self._call.override:
                 return "exists"
-            self._cluster.apply(resource, obj)
+            await client.apply(resource, obj)
             outcome = "updated"
         if name == _DEFINITIONS:
-            self._served(obj)
+            await self._served(obj)
         return outcome
 
     def _resource(self, name: str, obj: Object) -> Resource:
@@ -162,19 +178,21 @@ class Maker:
             obj["apiVersion"] = found.api_version
         return found
 
-    def _namespace(self, name: str) -> None:
+    async def _namespace(self, name: str) -> None:
         if not name or name in self._places:
             return
         try:
-            self._cluster.create(_NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            await self._cluster.client.create(
+                _NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            )
             self._count("namespaces", "created")
         except AlreadyExists:
             pass
         except Forbidden:
-            self._cluster.get(_NAMESPACES, name)
+            await self._cluster.client.get(_NAMESPACES, name)
         self._places.add(name)
 
-    def _served(self, definition: Object) -> None:
+    async def _served(self, definition: Object) -> None:
         """Wait until a definition's kind is served."""
         spec = mapping(definition, "spec")
         versions = [text(item, "name") for item in items(spec, "versions") if item.get("served")]
@@ -183,10 +201,10 @@ class Maker:
         resource = Resource(text(spec, "group"), versions[0] if versions else "", names["kind"], names["plural"], inside)
         for _ in range(int(SERVED_SECONDS / _PAUSE)):
             try:
-                self._cluster.list(resource)
+                await self._cluster.client.list(resource)
             except NotFound:
-                if self._context.stop.wait(_PAUSE):
-                    self._context.check()
+                self._context.check()
+                await asyncio.sleep(_PAUSE)
                 continue
             self._resources[str(resource)] = resource
             return
@@ -277,11 +295,6 @@ def _decoded(data: bytes, path: str, resource: str) -> Object:
     if path_of(resource, obj) != path.strip("/"):
         raise ValueError(f"{path} holds {obj.get('kind')} {summary_name(obj)}, which belongs elsewhere")
     return obj
-
-
-def _identity(obj: Object) -> Object:
-    meta = {"name": name_of(obj), "namespace": namespace_of(obj)}
-    return {"apiVersion": text(obj, "apiVersion"), "kind": text(obj, "kind"), "metadata": meta}
 
 
 def _skipped(resource: str, names: tuple[str, ...]) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.core.manifests import Changes, Selection, path_of, rank, resource_of, restored, why_left
+from holdfast.core.manifests import Changes, Selection, identity, path_of, rank, resource_of, restored, why_left
 from holdfast.core.objects import Object
 
 
@@ -103,9 +103,9 @@ def test_what_is_true_of_another_cluster_only_stays_out(resource: str, given: Ob
 def test_what_a_controller_owns_is_left_to_it_when_it_comes_back_too() -> None:
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u", "controller": True}
     pod = obj("Pod", metadata={"ownerReferences": [owner]})
-    there = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web-1", "namespace": "demo"}}
-    assert why_left("pods", pod, Changes(), [there]) == "it is left to its ReplicaSet web-1"
-    assert why_left("pods", pod, Changes(), []) == ""
+    there = identity(obj("ReplicaSet", "web-1"))
+    assert why_left("pods", pod, Changes(), {there}) == "it is left to its ReplicaSet web-1"
+    assert why_left("pods", pod, Changes(), set()) == ""
     assert "ownerReferences" not in restored("pods", pod, Changes())["metadata"]
 
 
