@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from tests.fields.ledger import rows
 from tests.fields.mutation import allowed, differences, unread
 from tests.fields.scene import Scene
@@ -113,6 +114,7 @@ def retained() -> World:
     return world
 
 
+@pytest.mark.timeout(400)
 def test_no_field_of_a_spec_is_without_effect() -> None:
     found = differences(unread(rows("kubestash"), KINDS, scenes()), allowed("kubestash"))
     assert not found, "\n".join(found)

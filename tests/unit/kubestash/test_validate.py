@@ -53,7 +53,6 @@ CASES: list[tuple[str, Change, str]] = [
     ("a path beside the mounts", lambda o: task(o)["params"].update(paths="/etc"), "/etc lies on no mounted volume"),
     ("a mount of nothing", lambda o: task(o)["targetVolumes"]["volumeMounts"][0].update(name="x"), "(it has: source-data)"),
     ("hooks", lambda o: first(o).update(hooks={"preBackup": [{"name": "h"}]}), "preBackup[0].hookTemplate: needed"),
-    ("a verifier", lambda o: repository(o).update(backupVerifier={"name": "v"}), "backupVerifier is not supported yet"),
     ("no password", lambda o: repository(o).pop("encryptionSecret"), "encryptionSecret: needed by all but volume-snapshot"),
     (
         "a nice value",
@@ -234,10 +233,3 @@ def test_a_restore_needs_a_target_or_claims_to_make():
     obj = in_place("r")
     del obj["spec"]["target"]
     assert "spec.target: needed unless targetVolumes.volumeClaimTemplates" in sample_world().problems(obj)
-
-
-@pytest.mark.parametrize("kind", ["BackupBlueprint", "BackupVerifier", "BackupVerificationSession"])
-def test_a_kind_that_nothing_acts_on_is_refused(kind: str):
-    meta = {"name": "x", "namespace": "demo"}
-    obj = {"apiVersion": "core.kubestash.com/v1alpha1", "kind": kind, "metadata": meta, "spec": {}}
-    assert sample_world().problems(obj) == f"{kind} is not supported yet: nothing would act on it"

@@ -32,7 +32,7 @@ from holdfast.core.read import (
     why_not,
 )
 from holdfast.core.times import format_time, optional_time
-from holdfast.dialects.kubestash import addons, history, manifests, names, ticks, triggers, validate
+from holdfast.dialects.kubestash import addons, history, manifests, names, ticks, triggers, validate, verifier
 from holdfast.dialects.kubestash.decode import Configuration, Place, RepositoryUse, Session, configuration
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
 from holdfast.dialects.kubestash.kinds import (
@@ -72,6 +72,7 @@ class BackupConfigurationHandler:
             return problems
         wanted = configuration(obj)
         scheduled = [child for session in wanted.sessions for child in triggers.children(obj, session, paused=wanted.paused)]
+        scheduled += verifier.children(obj, wanted, view)
         doomed = _dropped(obj, wanted, view)
         if wanted.paused:
             return Desired(children=tuple(scheduled), doomed=doomed)
@@ -201,6 +202,7 @@ def _initial(obj: Object, wanted: Configuration) -> tuple[Child, ...]:
 def _dropped(obj: Object, wanted: Configuration, view: View) -> tuple[Doomed, ...]:
     """Return the CronJobs of sessions that are gone from the spec, with their accounts."""
     keep = {names.trigger(wanted.place.name, session.name) for session in wanted.sessions}
+    keep |= {name_of(child.object) for child in verifier.children(obj, wanted, view)}
     found: list[Doomed] = []
     for job in view.list(CRON_JOB, wanted.place.namespace, owner=uid_of(obj)):
         name = name_of(job)

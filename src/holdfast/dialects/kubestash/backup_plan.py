@@ -116,6 +116,8 @@ def _snapshot(
     obj, wanted = context.obj, context.target
     kind, name, namespace = names.APP_REF
     about = {kind: wanted.kind.kind, name: bounded_name(wanted.name), namespace: wanted.namespace} if wanted else {}
+    mounts = {text(item, "mountPath") for work in context.works for item in work.task.mounts}
+    mount = {names.MOUNT: mounts.pop()} if len(mounts) == 1 else {}
     volumes = {names.VOLUME_SNAPSHOTS: msgspec.json.encode(taken).decode()} if taken else {}
     created = optional_time(text(obj, "metadata", "creationTimestamp"))
     seed = f"{text(obj, 'metadata', 'uid')}/{destination.use.name}"
@@ -130,7 +132,7 @@ def _snapshot(
                 names.REPO_NAME: bounded_name(destination.use.name),
                 **about,
             },
-            "annotations": {names.COMPONENTS: ",".join(components), names.PATHS: ",".join(context.paths), **volumes},
+            "annotations": {names.COMPONENTS: ",".join(components), names.PATHS: ",".join(context.paths), **mount, **volumes},
             "ownerReferences": [owner_reference(destination.repository)],
         },
         "spec": {

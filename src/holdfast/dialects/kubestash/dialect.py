@@ -3,19 +3,22 @@
 from collections.abc import Sequence
 
 from holdfast.core.objects import Kind
-from holdfast.core.ports import Handler
-from holdfast.dialects.kubestash import kinds, unsupported
+from holdfast.core.ports import Handler, Populating
+from holdfast.dialects.kubestash import kinds
 from holdfast.dialects.kubestash.addon import AddonHandler
 from holdfast.dialects.kubestash.backup_configuration import BackupConfigurationHandler
 from holdfast.dialects.kubestash.backup_session import BackupSessionHandler
 from holdfast.dialects.kubestash.backup_storage import BackupStorageHandler
+from holdfast.dialects.kubestash.blueprint import BlueprintHandler
 from holdfast.dialects.kubestash.functions import FunctionHandler
 from holdfast.dialects.kubestash.hook_template import HookTemplateHandler
+from holdfast.dialects.kubestash.populator import SnapshotPopulator
 from holdfast.dialects.kubestash.repository import RepositoryHandler
 from holdfast.dialects.kubestash.restore_session import RestoreSessionHandler
 from holdfast.dialects.kubestash.retention_policy import RetentionPolicyHandler
 from holdfast.dialects.kubestash.snapshot import SnapshotHandler
-from holdfast.dialects.kubestash.unsupported import UnsupportedHandler
+from holdfast.dialects.kubestash.verification import VerificationHandler
+from holdfast.dialects.kubestash.verifier import VerifierHandler
 
 
 class KubeStash:
@@ -37,7 +40,9 @@ class KubeStash:
             BackupSessionHandler(),
             SnapshotHandler(),
             RestoreSessionHandler(),
-            *(UnsupportedHandler(kind) for kind in unsupported.KINDS),
+            BlueprintHandler(),
+            VerifierHandler(),
+            VerificationHandler(),
         )
 
     @property
@@ -57,6 +62,11 @@ class KubeStash:
         )
 
     @property
+    def populators(self) -> Sequence[Populating]:
+        """What fills claims that name one of our kinds in their dataSourceRef."""
+        return (SnapshotPopulator(),)
+
+    @property
     def makes(self) -> Sequence[Kind]:
         """Every kind that it creates, changes or deletes, beside Jobs and Secrets."""
         return (
@@ -69,4 +79,7 @@ class KubeStash:
             kinds.BACKUP_SESSION,
             kinds.SNAPSHOT,
             kinds.VOLUME_SNAPSHOT,
+            kinds.BACKUP_CONFIGURATION,
+            kinds.RESTORE_SESSION,
+            kinds.VERIFICATION,
         )

@@ -12,6 +12,12 @@ from typing import Final
 from holdfast.core.objects import Object, bounded_name
 
 LIMIT: Final = 63
+BLUEPRINT: Final = "blueprint.kubestash.com/"
+"""Annotations on a workload: `name`, `namespace` and `session-names` of the blueprint that it wants."""
+VARIABLES: Final = "variables.kubestash.com/"
+"""Annotations on a workload: values for the variables of its blueprint."""
+VERIFIES: Final = "holdfast.dev/verifies"
+"""Label on a RestoreSession that tests a Snapshot: the Snapshot's name, bounded."""
 _HEAD, _TAIL = 32, 31
 _STAMP: Final = 11
 
@@ -33,6 +39,8 @@ COMPONENTS: Final = "holdfast.dev/components"
 """On a Snapshot: the components it was started with, comma-separated. A workload that is scaled later changes nothing."""
 VOLUME_SNAPSHOTS: Final = "holdfast.dev/volume-snapshots"
 """On a Snapshot: the VolumeSnapshots of its components, as JSON: `{component: {claim: VolumeSnapshot}}`."""
+MOUNT: Final = "holdfast.dev/mount"
+"""On a Snapshot: where the one volume of each component was mounted, when there was only one."""
 PATHS: Final = "holdfast.dev/paths"
 """On a Snapshot: the paths that each component backs up, comma-separated."""
 REDISCOVERED: Final = "holdfast.dev/rediscovered"
@@ -87,6 +95,21 @@ def snapshots(session: str, repositories: Sequence[str]) -> tuple[str, ...]:
 def component_job(session: str, component: str) -> str:
     """Name the Job that handles one component of a backup or restore session."""
     return bounded_name(f"{session}-{component}")
+
+
+def verifier_trigger(configuration: str, repository: str, session: str) -> str:
+    """Name the CronJob that has the backups of a repository tested, and its account and binding."""
+    return bounded_name(f"trigger-verifier-{configuration}-{repository}-{session}", 52)
+
+
+def verification_prefix(repository: str, session: str) -> str:
+    """Return what a BackupVerificationSession's name begins with; the whole with `-<unix seconds>` has 63 characters."""
+    return bounded_name(f"{repository}-{session}", LIMIT - _STAMP)
+
+
+def verifier_job(session: str) -> str:
+    """Name the Job that looks at restored data."""
+    return bounded_name(f"verify-{session}")
 
 
 def hook_job(session: str, key: str, pod: str = "") -> str:

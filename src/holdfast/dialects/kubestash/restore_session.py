@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.core.conditions import Condition, condition, upsert_all
 from holdfast.core.labels import OWNER_UID
-from holdfast.core.objects import Object, Ref, ref_of
+from holdfast.core.objects import Object, Ref, owner_reference, ref_of
 from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.quantity import format_bytes
@@ -212,12 +212,19 @@ def _next(obj: Object, where: Where, view: View, now: datetime) -> Desired:
     plan = Plan(name="restore", kind=RunKind.RESTORE, steps=steps, deadline=deadline, started=started)
     make_claims = bool(work) or (where.wait is not None and where.wait.make_claims)
     return Desired(
-        children=tuple(Child(claim, create_only=True) for claim in restore.claims) if restore and make_claims else (),
+        children=tuple(_new_claim(claim, obj) for claim in restore.claims) if restore and make_claims else (),
         secret_copies=restore.copies if restore and work else (),
         runs=(plan,) if steps else (),
         doomed=_running_jobs([ref for _, ref in restore.children], view) if restore and where.intrusions else (),
         wake_at=deadline if deadline and deadline > now else None,
     )
+
+
+def _new_claim(claim: Object, obj: Object) -> Child:
+    """Return a claim to make. It outlives its restore, unless that is only a test of a Snapshot."""
+    if not text(obj, "metadata", "labels", names.VERIFIES):
+        return Child(claim, create_only=True)
+    return Child({**claim, "metadata": {**claim["metadata"], "ownerReferences": [owner_reference(obj)]}}, create_only=True)
 
 
 def _cut_short(obj: Object, hooks: Hooks, view: View) -> Desired:

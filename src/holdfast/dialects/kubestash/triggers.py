@@ -9,7 +9,7 @@ from typing import Final
 
 from holdfast.core.calls import Trigger
 from holdfast.core.objects import Object, bounded_name, owner_reference
-from holdfast.core.plan import Child
+from holdfast.core.plan import Child, MoverCall
 from holdfast.core.read import flag, mapping, name_of, namespace_of, text
 from holdfast.core.times import format_duration
 from holdfast.dialects.kubestash import names, pods, runtime
@@ -35,12 +35,18 @@ _JOB: Final = (
 
 def children(obj: Object, session: Session, *, paused: bool) -> tuple[Child, ...]:
     """Return the service account, role binding and CronJob of a session of the BackupConfiguration `obj`."""
-    account = text(session.scheduler, "jobTemplate", "template", "spec", "serviceAccountName")
     own = names.trigger(name_of(obj), session.name)
+    call = Trigger("backupsessions", names.backup_session_prefix(name_of(obj), session.name), _document(obj, session)).call()
+    return scheduled(obj, own, session.name, session.scheduler, call, paused=paused)
+
+
+def scheduled(obj: Object, own: str, session: str, scheduler: Object, call: MoverCall, *, paused: bool) -> tuple[Child, ...]:
+    """Return a CronJob called `own` by a scheduler's fields, with its account, for the BackupConfiguration `obj`."""
+    account = text(scheduler, "jobTemplate", "template", "spec", "serviceAccountName")
     meta = {"namespace": namespace_of(obj), "labels": _labels(obj, session), "ownerReferences": [owner_reference(obj)]}
     accounts = () if account else (Child(_account(own, meta)),)
-    call = Trigger("backupsessions", names.backup_session_prefix(name_of(obj), session.name), _document(obj, session)).call()
-    return (*accounts, Child(_binding(own, account or own, meta)), Child(_cron_job(own, session, meta, paused), mover=call))
+    cron_job = Child(_cron_job(own, scheduler, meta, paused), mover=call)
+    return (*accounts, Child(_binding(own, account or own, meta)), cron_job)
 
 
 def session_metadata(obj: Object, session: str) -> Object:
@@ -79,9 +85,9 @@ def _document(obj: Object, session: Session) -> Object:
     }
 
 
-def _labels(obj: Object, session: Session) -> Object:
+def _labels(obj: Object, session: str) -> Object:
     kind, namespace = "BackupConfiguration", namespace_of(obj)
-    return names.labels("backup", kind=kind, namespace=namespace, name=name_of(obj), session=session.name)
+    return names.labels("backup", kind=kind, namespace=namespace, name=name_of(obj), session=session)
 
 
 def _account(name: str, meta: Object) -> Object:
@@ -98,8 +104,8 @@ def _binding(name: str, account: str, meta: Object) -> Object:
     }
 
 
-def _cron_job(name: str, session: Session, meta: Object, paused: bool) -> Object:
-    template = mapping(session.scheduler, "jobTemplate")
+def _cron_job(name: str, scheduler: Object, meta: Object, paused: bool) -> Object:
+    template = mapping(scheduler, "jobTemplate")
     made = pods.job(name, meta["namespace"], meta["labels"], container="trigger")
     pod = made["spec"]["template"]["spec"]
     pod.update({"serviceAccountName": name, "automountServiceAccountToken": True})
@@ -107,9 +113,9 @@ def _cron_job(name: str, session: Session, meta: Object, paused: bool) -> Object
     job = runtime.with_template(job, mapping(template, "template"))
     job["spec"] |= {key: template[key] for key in _JOB if template.get(key) is not None}
     spec: Object = {
-        "schedule": session.schedule,
-        "suspend": paused or flag(session.scheduler, "suspend"),
+        "schedule": text(scheduler, "schedule"),
+        "suspend": paused or flag(scheduler, "suspend"),
         "jobTemplate": job,
     }
-    spec |= {key: session.scheduler[key] for key in _SCHEDULER if session.scheduler.get(key) is not None}
+    spec |= {key: scheduler[key] for key in _SCHEDULER if scheduler.get(key) is not None}
     return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name, **meta}, "spec": spec}

@@ -14,7 +14,7 @@ from holdfast.core.cron import Cron, CronError
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem, Problems
 from holdfast.core.ports import Refs
-from holdfast.core.read import at, conditions_of, items, mapping, name_of, namespace_of, number, text
+from holdfast.core.read import conditions_of, items, mapping, name_of, namespace_of, number, text
 from holdfast.core.times import parse_duration
 from holdfast.dialects.kubestash import addons, executor, hooks, manifests, runtime, usage
 from holdfast.dialects.kubestash.decode import Configuration, Place, Session, configuration, place
@@ -203,8 +203,6 @@ def _repository(session: Session, index: int, field: str, wanted: Configuration,
         yield Problem(f"{field}.deletionPolicy", f"{use.deletion_policy} is none of {', '.join(_POLICIES)}")
     if use.secret is None and any(task.name != _NO_SECRET for task in session.addon.tasks):
         yield Problem(f"{field}.encryptionSecret", f"needed by all but {_NO_SECRET}: a Secret with the key RESTIC_PASSWORD")
-    if at(session.raw, "repositories") and items(session.raw, "repositories")[index].get("backupVerifier"):
-        yield Problem(f"{field}.backupVerifier", "backupVerifier is not supported yet: remove it")
     backend = resolved.get(use.backend)
     existing = refs.get(REPOSITORY, wanted.place.namespace, use.name) if use.name else None
     if existing is not None and backend is not None and wanted.target is not None:
