@@ -18,7 +18,7 @@ from holdfast.movers.context import MoverError
 
 __all__ = ["etcd", "world"]
 
-pytestmark = pytest.mark.run
+pytestmark = [pytest.mark.run, pytest.mark.root, pytest.mark.timeout(90)]
 
 
 @pytest.fixture(scope="module")
