@@ -82,8 +82,7 @@ async def test_a_backup_comes_back_into_a_new_claim_with_the_documented_variable
     for line in ("EXTRA=restore", "WHO=method", "SET=yes", "DP_BACKUP_NAME=full", "DP_BACKUP_BASE_PATH=/default/full"):
         assert f"{line}\n" in env_file
     assert "DP_BASE_BACKUP_STOP_TIMESTAMP=" in env_file
-    for job in (await world.client.list(JOBS, "default")).items:
-        assert not job["metadata"]["name"].startswith("restore-"), "its jobs are collected"
+    await world.gone(JOBS, action["name"])
 
 
 async def test_24_serial_fills_one_claim_after_the_other_from_the_first_index(world: World) -> None:
@@ -200,3 +199,19 @@ async def test_25_steps_for_the_running_service_follow_its_readiness_probe(world
         for name in files:
             assert await content(world, pod, name) == ""
     assert condition(done, "PostReady")["status"] == "True"
+
+
+async def test_a_claim_whose_data_source_is_a_restore_is_bound_when_it_is_full(world: World) -> None:
+    await world.apply(restore("source", "full", config={"dataSourceRef": {"volumeSource": "data"}}))
+    await world.phase("Restore", "source", "AsDataSource")
+    reference = {"apiGroup": "dataprotection.kubeblocks.io", "kind": "Restore", "name": "source"}
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "populated", "namespace": "default"},
+        "spec": {**CLAIM, "dataSourceRef": reference},
+    }
+    await world.apply(claim)
+    await world.until(PVCS, "populated", lambda obj: obj.get("status", {}).get("phase") == "Bound")
+
+    assert await content(world, "populated", "name") == "db-0\n"

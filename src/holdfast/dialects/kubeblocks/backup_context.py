@@ -158,6 +158,11 @@ def _pick(obj: Object, method: Object, policy: Object, refs: Refs) -> tuple[Targ
         return Refusal("NoTarget", f"neither BackupPolicy {name_of(policy)} nor its method {text(method, 'name')} has a target")
     found: list[TargetPods] = []
     for target in chosen:
+        if mapping(target.raw, "resources", "selector"):
+            said = (
+                f"target {target.name} asks to save Kubernetes objects, which is not supported yet: remove resources.selector"
+            )
+            return Refusal("ResourcesNotSupported", said)
         pods = targets.pick(target, namespace_of(obj), refs)
         if isinstance(pods, Refusal):
             return pods

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfast.core.objects import Kind
-from holdfast.core.ports import Handler
+from holdfast.core.ports import Handler, Populating
 from holdfast.dialects.kubeblocks import kinds
 from holdfast.dialects.kubeblocks.action_set import ActionSetHandler
 from holdfast.dialects.kubeblocks.backup import BackupHandler
@@ -12,6 +12,7 @@ from holdfast.dialects.kubeblocks.backup_policy import BackupPolicyHandler
 from holdfast.dialects.kubeblocks.backup_repo import BackupRepoHandler
 from holdfast.dialects.kubeblocks.backup_schedule import BackupScheduleHandler
 from holdfast.dialects.kubeblocks.restore import RestoreHandler
+from holdfast.dialects.kubeblocks.restore_populate import RestorePopulating
 from holdfast.dialects.kubeblocks.storage_provider import StorageProviderHandler
 
 HOME: Final = "default"
@@ -38,6 +39,11 @@ class KubeBlocks:
             BackupHandler(self._home),
             RestoreHandler(self._home),
         )
+
+    @property
+    def populators(self) -> Sequence[Populating]:
+        """What fills claims whose data source is an object of ours."""
+        return (RestorePopulating(self._home),)
 
     @property
     def watched(self) -> Sequence[Kind]:

@@ -61,7 +61,10 @@ class RestoreHandler:
         self._home = home
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
-        """Judge what the schema can't: a moment that does not exist."""
+        """Judge what the schema can't: a moment that does not exist, and what is not supported."""
+        if items(obj, "spec", "resources", "included"):
+            said = "Kubernetes objects can't be brought back yet: leave resources out, and apply their manifests yourself"
+            return Problems((Problem("spec.resources.included", said),))
         moment = text(obj, "spec", "restoreTime")
         try:
             if moment:
