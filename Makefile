@@ -49,7 +49,7 @@ conformance: setup ## run the API suite against another cluster: KUBEBUILDER_ASS
 	@$(BIN)/python -m pytest -m api tests/conformance/test_api_*.py tests/conformance/test_kube_client.py
 
 soak: setup .tools/restic/.fetched ## run the long crash, fault and model series: make soak SEED=1 N=3
-	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py
+	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py tests/e2e/test_repo_hostile.py
 
 fuzz: setup ## feed the native module with broken input under the compiler's sanitizers: make fuzz N=20000
 	@scripts/fuzz_native.sh $(or $(N),20000)

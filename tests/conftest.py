@@ -5,9 +5,15 @@ import sys
 
 import pytest
 
+from holdfast.repo import keys
+
 # Tests start hundreds of Python programs; where compiled modules may not be kept, each of these compiles all it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A guess at a password costs a quarter of a second, and tests open thousands of repositories. Those that they make cost next to
+# nothing to open, for any program; what a program that they start makes for itself has its full strength.
+keys.SCRYPT_N, keys.SCRYPT_R, keys.SCRYPT_P = 256, 8, 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import zstandard
 
-from holdfast.repo import keys
 from holdfast.repo.repository import Repository
 from holdfast.repo.stores.local import LocalStore
 from tests.repo_trees import PASSWORD
@@ -24,11 +23,7 @@ class Forger:
     """Writes blobs, indexes and snapshots with any claim about them."""
 
     def __init__(self, folder: Path) -> None:
-        cost, keys.SCRYPT_N = keys.SCRYPT_N, 256
-        try:
-            self.repo = Repository.init(LocalStore(folder), PASSWORD)
-        finally:
-            keys.SCRYPT_N = cost
+        self.repo = Repository.init(LocalStore(folder), PASSWORD)
         self.folder = folder
         self._sealed: list[tuple[str, bytes, bytes, int]] = []
 

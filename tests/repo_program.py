@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.repo import keys
 from holdfast.repo.repository import Repository
 from holdfast.repo.stores import open_store
-from tests import tools
+from tests import repo_forks, tools
 from tests.movers_builders import KEY, SECRET
 from tests.repo_trees import PASSWORD
 
@@ -69,17 +68,19 @@ class Program:
 
 def init_cheap(url: str) -> None:
     """Make a repository whose password costs next to nothing to try: each program tries it a hundred times in these tests."""
-    cost = (keys.SCRYPT_N, keys.SCRYPT_R, keys.SCRYPT_P)
-    keys.SCRYPT_N, keys.SCRYPT_R, keys.SCRYPT_P = 1024, 8, 1
-    try:
-        Repository.init(open_store(url, {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}), PASSWORD).close()
-    finally:
-        keys.SCRYPT_N, keys.SCRYPT_R, keys.SCRYPT_P = cost
+    Repository.init(open_store(url, {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}), PASSWORD).close()
+
+
+class Forked(Program):
+    """`holdfast repo`, forked from a process that has imported it; see `repo_forks`."""
+
+    def run(self, *words: str, stdin: bytes = b"", **env: str) -> "subprocess.CompletedProcess[bytes]":
+        return repo_forks.run(words, self.env | env, stdin)
 
 
 def ours(url: str, home: Path) -> Program:
     """`holdfast repo`."""
-    return Program([HOLDFAST, "repo"], environment(url, home))
+    return Forked([HOLDFAST, "repo"], environment(url, home))
 
 
 def stock(url: str, home: Path) -> Program:

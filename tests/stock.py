@@ -6,6 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from holdfast.repo import keys
+from holdfast.repo.repository import Repository
+from holdfast.repo.stores import open_store
 from tests import tools
 from tests.movers_builders import KEY, SECRET
 from tests.repo_trees import PASSWORD
@@ -37,6 +40,12 @@ class Stock:
         return subprocess.run(
             command, env=self.env, capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
         )
+
+    def init(self) -> None:
+        """Make the repository as this program does, then give it a key that costs next to nothing to open."""
+        self("init")
+        with Repository.open(open_store(self.url, S3_ENV), PASSWORD) as repo:
+            keys.change(repo.store, repo.key, repo.key_id, PASSWORD)
 
     def fails(self, *words: str) -> str:
         done = self._run(*words)

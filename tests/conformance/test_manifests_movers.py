@@ -27,18 +27,12 @@ from holdfast.movers.context import MoverError
 from holdfast.movers.manifests_backup import run as backup
 from holdfast.movers.manifests_backup import save
 from holdfast.movers.manifests_restore import make
-from holdfast.repo import keys
 
 __all__ = ["api_server", "kubectl"]
 pytestmark = pytest.mark.api
 
 WIDGETS = Resource("shop.example", "v1", "Widget", "widgets")
 ROLES = Path(__file__).resolve().parents[2] / "deploy" / "addons" / "holdfast"
-
-
-@pytest.fixture(autouse=True)
-def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT_N", 256)
 
 
 @pytest.fixture

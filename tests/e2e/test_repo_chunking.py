@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from holdfast.repo import keys
 from holdfast.repo.backup import backup
 from holdfast.repo.chunking import is_shared
 from holdfast.repo.copy import copy
@@ -17,11 +16,6 @@ from holdfast.repo.repository import Repository
 from holdfast.repo.stores import open_store
 from tests import tools
 from tests.repo_trees import PASSWORD, sparse
-
-
-@pytest.fixture(autouse=True)
-def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT_N", 256)
 
 
 @pytest.fixture

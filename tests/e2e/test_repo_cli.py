@@ -37,14 +37,9 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture(scope="module", params=["local", "s3"])
-def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
-    home = tmp_path_factory.mktemp("both")
-    url = str(home / "repository")
-    if request.param == "s3":
-        url = f"s3:{request.getfixturevalue('endpoint')}/bucket/{home.name}"
+def make_both(url: str, home: Path, *, large: bool) -> Both:
     source = home / "tree"
-    build_corpus(source, large=request.param == "local")
+    build_corpus(source, large=large)
     program, judge = ours(url, home), stock(url, home)
     init_cheap(url)
     first = program.documents("backup", str(source), "--tag", "one", "--host", "web-0")[-1]["snapshot_id"]
@@ -52,6 +47,24 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     judge("backup", str(source), "--host", "web-0", "--tag", "two")
     second = next(found["id"] for found in judge.json("snapshots") if found["id"] != first)
     return Both(program, judge, source, first, second)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    home = tmp_path_factory.mktemp("both")
+    return make_both(str(home / "repository"), home, large=True)
+
+
+@pytest.fixture(scope="module")
+def both_in_s3(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Both:
+    home = tmp_path_factory.mktemp("both")
+    return make_both(f"s3:{endpoint}/bucket/{home.name}", home, large=False)
+
+
+@pytest.fixture(params=["both", "both_in_s3"])
+def anywhere(request: pytest.FixtureRequest) -> Both:
+    """What reads all that there is, is held against each kind of store; listings are the same for all."""
+    return request.getfixturevalue(request.param)
 
 
 def change(source: Path) -> None:
@@ -122,10 +135,10 @@ def test_snapshots_are_listed_with_the_same_facts(both: Both) -> None:
     assert both.first[:8] in both.ours("snapshots")
 
 
-def test_dump_gives_the_bytes_of_a_file(both: Both) -> None:
+def test_dump_gives_the_bytes_of_a_file(anywhere: Both) -> None:
     for name in ("plain.txt", "sparse", "empty file", "back\\slash"):
-        dumped = both.ours.bytes("dump", both.first, str(both.source / name))
-        assert dumped == both.stock.bytes("dump", both.first, str(both.source / name)), name
+        dumped = anywhere.ours.bytes("dump", anywhere.first, str(anywhere.source / name))
+        assert dumped == anywhere.stock.bytes("dump", anywhere.first, str(anywhere.source / name)), name
 
 
 def members(archive: bytes) -> dict[str, tuple[Any, ...]]:
@@ -179,19 +192,19 @@ def test_dump_makes_a_zip_with_the_same_content(both: Both, tmp_path: Path) -> N
     assert os.listdir(tmp_path) == ["out.zip"]
 
 
-def test_restore_brings_everything_back(both: Both, tmp_path: Path) -> None:
-    both.ours("restore", f"latest:{both.source}", "--target", str(tmp_path / "out"), "--tag", "two")
-    assert differences(both.source, tmp_path / "out") == []
+def test_restore_brings_everything_back(anywhere: Both, tmp_path: Path) -> None:
+    anywhere.ours("restore", f"latest:{anywhere.source}", "--target", str(tmp_path / "out"), "--tag", "two")
+    assert differences(anywhere.source, tmp_path / "out") == []
 
 
-def test_both_programs_find_the_repository_whole(both: Both) -> None:
-    found = both.ours.json("check", "--read-data")
+def test_both_programs_find_the_repository_whole(anywhere: Both) -> None:
+    found = anywhere.ours.json("check", "--read-data")
     assert (found["num_errors"], found["snapshots"]) == (0, 2)
-    both.stock("check", "--read-data")
+    anywhere.stock("check", "--read-data")
 
 
-def test_no_command_leaves_a_lock(both: Both) -> None:
-    assert both.stock("list", "locks") == ""
+def test_no_command_leaves_a_lock(anywhere: Both) -> None:
+    assert anywhere.stock("list", "locks") == ""
 
 
 def test_keys_of_one_program_open_with_the_other(tmp_path: Path) -> None:

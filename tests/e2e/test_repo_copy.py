@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from holdfast.repo import keys
 from holdfast.repo.backup import backup
 from holdfast.repo.copy import copy
 from holdfast.repo.repository import Repository
@@ -70,11 +69,6 @@ class Place:
 
     def open(self) -> Repository:
         return Repository.open(open_store(self.url, S3_ENV), self.password)
-
-
-@pytest.fixture(autouse=True)
-def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT_N", 256)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def version(request: pytest.FixtureRequest) -> str:
 def empty(version: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty repository that this version made."""
     folder = tmp_path_factory.mktemp(f"empty-{version}")
-    Stock(str(folder / "repository"), folder / "cache", program=tools.restics()[version])("init")
+    Stock(str(folder / "repository"), folder / "cache", program=tools.restics()[version]).init()
     return folder / "repository"
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.repo import keys
 from holdfast.repo.backup import backup
 from holdfast.repo.errors import RepositoryLocked
 from holdfast.repo.prune import prune
@@ -91,11 +90,6 @@ class Place:
         while not self.locks:
             assert time.monotonic() < deadline
             time.sleep(0.005)
-
-
-@pytest.fixture(autouse=True)
-def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT_N", 256)
 
 
 @pytest.fixture

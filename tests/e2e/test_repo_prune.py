@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.repo import keys
 from holdfast.repo.backup import backup
 from holdfast.repo.check import check
 from holdfast.repo.errors import Damaged, MissingProgram, PruneFailed, RepositoryLocked, Stopped, WrongPassword
@@ -48,11 +47,6 @@ class Filled:
 
     def open(self) -> Repository:
         return Repository.open(open_store(self.url, self.env), PASSWORD)
-
-
-@pytest.fixture(autouse=True)
-def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT_N", 256)
 
 
 @pytest.fixture

@@ -26,10 +26,12 @@ from tests.stock import S3_ENV, Stock
 
 PROGRAM = """
 import signal, sys
+from holdfast.repo import result
 from holdfast.repo.backup import backup
 from holdfast.repo.repository import Repository
 from holdfast.repo.stores import open_store
 
+result.PROGRESS_SECONDS = 0.05
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 with Repository.open(open_store(sys.argv[1], {}), sys.argv[2]) as repo:
     backup(repo, [sys.argv[3]], progress=lambda told: print(told.bytes_done, flush=True))
@@ -99,7 +101,7 @@ def test_stock_restic_continues_our_repository_and_finds_everything_unmodified(l
 
 
 def test_we_continue_what_stock_restic_wrote_with_identical_trees(local: Stock, corpus: Path, tmp_path: Path) -> None:
-    local("init")
+    local.init()
     first = local.backup(corpus)
     repo = ours(local)
     done = restore(repo, "latest", str(tmp_path / "out"), subfolder=str(corpus))
@@ -142,7 +144,7 @@ def test_locks_are_honoured_both_ways(local: Stock) -> None:
 
 
 def test_a_wrong_password_is_told_from_a_missing_repository(local: Stock) -> None:
-    local("init")
+    local.init()
     with pytest.raises(WrongPassword):
         Repository.open(open_store(local.url, {}), "wrong")
 
@@ -165,12 +167,12 @@ def running_backup(stock: Stock, source: Path) -> Generator[subprocess.Popen[byt
 
 @pytest.fixture(scope="module")
 def bulk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Enough to be interrupted in the middle: 400 MiB of random bytes."""
+    """Enough to be interrupted in the middle: 160 MiB of random bytes."""
     root = tmp_path_factory.mktemp("bulk") / "tree"
     root.mkdir()
     rng = random.Random(3)
     for number in range(8):
-        (root / f"{number}").write_bytes(rng.randbytes(50 << 20))
+        (root / f"{number}").write_bytes(rng.randbytes(20 << 20))
     yield root
     shutil.rmtree(root)
 

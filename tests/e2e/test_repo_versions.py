@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.repo import keys
 from holdfast.repo.backup import backup
 from holdfast.repo.browse import Trees, ls
 from holdfast.repo.check import check
@@ -22,11 +21,6 @@ from tests.repo_trees import PASSWORD, differences
 from tests.stock import Stock
 
 OLDEST = next(iter(tools.restics()))
-
-
-@pytest.fixture(autouse=True)
-def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT_N", 256)
 
 
 @pytest.fixture(params=tools.restics())
@@ -115,7 +109,7 @@ def test_we_go_on_after_all_that_stock_restic_does_to_our_repository(
 def test_stock_restic_goes_on_after_all_that_we_do_to_its_repository(
     stock: Stock, source: Path, change: Callable[[int], None], tmp_path: Path
 ) -> None:
-    stock("init")
+    stock.init()
     first = stock.backup(source)["snapshot_id"]
     change(0)
     stock.backup(source)

@@ -21,7 +21,7 @@ from tests import tools
 from tests.repo_trees import PASSWORD
 from tests.soak.scale import KILLS, SEED
 
-from holdfast.repo import keys, writer
+from holdfast.repo import writer
 from holdfast.repo.backup import backup
 from holdfast.repo.check import check
 from holdfast.repo.errors import RepositoryError, StoreError
@@ -167,7 +167,6 @@ class RepositoryMachine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(20_000 if KILLS else 120)
 def test_a_repository_keeps_what_the_model_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT_N", 256)
     monkeypatch.setattr(writer, "PACK_BYTES", 128 << 10)
     monkeypatch.setattr(writer, "INDEX_SECONDS", 0.0)
     case = RepositoryMachine.TestCase

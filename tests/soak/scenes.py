@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.repo import keys
 from holdfast.repo.backup import backup
 from holdfast.repo.check import check
 from holdfast.repo.repository import Repository
@@ -66,11 +65,7 @@ def make_template(folder: Path, seed: int) -> Template:
     """Two snapshots of a source, which then changes once more."""
     source, repository = folder / "source", folder / "repository"
     make_tree(source, seed)
-    cost, keys.SCRYPT_N = keys.SCRYPT_N, 256
-    try:
-        repo = Repository.init(LocalStore(repository), PASSWORD)
-    finally:
-        keys.SCRYPT_N = cost
+    repo = Repository.init(LocalStore(repository), PASSWORD)
     kept: dict[str, Path] = {}
     for number in (1, 2):
         made = backup(repo, [str(source)], host="soak")

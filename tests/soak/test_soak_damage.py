@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.repo import keys, writer
+from holdfast.repo import writer
 from holdfast.repo.backup import backup
 from holdfast.repo.check import check
 from holdfast.repo.errors import RepositoryError
@@ -67,7 +67,6 @@ def sound(source: Path) -> Iterator[MemoryStore]:
     """A repository of a few packs with one snapshot."""
     store = MemoryStore()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys, "SCRYPT_N", 256)
         patch.setattr(writer, "PACK_BYTES", 300 << 10)
         repo = Repository.init(store, PASSWORD)
         assert not backup(repo, [str(source)]).partial

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.repo import keys, writer
+from holdfast.repo import writer
 from holdfast.repo.backup import backup
 from holdfast.repo.check import check
 from holdfast.repo.copy import copy
@@ -61,7 +61,6 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys, "SCRYPT_N", 256)
         patch.setattr(writer, "PACK_BYTES", 300 << 10)
         patch.setattr(writer, "INDEX_SECONDS", 0.0)
         yield World(tmp_path_factory.mktemp("faults"))

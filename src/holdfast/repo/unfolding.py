@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from holdfast.repo.errors import Damaged
 from holdfast.repo.trees import TreeReader
 
-_FIRST_LOOK = 8192
+_FIRST_LOOK = 2048
 _REPEATS = 4
 _BITS = 1 << 20
 

@@ -6,14 +6,9 @@ from pathlib import Path
 import pytest
 from tests.repo_trees import PASSWORD
 
-from holdfast.repo import keys, native
+from holdfast.repo import native
 from holdfast.repo.repository import Repository
 from holdfast.repo.stores.local import LocalStore
-
-
-@pytest.fixture(autouse=True)
-def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT_N", 256)
 
 
 @pytest.fixture
