@@ -13,7 +13,7 @@ from holdfast.core.ports import Handler, View
 from holdfast.core.times import parse_time
 from holdfast.dialects.holdfast.types import KINDS
 from holdfast.embedded.apiserver.server import ApiServer
-from holdfast.engine.ledgers import LEDGERS
+from holdfast.engine.ledgers import FIRST, LEDGERS
 from holdfast.kube.builtin import CRDS
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
@@ -62,6 +62,9 @@ async def test_each_due_time_is_written_once_and_shown(client: Client, kubectl: 
         async def kept() -> bool:
             return bool((await client.list(LEDGERS)).items)
 
+        assert not await kept(), "a Ledger comes after its schedule is Ready"
+        now[0] += FIRST + timedelta(seconds=1)
+        await client.merge_patch(THINGS, "t", "demo", {"metadata": {"annotations": {"later": "yes"}}})
         await until(kept)
         born = parse_time((await client.get(THINGS, "t", "demo"))["metadata"]["creationTimestamp"])
         due = born.replace(minute=0, second=0) + HOUR
