@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def host(
         settings=settings,
         tools=found.tools,
         images=images or default_images(),
-        limiters=find_limiters("test"),
+        limiters=find_limiters(f"{os.getpid():012x}"),
         disk=path / "node",
         memory=path / "memory",
         ca=b"CERTIFICATE",
