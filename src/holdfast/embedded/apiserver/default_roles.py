@@ -132,6 +132,7 @@ DEFAULTS: Final[tuple[Object, ...]] = (
         rule("create patch update", "events.k8s.io", "events"),
         rule(f"{READ} create patch update delete", "coordination.k8s.io", "leases"),
         rule("create", "authentication.k8s.io", "tokenreviews"),
+        rule("create", "authorization.k8s.io", "subjectaccessreviews"),
     ),
     binding("cluster-admin", ("Group", rbac.MASTERS)),
     binding("system:basic-user", _SIGNED_IN),

@@ -20,8 +20,11 @@ class Certificate(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-def make_certificate(directory: Path, address: str) -> Certificate:
-    """Make a key and a certificate for an IP address. The key is on disk, in `directory`, for a moment only."""
+def make_certificate(directory: Path, address: str, client_authority: str = "") -> Certificate:
+    """Make a key and a certificate for an IP address. The key is on disk, in `directory`, for a moment only.
+
+    `client_authority` is the PEM text of the authority whose certificates clients may show; empty when none are asked for.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "holdfast-node")])
     now = datetime.now(UTC)
@@ -43,4 +46,7 @@ def make_certificate(directory: Path, address: str) -> Certificate:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     path.unlink()
+    if client_authority:
+        context.load_verify_locations(cadata=client_authority)
+        context.verify_mode = ssl.CERT_OPTIONAL
     return Certificate(context, certificate.fingerprint(hashes.SHA256()).hex())

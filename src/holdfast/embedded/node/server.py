@@ -3,15 +3,13 @@
 Streams come as WebSockets (what the embedded API server and clients of `v4.channel.k8s.io` speak) or over SPDY, as a real API
 server speaks to its nodes.
 
-Whoever asks must bring a bearer token that the API server vouches for (TokenReview). The certificate is made at each
-start; its fingerprint stands on the Node object, by which the embedded API server knows it.
+Who may ask is for `callers`. The certificate is made at each start; its fingerprint stands on the Node object, by which the
+embedded API server knows it.
 """
 
 import asyncio
 import contextlib
 import datetime as dates
-import hashlib
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +20,7 @@ from holdfast.core.objects import Object
 from holdfast.core.times import parse_time
 from holdfast.embedded.node import attachment, channels, execution, forward, logs, spdychannels
 from holdfast.embedded.node.agent import Agent
+from holdfast.embedded.node.callers import Callers, client_authority
 from holdfast.embedded.node.certificate import make_certificate
 from holdfast.embedded.node.channels import Channels, SocketChannels
 from holdfast.embedded.node.container import ContainerRunner
@@ -29,13 +28,8 @@ from holdfast.embedded.node.execution import Streams
 from holdfast.embedded.node.process import Process
 from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.spdychannels import SpdyChannels
-from holdfast.embedded.read import items, mapping
+from holdfast.embedded.read import items
 from holdfast.embedded.upgrade import SPDY, Upgrade, UpgradeProtocol, Upgrades
-from holdfast.kube.errors import ApiError
-
-TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
-VOUCHED_SECONDS = 10.0
-"""How long an accepted token is not asked about again."""
 
 
 class NodeServer:
@@ -44,7 +38,7 @@ class NodeServer:
     def __init__(self, host: Host, agent: Agent) -> None:
         self._host = host
         self._agent = agent
-        self._vouched: dict[bytes, float] = {}
+        self._callers = Callers(host.client, host.name)
         self._runner: web.AppRunner | None = None
         self._upgrades = Upgrades(self._upgraded)
         self._listener: asyncio.Server | None = None
@@ -61,7 +55,8 @@ class NodeServer:
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await self._runner.setup()
-        made, server = make_certificate(self._host.memory, self._host.address), self._runner.server
+        authority = await client_authority(self._host.client)
+        made, server = make_certificate(self._host.memory, self._host.address, authority), self._runner.server
         assert server is not None
         self._listener = await asyncio.get_running_loop().create_server(
             lambda: UpgradeProtocol(server, self._upgrades), self._host.address, 0, ssl=made.context, backlog=128
@@ -80,7 +75,7 @@ class NodeServer:
     async def _upgraded(self, asked: Upgrade) -> None:
         """Serve a request that leaves HTTP for SPDY."""
         try:
-            await self._authenticate(asked.headers)
+            await self._callers.require(asked.headers, asked.writer.get_extra_info("peercert"))
             match asked.path.strip("/").split("/"):
                 case ["exec", ns, name, container] if asked.values("command"):
                     await self._stream_spdy(asked, ns, name, container, execution_of(asked.values("command")))
@@ -109,7 +104,7 @@ class NodeServer:
             await channels.close()
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
-        await self._authenticate(request.headers)
+        await self._callers.require(request.headers, request.get_extra_info("peercert"))
         pod, container = self._pod(request), request.match_info["container"]
         options = _options(request.query)
         path = self._path(pod, container, previous=request.query.get("previous") == "true")
@@ -157,7 +152,7 @@ class NodeServer:
         return await self._stream(request, _attached)
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
-        await self._authenticate(request.headers)
+        await self._callers.require(request.headers, request.get_extra_info("peercert"))
         network = self._network(self._pod(request))
         try:
             ports = [forward.port_of(text) for text in request.query.getall("port", [])]
@@ -173,7 +168,7 @@ class NodeServer:
 
     async def _stream(self, request: web.Request, serve: "Serve") -> web.StreamResponse:
         """Join a WebSocket to a running container."""
-        await self._authenticate(request.headers)
+        await self._callers.require(request.headers, request.get_extra_info("peercert"))
         found, process = self._running(self._pod(request), request.match_info["container"])
         socket = await _opened(request, channels.PROTOCOLS)
         await process.up()
@@ -198,27 +193,6 @@ class NodeServer:
         if previous:
             raise web.HTTPBadRequest(text=f'container "{container}" of pod "{meta["name"]}" has no previous run')
         raise web.HTTPBadRequest(text=f'container "{container}" in pod "{meta["name"]}" is waiting to start')
-
-    async def _authenticate(self, headers: Mapping[str, str]) -> None:
-        scheme, _, token = headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise web.HTTPUnauthorized(text="a bearer token is needed")
-        key, now = hashlib.sha256(token.strip().encode()).digest(), time.monotonic()
-        self._vouched = {known: until for known, until in self._vouched.items() if until > now}
-        if key in self._vouched:
-            return
-        review: Object = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenReview",
-            "spec": {"token": token.strip()},
-        }
-        try:
-            answer = await self._host.client.post_raw(TOKEN_REVIEWS, review)
-        except ApiError as problem:
-            raise web.HTTPServiceUnavailable(text=f"the API server can't vouch for the token now: {problem}") from None
-        if not mapping(answer, "status").get("authenticated"):
-            raise web.HTTPUnauthorized(text="the API server does not know this token")
-        self._vouched[key] = now + VOUCHED_SECONDS
 
 
 Serve = Callable[[ContainerRunner, Process, Streams, Channels], Awaitable[None]]
