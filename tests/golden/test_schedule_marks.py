@@ -11,6 +11,7 @@ from holdfast.core.objects import Object
 from holdfast.core.run_id import run_id
 from holdfast.dialects.antfly import names as antfly_names
 from holdfast.dialects.antfly.dialect import Antfly
+from holdfast.dialects.kubeblocks.dialect import KubeBlocks
 from holdfast.dialects.mirantis.kinds import SCHEDULE_LABEL
 from holdfast.dialects.mirantis.ticks import schedule as mirantis_schedule
 
@@ -88,3 +89,27 @@ def test_a_name_that_was_cut_is_found_by_its_creation() -> None:
     cut = backup_of(obj, f"{'n' * 54}-0a1b2c3d", phase="InProgress")
     (mark,) = mirantis_schedule(obj, Scene([obj, cut], [], NOW), "").marks
     assert (mark.due, mark.outcome) == (DUE, Outcome.RUNNING)
+
+
+def test_a_backup_of_a_schedule_is_the_run_of_the_second_in_its_name() -> None:
+    (handler,) = [each for each in KubeBlocks("holdfast-system").handlers if each.kind.kind == "BackupSchedule"]
+    entry = {"name": "nightly", "backupMethod": "dump", "cronExpression": "0 * * * *", "enabled": True}
+    meta = {"name": "s", "namespace": "demo", "uid": "u1", "creationTimestamp": "2026-11-20T10:00:00Z"}
+    kind = {"apiVersion": "dataprotection.kubeblocks.io/v1alpha1", "kind": "BackupSchedule"}
+    spec = {"backupPolicyName": "p", "schedules": [entry], "startingDeadlineMinutes": 5}
+    made = {"name": "db-nightly-20261120140000", "namespace": "demo", "creationTimestamp": "2026-11-20T14:00:01Z"}
+    labels = {"dataprotection.kubeblocks.io/backup-schedule": "s"}
+    status = {"phase": "Failed", "failureReason": "no room", "completionTimestamp": "2026-11-20T14:02:00Z"}
+    backup = {
+        **kind,
+        "kind": "Backup",
+        "metadata": {**made, "labels": labels},
+        "spec": {"backupMethod": "dump"},
+        "status": status,
+    }
+    obj = {**kind, "metadata": meta, "spec": spec}
+    (found,) = handler.schedules(obj, Scene([obj, backup], [], NOW), NOW)  # type: ignore[attr-defined]
+    assert (found.part, found.limit, found.suspended) == ("nightly", timedelta(minutes=5), "")
+    assert [(mark.due, mark.outcome, mark.message) for mark in found.marks] == [(DUE, Outcome.FAILED, "no room")]
+    entry["enabled"] = False
+    assert handler.schedules(obj, Scene([obj], [], NOW), NOW)[0].suspended == "the entry is not enabled"  # type: ignore[attr-defined]

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from holdfast.core.cron import Cron
+from holdfast.core.ledger import Schedule
 from holdfast.core.objects import Object, Ref, bounded_name
 from holdfast.core.plan import Amend, Child, Desired, Doomed, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import deleting, generation_of, items, mapping, name_of, namespace_of, phase_of, strings, text, uid_of
-from holdfast.dialects.kubeblocks import names, retention, triggers
+from holdfast.dialects.kubeblocks import names, retention, ticks, triggers
 from holdfast.dialects.kubeblocks.backup_policy import method
 from holdfast.dialects.kubeblocks.kinds import ACTION_SET, BACKUP, BACKUP_POLICY, BACKUP_SCHEDULE, CRON_JOB
 from holdfast.dialects.kubeblocks.triggers import enabled, entry_name
@@ -67,6 +68,16 @@ class BackupScheduleHandler:
             wake_at=min((at for at in times if at is not None), default=None),
         )
 
+    def schedules(self, obj: Object, view: View, now: datetime) -> Sequence[Schedule]:
+        """Return a schedule for each entry that has due times, for its Ledger."""
+        policy = view.get(BACKUP_POLICY, namespace_of(obj), text(obj, "spec", "backupPolicyName")) or {}
+        backups = _backups(obj, view)
+        return [
+            ticks.schedule(obj, entry, [each for each in backups if _belongs(each, entry)])
+            for entry in _entries(obj)
+            if not _is_continuous(policy, entry, view)
+        ]
+
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status."""
         before = mapping(obj, "status")
@@ -76,8 +87,7 @@ class BackupScheduleHandler:
         if outcome.problems is not None:
             known = {"schedules": before["schedules"]} if mapping(before, "schedules") else {}
             return {**status, **known, "phase": "Failed", "failureReason": str(outcome.problems)}
-        label = (names.BACKUP_SCHEDULE, bounded_name(name_of(obj)))
-        backups = view.list(BACKUP, namespace_of(obj), label=label)
+        backups = _backups(obj, view)
         told: dict[str, Object] = {}
         refusals: list[str] = []
         for entry in _entries(obj):
@@ -89,6 +99,10 @@ class BackupScheduleHandler:
             told[key] = _told(mapping(before, "schedules", key), entry, job, runs, refused)
         status |= {"phase": "Failed" if refusals else "Available", "schedules": told}
         return {**status, "failureReason": "; ".join(refusals)} if refusals else status
+
+
+def _backups(obj: Object, view: View) -> Sequence[Object]:
+    return view.list(BACKUP, namespace_of(obj), label=(names.BACKUP_SCHEDULE, bounded_name(name_of(obj))))
 
 
 def _entries(obj: Object) -> list[Object]:
