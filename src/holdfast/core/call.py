@@ -19,10 +19,10 @@ class StorageTarget(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `url` is a path in the pod (local), or as restic writes it `s3:<scheme>://<endpoint>/<bucket>/<path>` (AWS's own endpoint is
     spelled out too), `gs:<bucket>:/<path>` or `azure:<container>:/<path>`. `options`: `connections` (transfers side by side),
-    `upload_rate` and `download_rate` (bytes a second), for S3 `region`, `insecure_tls` (`true`) and `lock_days` (how long what
-    is written can't be deleted), for Azure `account`. `credentials_dir` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
-    optionally AWS_SESSION_TOKEN, CA_CERT_DATA; or GOOGLE_SERVICE_ACCOUNT_JSON_KEY and optionally GOOGLE_PROJECT_ID; or
-    AZURE_ACCOUNT_KEY and optionally AZURE_ENDPOINT. Empty: ambient credentials.
+    `upload_rate` and `download_rate` (bytes a second), for S3 `region` and `insecure_tls` (`true`), for Azure `account`.
+    `credentials_dir` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and optionally AWS_SESSION_TOKEN, CA_CERT_DATA; or
+    GOOGLE_SERVICE_ACCOUNT_JSON_KEY and optionally GOOGLE_PROJECT_ID; or AZURE_ACCOUNT_KEY and optionally AZURE_ENDPOINT, or
+    AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET. Empty: ambient credentials.
     """
 
     url: str

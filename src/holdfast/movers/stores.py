@@ -19,7 +19,6 @@ from holdfast.repo.result import Progress as RepositoryProgress
 from holdfast.repo.store import Store
 from holdfast.repo.stores import StoreOptions
 from holdfast.repo.stores import open_store as open_url
-from holdfast.repo.stores.options import ObjectLock
 
 LOCK_PATIENCE_SECONDS = 600.0
 """How long a mover waits for whoever keeps it out: as a rule a prune, which is done sooner."""
@@ -42,12 +41,11 @@ _NEEDED = {"s3": 2, "gs": 1, "azure": 1}
 
 def open_store(target: StorageTarget) -> Store:
     """Open a store. Raises MoverError for missing keys, BadLocation for a URL that makes no sense."""
-    number = {name: int(target.options.get(name) or 0) for name in ("connections", "upload_rate", "download_rate", "lock_days")}
+    number = {name: int(target.options.get(name) or 0) for name in ("connections", "upload_rate", "download_rate")}
     options = StoreOptions(
         connections=number["connections"],
         upload_rate=number["upload_rate"],
         download_rate=number["download_rate"],
-        object_lock=ObjectLock(mode="COMPLIANCE", days=number["lock_days"]) if number["lock_days"] else None,
     )
     return open_url(target.url, environment(target), options)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from holdfast.core.objects import Object
 from holdfast.dialects.cloudcasa import documents
 from holdfast.dialects.cloudcasa.resources import Collection
-from holdfast.rest.query import Condition, Fields, Filter, Order, Predicate, first_at, sort_key, values_at
+from holdfast.rest.query import MISSING, Condition, Fields, Filter, Order, Predicate, first_at, sort_key, values_at
 
 _FEW: Final = 3000
 """So many candidates are sorted; more are met on a walk along the order."""
@@ -24,21 +24,35 @@ _FEW: Final = 3000
 _MANY_VALUES: Final = 2000
 """A field with more distinct values than that serves equality only."""
 
+_Parts = list[set[str]]
+"""Ids in sets that have nothing in common: those of each value of a field, which need not be copied together."""
+
+_LAST: Final = chr(0x10FFFF)
+"""Sorts behind every id."""
+
 _encoder: Final = msgspec.json.Encoder()
 
 
 class Entry:
-    """One document: the object behind it, what is shown of it, and the bytes of that."""
+    """One document: the object behind it, its fields as queries see them, and what is shown of it, made on demand."""
 
-    __slots__ = ("_body", "document", "fields", "obj", "version")
+    __slots__ = ("_body", "_collection", "_document", "fields", "obj", "version")
 
     def __init__(self, collection: Collection, obj: Object) -> None:
-        self.obj = obj
-        self.version = version_of(obj)
-        self.document = documents.document(collection, obj)
+        self.obj, self.version = obj, version_of(obj)
+        self._collection = collection
         created, updated = documents.times(obj)
-        self.fields: Fields = {**self.document, "_created": created, "_updated": updated}
+        own = {"_id": obj["metadata"]["name"], "_created": created, "_updated": updated}
+        self.fields: Fields = {**documents.shown(collection, obj), **own}
+        self._document: Object | None = None
         self._body = b""
+
+    @property
+    def document(self) -> Object:
+        """The document. It must not be changed."""
+        if self._document is None:
+            self._document = documents.document(self._collection, self.obj)
+        return self._document
 
     @property
     def body(self) -> bytes:
@@ -53,6 +67,20 @@ class Page(msgspec.Struct, frozen=True):
 
     entries: list[Entry]
     total: int
+
+
+class _Span(msgspec.Struct, frozen=True):
+    """Positions of an index by order, the last one not included."""
+
+    low: int
+    high: int
+
+    @property
+    def length(self) -> int:
+        return max(self.high - self.low, 0)
+
+    def within(self, other: _Span | None) -> _Span:
+        return self if other is None else _Span(max(self.low, other.low), min(self.high, other.high))
 
 
 class Index:
@@ -110,13 +138,17 @@ class Index:
 
     def page(self, where: Filter, order: Sequence[Order], start: int, count: int) -> Page:
         """Return `count` documents from position `start` of all that are meant, in order."""
-        found, rest = self._candidates(where)
+        order = order or (Order("_created"),)
+        spans, sets, rest = self._served(where)
+        row = self._ordered.get(order[0].field)
+        if row is not None and not sets and not rest and len(order) == 1 and spans.keys() <= {order[0].field}:
+            return self._of_span(spans.get(order[0].field) or _Span(0, len(row)), order[0], start, count)
+        found = self._intersection(spans, sets)
         if rest:
-            found = {
-                ident for ident in (found if found is not None else self._entries) if _all(rest, self._entries[ident].fields)
-            }
-        total = len(self._entries) if found is None else len(found)
-        chosen = self._in_order(found, order or (Order("_created"),), start, min(start + count, total))
+            idents = self._entries if found is None else (ident for part in found for ident in part)
+            found = [{ident for ident in idents if _all(rest, self._entries[ident].fields)}]
+        total = len(self._entries) if found is None else sum(len(part) for part in found)
+        chosen = self._in_order(found, total, order, start, min(start + count, total))
         return Page([self._entries[ident] for ident in chosen], total)
 
     def having(self, field: str, value: Any) -> list[Entry]:
@@ -144,53 +176,87 @@ class Index:
             if after_key is not None:
                 bisect.insort(row, after_key)
 
-    def _candidates(self, where: Filter) -> tuple[set[str] | None, list[Predicate]]:
-        """Narrow down by indexes. Returns the ids that may be meant (None: all), and the tests that are left to do."""
-        found: set[str] | None = None
+    def _served(self, where: Filter) -> tuple[dict[str, _Span], list[_Parts], list[Predicate]]:
+        """Look a filter up in the indexes: spans of ordered fields, sets of ids, and the tests that are left to do."""
+        spans: dict[str, _Span] = {}
+        sets: list[_Parts] = []
         rest: list[Predicate] = list(where.others)
         for condition in where.conditions:
             members = self._members(condition)
-            if members is None:
-                rest.append(condition.holds)
+            if members is not None:
+                sets.append(members)
+            elif (span := self._span(condition)) is not None:
+                spans[condition.field] = span.within(spans.get(condition.field))
             else:
-                found = members if found is None else found & members
-        return found, rest
+                rest.append(condition.holds)
+        return spans, sets, rest
 
-    def _members(self, condition: Condition) -> set[str] | None:
-        """Return the ids that meet a condition, when an index knows them."""
+    def _intersection(self, spans: Mapping[str, _Span], sets: list[_Parts]) -> _Parts | None:
+        """Return the ids that all indexes agree on; None: all. A span that is long beside them becomes a test."""
+        found: _Parts | None = None
+        for parts in sorted(sets, key=lambda parts: sum(len(part) for part in parts)):
+            found = parts if found is None else _common(found, parts)
+        for field, span in sorted(spans.items(), key=lambda item: item[1].length):
+            if found is None or span.length < 4 * sum(len(part) for part in found):
+                members = {key[-1] for key in self._ordered[field][span.low : span.high]}
+                found = [members] if found is None else _common(found, [members])
+            else:
+                found = [{ident for ident in part if self._inside(field, span, ident)} for part in found]
+        return found
+
+    def _inside(self, field: str, span: _Span, ident: str) -> bool:
+        row = self._ordered[field]
+        position = bisect.bisect_left(row, (*sort_key(first_at(self._entries[ident].fields, field)), ident))
+        return span.low <= position < span.high
+
+    def _members(self, condition: Condition) -> _Parts | None:
+        """Return the ids that meet a condition, when an index by value knows them. The sets must not be changed."""
         if condition.field == "_id" and condition.equals is not None:
-            return {ident for ident in condition.equals if isinstance(ident, str) and ident in self._entries}
+            return [{ident for ident in condition.equals if isinstance(ident, str) and ident in self._entries}]
         by_value = self._hashed.get(condition.field)
-        if by_value is not None:
-            if condition.equals is not None and all(isinstance(value, str) for value in condition.equals):
-                return set[str]().union(*(by_value.get(value, ()) for value in condition.equals))
-            if len(by_value) <= _MANY_VALUES:
-                return set[str]().union(*(ids for value, ids in by_value.items() if condition.test([value])))
+        if by_value is None:
+            return None
+        if condition.equals is not None and all(isinstance(value, str) for value in condition.equals):
+            return [by_value[value] for value in dict.fromkeys(condition.equals) if value in by_value]
+        if len(by_value) > _MANY_VALUES:
+            return None
+        return [ids for value, ids in by_value.items() if condition.test([MISSING if value is None else value])]
+
+    def _span(self, condition: Condition) -> _Span | None:
+        """Return the part of an index by order that meets a bound."""
         row = self._ordered.get(condition.field)
         bound = condition.low if condition.low is not None else condition.high
-        if row is None or bound is None or isinstance(bound, (list, dict)):
+        if row is None or bound is None:
             return None
-        return {key[-1] for key in self._slice(row, condition, bound)}
-
-    def _slice(self, row: list[tuple[Any, ...]], condition: Condition, bound: Any) -> Iterator[tuple[Any, ...]]:
-        """Yield the keys of one type on one side of a bound that meet the condition."""
         key = sort_key(bound)
+        before, after = bisect.bisect_left(row, key), bisect.bisect_right(row, (*key, _LAST))
         if condition.low is not None:
-            low, high = bisect.bisect_left(row, key), bisect.bisect_left(row, (key[0] + 1,))
-        else:
-            low, high = bisect.bisect_left(row, (key[0],)), bisect.bisect_right(row, (*key, chr(0x10FFFF)))
-        for position in range(low, high):
-            if row[position][:-1] != key or condition.holds(self._entries[row[position][-1]].fields):
-                yield row[position]
+            return _Span(before if condition.inclusive else after, bisect.bisect_left(row, (key[0] + 1,)))
+        return _Span(bisect.bisect_left(row, (key[0],)), after if condition.inclusive else before)
 
-    def _in_order(self, found: set[str] | None, order: Sequence[Order], start: int, end: int) -> list[str]:
+    def _of_span(self, span: _Span, order: Order, start: int, count: int) -> Page:
+        """Return a page of a span in the span's own order."""
+        row = self._ordered[order.field]
+        low, high = span.low + start, min(span.low + start + count, span.high)
+        keys = row[low:high]
+        if order.descending:
+            low, high = max(span.high - start - count, span.low), span.high - start
+            keys = row[low:high][::-1] if high > low else []
+        return Page([self._entries[key[-1]] for key in keys], span.length)
+
+    def _in_order(self, found: _Parts | None, total: int, order: Sequence[Order], start: int, end: int) -> list[str]:
         if start >= end:
             return []
         row = self._ordered.get(order[0].field) if len(order) == 1 else None
-        if row is not None and (found is None or len(found) > _FEW):
-            walk = (key[-1] for key in (reversed(row) if order[0].descending else row))
-            return _part(walk if found is None else (ident for ident in walk if ident in found), start, end)
-        return self._sorted(self._entries if found is None else found, order, start, end)
+        if row is None or found is None or total <= _FEW:
+            return self._sorted(
+                self._entries if found is None else (each for part in found for each in part), order, start, end
+            )
+        walk = (key[-1] for key in (reversed(row) if order[0].descending else row))
+        if len(found) == 1:
+            (only,) = found
+            return _part((ident for ident in walk if ident in only), start, end)
+        return _part((ident for ident in walk if any(ident in part for part in found)), start, end)
 
     def _sorted(self, found: Iterable[str], order: Sequence[Order], start: int, end: int) -> list[str]:
         """Sort by the last field first: sorting is stable, so earlier fields win."""
@@ -211,6 +277,11 @@ def version_of(obj: Object) -> int:
     """Return an object's version as a number; every server has numbers there."""
     text: str = obj["metadata"].get("resourceVersion", "")
     return int(text) if text.isdigit() else 0
+
+
+def _common(left: _Parts, right: _Parts) -> _Parts:
+    """Return what is in both, in parts that have nothing in common."""
+    return [both for one in left for other in right if (both := one & other)]
 
 
 def _same_life(left: Object, right: Object) -> bool:

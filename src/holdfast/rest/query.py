@@ -42,13 +42,16 @@ MISSING: Final = Missing()
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """What one field must be. `equals` are the only values that can hold, `low` and `high` bounds, where the test says so."""
+    """What one field must be. `equals` are the only values that can hold, `low` and `high` bounds, where the test says so;
+    `inclusive` bounds count as well.
+    """
 
     field: str
     test: Test
     equals: tuple[Any, ...] | None = None
     low: Any = None
     high: Any = None
+    inclusive: bool = False
 
     def holds(self, fields: Fields) -> bool:
         """Whether a document meets it."""
@@ -213,10 +216,10 @@ def _operator(name: str, operator: str, operand: Any, depth: int) -> Condition:
             return Condition(name, found, equals=tuple(wanted)) if operator == "$in" else Condition(name, _negated(found))
         case "$gt" | "$gte":
             bound = _literal(name, operand)
-            return Condition(name, _compared(operator, bound), low=bound)
+            return Condition(name, _compared(operator, bound), low=bound, inclusive=operator == "$gte")
         case "$lt" | "$lte":
             bound = _literal(name, operand)
-            return Condition(name, _compared(operator, bound), high=bound)
+            return Condition(name, _compared(operator, bound), high=bound, inclusive=operator == "$lte")
         case "$exists":
             return Condition(name, _exists if operand else _negated(_exists))
         case "$not":

@@ -28,24 +28,26 @@ _canonical: Final = msgspec.json.Encoder(order="sorted")
 
 def document(collection: Collection, obj: Object) -> Object:
     """Return the document of an object, without `_status`."""
-    spec, status = owned(collection, obj), mapping(obj, "status")
-    if collection.flat:
-        whole = {**spec, "state": collection.first, **status}
-        shown = {key: value for key, value in whole.items() if key not in collection.internal}
-    else:
-        shown = {**spec, **{key: status[key] for key in collection.shown if key in status}}
-        rest = {key: value for key, value in status.items() if key not in (*collection.shown, *collection.internal)}
-        if rest:
-            shown["status"] = rest
-    created, updated = times(obj)
+    fields, (created, updated) = shown(collection, obj), times(obj)
     return {
-        **shown,
+        **fields,
         "_updated": http_date(updated),
         "_created": http_date(created),
         "_etag": etag(collection, obj),
         "_id": name_of(obj),
-        "_links": links(collection, name_of(obj), shown),
+        "_links": links(collection, name_of(obj), fields),
     }
+
+
+def shown(collection: Collection, obj: Object) -> Object:
+    """Return the fields of a document: the user's own, and what the server says of it."""
+    spec, status = owned(collection, obj), mapping(obj, "status")
+    if collection.flat:
+        whole = {**spec, "state": collection.first, **status}
+        return {key: value for key, value in whole.items() if key not in collection.internal}
+    fields = {**spec, **{key: status[key] for key in collection.shown if key in status}}
+    rest = {key: value for key, value in status.items() if key not in (*collection.shown, *collection.internal)}
+    return {**fields, "status": rest} if rest else fields
 
 
 def owned(collection: Collection, obj: Object) -> Object:

@@ -7,23 +7,41 @@ runs, and when it goes on, what was due meanwhile is recorded as skipped.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from holdfast.core.cron import VIXIE
+from holdfast.core.ledger import Mark
+from holdfast.core.ledger import Outcome as Fate
+from holdfast.core.ledger import Schedule as DueTimes
 from holdfast.core.objects import Object
 from holdfast.core.plan import Amend, Child, Desired, Problems
 from holdfast.core.ports import Outcome, View
-from holdfast.core.read import flag, mapping, name_of, namespace_of, number, text
+from holdfast.core.read import flag, items, mapping, name_of, namespace_of, number, text
 from holdfast.core.times import format_time, parse_time
 from holdfast.dialects.cloudcasa import runs, ticks
 from holdfast.dialects.cloudcasa.documents import etag
 from holdfast.dialects.cloudcasa.handler import DocumentHandler, documents_of
 from holdfast.dialects.cloudcasa.kinds import ACTIVE_STATES, BACKUPDEF, COPYDEF, KUBEJOB, RESTOREDEF, derived_id
 from holdfast.dialects.cloudcasa.resources import COLLECTIONS
+from holdfast.dialects.cloudcasa.validate import expression
 
 _NEWEST: Final = 3
+
+_OUTCOMES: Final[Mapping[str, Fate]] = {
+    "PENDING": Fate.RUNNING,
+    "RUNNING": Fate.RUNNING,
+    "CATALOG": Fate.RUNNING,
+    "COMPLETED": Fate.RAN,
+    "PARTIAL": Fate.RAN,
+    "SKIPPED": Fate.SKIPPED,
+    "FAILED": Fate.FAILED,
+    "CANCELLED": Fate.FAILED,
+}
+"""What the Ledger says of a due time, by the state of its job."""
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -90,6 +108,33 @@ class ScheduledHandler(DocumentHandler):
         """Return the jobs with the label of a definition, newest first."""
         found = view.list(KUBEJOB, namespace_of(obj), label=(self.label, name_of(obj)))
         return sorted(found, key=_began, reverse=True)
+
+    def schedules(self, obj: Object, view: View, now: datetime) -> Sequence[DueTimes]:
+        """Say when the definition is due, and what became of its due times: for the Ledger."""
+        own = self.schedule(obj, view)
+        if not own.policy:
+            return ()
+        marks = tuple(
+            Mark(
+                due=ticks.moment(at), run=name_of(job), outcome=_OUTCOMES[state_of(job)], message=text(job, "status", "message")
+            )
+            for job in self.jobs(obj, view)
+            if self.mine(job) and (at := number(job, "spec", "due")) is not None
+        )
+        since = parse_time(text(obj, "metadata", "creationTimestamp"))
+        zone = text(own.policy, "timezone", default="UTC")
+        return tuple(
+            DueTimes(
+                text=expression(mapping(entry, "schedule")),
+                grammar=VIXIE,
+                zone=zone,
+                part=str(index),
+                since=since,
+                suspended=own.rests,
+                marks=marks,
+            )
+            for index, entry in enumerate(items(own.policy, "schedules"))
+        )
 
     def schedule(self, obj: Object, view: View) -> Schedule:
         """Return how the schedule stands now."""
@@ -220,8 +265,8 @@ def state_of(job: Object) -> str:
 
 
 def is_active(job: Object) -> bool:
-    """Whether a job goes on."""
-    return state_of(job) in ACTIVE_STATES
+    """Whether a job goes on. One that only records why it is not done never did."""
+    return state_of(job) in ACTIVE_STATES and not text(job, "spec", "skip")
 
 
 def _last_run(jobs: list[Object]) -> Object:
