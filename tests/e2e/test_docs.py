@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("docs/getting-started.md", "docs/embedded.md", "docs/repo-cli.md", "README.md")
+PAGES = ("docs/getting-started.md", "docs/antfly.md", "docs/embedded.md", "docs/repo-cli.md", "README.md")
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -37,6 +37,8 @@ def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
     if page == "docs/getting-started.md":
         assert "hello from sample-sts-0" in done.stdout
         assert "no errors were found" in done.stdout
+    if page == "docs/antfly.md":
+        assert done.stdout.rstrip().endswith("1 table restored")
 
 
 def test_every_make_target_of_the_documentation_exists() -> None:

@@ -130,7 +130,11 @@ def _progress(obj: Object, wanted: Restore, run: Run) -> tuple[Object, str]:
         left = len(status["tables"]) - count
         skipped = f", {left} left alone" if left else ""
         done = format_time(state.finished) if state.finished else status["startTime"]
-        return {**status, "phase": "Completed", "completionTime": done}, f"{count} tables restored{skipped}"
+        return {
+            **status,
+            "phase": "Completed",
+            "completionTime": done,
+        }, f"{count} table{'' if count == 1 else 's'} restored{skipped}"
     if run.phase.terminal:
         done = format_time(state.finished) if state.finished else status["startTime"]
         return {**status, "phase": "Failed", "completionTime": done}, state.message or state.reason
