@@ -20,6 +20,10 @@ CHART = ROOT / "deploy" / "helm" / "holdfast"
 Object = dict[str, Any]
 
 
+def documents(text: str | bytes) -> list[Object]:
+    return [obj for obj in yaml.load_all(text, yaml.CSafeLoader) if obj]
+
+
 def named(objects: list[Object]) -> dict[str, Object]:
     found: dict[str, Object] = {}
     for obj in objects:
@@ -31,7 +35,7 @@ def named(objects: list[Object]) -> dict[str, Object]:
 
 
 def installed() -> dict[str, Object]:
-    return named([obj for obj in yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text()) if obj])
+    return named(documents((ROOT / "deploy" / "install.yaml").read_text()))
 
 
 def rendered(values: Object) -> dict[str, Object]:
@@ -45,7 +49,7 @@ def rendered(values: Object) -> dict[str, Object]:
     objects: list[Object] = []
     for path in sorted((CHART / "templates").glob("*.yaml")):
         text = Template(path.read_text(), name=path.name).render(given)
-        objects += [obj for obj in yaml.safe_load_all(text) if obj]
+        objects += documents(text)
     for obj in objects:
         notes = obj["metadata"].get("annotations", {})
         if notes.pop("helm.sh/resource-policy", "") and not notes:
@@ -67,7 +71,7 @@ def test_kustomize_builds_what_the_one_file_holds() -> None:
     built = subprocess.run(
         [tools.kubectl(), "kustomize", str(ROOT / "deploy" / "kustomize")], capture_output=True, text=True, check=True
     )
-    assert named([obj for obj in yaml.safe_load_all(built.stdout) if obj]) == installed()
+    assert named(documents(built.stdout)) == installed()
 
 
 def test_the_chart_makes_the_same_objects() -> None:
@@ -84,6 +88,16 @@ def test_an_api_that_is_switched_off_brings_neither_kinds_nor_rights() -> None:
     found = rendered(chosen)
     assert not [key for key in found if "kubestash" in key.lower()]
     assert "ClusterRole//holdfast-operator-antfly" in found
+
+
+def test_the_optional_parts_are_those_of_their_kustomizations() -> None:
+    chosen = values() | {"webhook": {"enabled": True}, "rest": {"enabled": True}}
+    plain = rendered(values())
+    more = {key: obj for key, obj in rendered(chosen).items() if key not in plain}
+    assert more == named([*deployment.webhook_objects(), *deployment.rest_objects()])
+    for part in ("webhook", "rest"):
+        built = subprocess.run([tools.kubectl(), "kustomize", str(ROOT / "deploy" / part)], capture_output=True, check=True)
+        assert f"ServiceAccount/{deployment.NAMESPACE}/holdfast-{part}" in named(documents(built.stdout))
 
 
 def test_values_reach_the_pod() -> None:

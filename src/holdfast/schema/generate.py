@@ -30,7 +30,7 @@ def to_yaml(document: Any) -> str:
     return yaml.dump(document, Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(yaml.CSafeDumper):
     """YAML without anchors: a schema that occurs twice is written twice."""
 
     def ignore_aliases(self, data: Any) -> bool:
