@@ -145,7 +145,7 @@ def webhook_objects() -> Sequence[Object]:
 
 
 def rest_objects() -> Sequence[Object]:
-    """Return the optional REST server of the CloudCasa API. Its certificate, Secret `holdfast-rest-tls`, is for people to make."""
+    """Return the optional REST server of the CloudCasa API. Its certificate, Secret `holdfast-rest-tls`, is the user's."""
     name = rights.REST
     files = ["--tls-cert=/tls/tls.crt", "--tls-key=/tls/tls.key"]
     served = _https("rest", ["rest", "--host=0.0.0.0", f"--port={REST_PORT}", *files], REST_PORT)
