@@ -17,6 +17,7 @@ _FIN: Final = 0x01
 _HEAD: Final = struct.Struct(">II")
 _LONGEST: Final = 1 << 20
 _PIECE: Final = 1 << 15
+_MOST_STREAMS: Final = 1024
 _BACKLOG: Final = 32
 """Frames that a stream may hold unread before the connection waits for its reader."""
 _PROTOCOL_ERROR, _REFUSED = 1, 3
@@ -178,7 +179,7 @@ class Session:
             self._send_control(_RST_STREAM, struct.pack(">II", number, _PROTOCOL_ERROR))
             return
         stream = Stream(self, number, headers)
-        if not self._opened(stream):
+        if len(self._streams) >= _MOST_STREAMS or not self._opened(stream):
             self._send_control(_RST_STREAM, struct.pack(">II", number, _REFUSED))
             return
         self._streams[number] = stream

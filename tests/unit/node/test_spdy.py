@@ -93,3 +93,11 @@ async def test_a_broken_frame_ends_the_connection(frame: bytes, why: str) -> Non
 async def test_data_for_nobody_and_streams_of_our_own_number_are_passed_over() -> None:
     found, pipe = await serve(struct.pack(">II", 9, 3) + b"abc", opening(2, packed()))
     assert (found, pipe.sent) == ([], control(3, struct.pack(">II", 2, 1)))
+
+
+async def test_a_client_can_not_open_streams_without_end() -> None:
+    packer = spdy._Packer()  # pyright: ignore[reportPrivateUsage] - one zlib stream for all of a connection's headers
+    frames = [opening(2 * number + 1, packer.pack({"streamType": "data"})) for number in range(1100)]
+    found, pipe = await serve(*frames)
+    assert len(found) == 1024
+    assert pipe.sent.endswith(control(3, struct.pack(">II", 2 * 1099 + 1, 3)))

@@ -31,7 +31,7 @@ _LINE: Final = re.compile(rb"(GET|POST|PUT|PATCH|DELETE) (/[!$&-.0-;=@-Z_a-z~/]*
 _FIELD: Final = re.compile(r"([A-Za-z0-9-]+):[ \t]*([\x20-\x7e]*)")
 _ONCE: Final = frozenset({"host", "authorization", "accept", "content-type", "content-length", "user-agent"})
 _NOT_PLAIN: Final = ("transfer-encoding", "content-encoding", "expect", "upgrade", "trailer", "te", "impersonate-")
-_KNOWN_HEADS: Final = 2048
+_KNOWN_HEADS, _KNOWN_SIZE = 2048, 2048
 _LONGEST_HEAD: Final = 8192
 _WHOLE: Final = 1 << 16
 """Up to so many bytes head and body go out as one piece: copying costs less than a second record."""
@@ -105,7 +105,9 @@ class Reading:
     def _learn(self, raw: bytes) -> _Block | None:
         if len(self._known) >= _KNOWN_HEADS:
             self._known.clear()
-        found = self._known[raw] = _read(raw)
+        found = _read(raw)
+        if len(raw) <= _KNOWN_SIZE:
+            self._known[raw] = found
         return found
 
 

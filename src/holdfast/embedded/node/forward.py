@@ -22,6 +22,8 @@ PROTOCOL: Final = "portforward.k8s.io"
 SOCKET_PROTOCOL: Final = "v4.channel.k8s.io"
 _CONNECT_SECONDS: Final = 10.0
 _PIECE: Final = 1 << 16
+_MOST_PAIRS: Final = 1024
+"""Connections of one client that may wait for their second stream."""
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -72,8 +74,10 @@ class Forwarder:
     def _opened(self, stream: Stream) -> bool:
         """Take in a stream, and begin once its pair is complete."""
         kind, request = stream.headers.get("streamtype", ""), stream.headers.get("requestid", "")
+        if kind not in ("data", "error") or (request not in self._pairs and len(self._pairs) >= _MOST_PAIRS):
+            return False
         pair = self._pairs.setdefault(request, {})
-        if kind not in ("data", "error") or kind in pair:
+        if kind in pair:
             return False
         pair[kind] = stream
         if len(pair) == 2:
