@@ -15,8 +15,8 @@ from holdfast.core.objects import Object, bounded_name
 from holdfast.core.ports import Refs
 from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.times import optional_time
-from holdfast.dialects.kubeblocks import names
-from holdfast.dialects.kubeblocks.kinds import BACKUP
+from holdfast.dialects.kubeblocks import names, targets
+from holdfast.dialects.kubeblocks.kinds import BACKUP, POD
 from holdfast.dialects.kubeblocks.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -59,7 +59,26 @@ def with_parent(context: "Context", refs: Refs) -> "Context | Refusal":
         return found
     base = name_of(found) if type_of(found) == "Full" else text(found, "status", "baseBackupName")
     sealed = mapping(found, "status", "encryptionConfig")
-    return msgspec.structs.replace(context, parent=name_of(found), base=base, encryption=sealed)
+    picked = _with_pods_of(found, context, refs)
+    if isinstance(picked, Refusal):
+        return picked
+    return msgspec.structs.replace(picked, parent=name_of(found), base=base, encryption=sealed)
+
+
+def _with_pods_of(parent: Object, context: "Context", refs: Refs) -> "Context | Refusal":
+    """Return the context with the pods of the parent for every target that asks for them."""
+    before = {target.name: target.selected for target in targets.recorded(mapping(parent, "status"))}
+    found = list(context.targets)
+    for index, picked in enumerate(found):
+        if not targets.inherits_parent(picked.target):
+            continue
+        wanted = before.get(picked.target.name, ())
+        pods = [refs.get(POD, context.namespace, name) for name in wanted]
+        if not pods or None in pods:
+            said = f"pods {', '.join(wanted)} of the parent backup {name_of(parent)} are not all there"
+            return Refusal("ParentPodsGone", f"{said}: leave out useParentSelectedPods")
+        found[index] = msgspec.structs.replace(picked, names=tuple(wanted), pods=tuple(pods))
+    return msgspec.structs.replace(context, targets=tuple(found))
 
 
 def why_bad(parent: Object, context: "Context") -> str:

@@ -14,7 +14,7 @@ import msgspec
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, Step, StepState
 from holdfast.core.ports import Outcome, Refs, View
-from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, phase_of, text, uid_of
+from holdfast.core.read import deleting, flag, items, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.core.times import optional_time, parse_time
 from holdfast.dialects.kubeblocks import restore_claims, restore_plan, restore_ready, restore_sources, restore_status
 from holdfast.dialects.kubeblocks.kinds import JOB, RESTORE
@@ -65,6 +65,9 @@ class RestoreHandler:
         if items(obj, "spec", "resources", "included"):
             said = "Kubernetes objects can't be brought back yet: leave resources out, and apply their manifests yourself"
             return Problems((Problem("spec.resources.included", said),))
+        if flag(obj, "spec", "readyConfig", "jobAction", "target", "podSelector", "useParentSelectedPods"):
+            field = "spec.readyConfig.jobAction.target.podSelector.useParentSelectedPods"
+            return Problems((Problem(field, "a Restore has no parent whose pods could be taken: leave it out"),))
         moment = text(obj, "spec", "restoreTime")
         try:
             if moment:

@@ -71,7 +71,8 @@ def prepared(restore: Object, sources: Sequence[Source], view: View, home: str) 
         copies += reached.copies
         made: list[str] = []
         for index, one in enumerate(sets):
-            pod = _saved_pod(restore, source, index)
+            policy = mapping(restore, "spec", "prepareDataConfig", "requiredPolicyForAllPodSelection")
+            pod = saved_pod(policy, source, index)
             if isinstance(pod, Refusal):
                 return pod
             step = _prepare(restore, source, raw, one, index, pod, reached)
@@ -181,11 +182,10 @@ def _prepare(
     return msgspec.structs.replace(step, on_error=hooks.on_error(raw))
 
 
-def _saved_pod(restore: Object, source: Source, index: int) -> str | Refusal:
-    """Return the saved pod whose data a job gets: of several that of its number, or the one that is named."""
+def saved_pod(policy: Object, source: Source, index: int) -> str | Refusal:
+    """Return the saved pod whose data a job gets: of several that of its number, or the one that the policy names."""
     if not source.target.takes_all:
         return ""
-    policy = mapping(restore, "spec", "prepareDataConfig", "requiredPolicyForAllPodSelection")
     saved = source.target.selected
     if text(policy, "dataRestorePolicy") == "OneToMany":
         named = text(policy, "sourceOfOneToMany", "targetPodName")
@@ -198,6 +198,6 @@ def _saved_pod(restore: Object, source: Source, index: int) -> str | Refusal:
         return saved[index]
     return Refusal(
         "TooManyClaims",
-        f"Backup {name_of(source.backup)} has data of {len(saved)} pods, and set {index} of claims is one more: ask for fewer"
+        f"Backup {name_of(source.backup)} has data of {len(saved)} pods, and number {index} is one more: ask for fewer"
         " replicas, or use dataRestorePolicy OneToMany",
     )

@@ -87,21 +87,36 @@ def _jobs(
     target = mapping(restore, "spec", "readyConfig", "jobAction", "target")
     if not target:
         return Refusal("NoJobAction", f"step {index} of postReady is a job: set readyConfig.jobAction.target")
-    pods = _ready_pods(restore, mapping(target, "podSelector"), view, every=text(target, "podSelector", "strategy") == "All")
+    selector = mapping(target, "podSelector")
+    pods = _ready_pods(restore, selector, view, every=text(selector, "strategy") == "All")
+    if isinstance(pods, Wait) and (other := mapping(selector, "fallbackLabelSelector")):
+        pods = _ready_pods(restore, other, view, every=False)
     if isinstance(pods, Wait):
         return pods
-    return [_job(restore, source, raw, (index, number_), pod, access) for number_, pod in enumerate(pods)]
+    policy = mapping(restore, "spec", "readyConfig", "jobAction", "requiredPolicyForAllPodSelection")
+    found: list[Step] = []
+    for number_, pod in enumerate(pods):
+        saved = restore_plan.saved_pod(policy, source, number_)
+        if isinstance(saved, Refusal):
+            return saved
+        found.append(_job(restore, source, raw, (index, number_), pod, saved, access))
+    return found
 
 
 def _job(
-    restore: Object, source: Source, raw: Object, place: tuple[int, int], pod: Object, access: restore_plan.Access
+    restore: Object,
+    source: Source,
+    raw: Object,
+    place: tuple[int, int],
+    pod: Object,
+    saved: str,
+    access: restore_plan.Access,
 ) -> Step:
     config = mapping(restore, "spec", "readyConfig")
     on_node = flag(raw, "runOnTargetPodNode")
     mounts = items(config, "jobAction", "target", "volumeMounts")
     volumes, mounts = targets.volumes_of(pod, {"volumeMounts": mounts}) if on_node else ([], [])
     database = env.database_of(mapping(config, "connectionCredential"), pod)
-    saved = source.target.selected[0] if source.target.takes_all and source.target.selected else ""
     own = [*env.of_pod(pod), *env.literals(env.of_target(pod))]
     variables = restore_env.of_source(restore, source, saved, database, own)
     name = _name(restore, source, *place)
