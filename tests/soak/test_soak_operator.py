@@ -38,7 +38,7 @@ from tests.soak.scale import KILLS, SEED, report
 __all__ = ["cluster"]
 pytestmark = [pytest.mark.run, pytest.mark.timeout(20_000 if KILLS else 120)]
 
-SAMPLE = 3
+SAMPLE = 2
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "deploy" / "addons" / "holdfast" / "role-exec.yaml"
 
