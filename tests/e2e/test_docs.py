@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("docs/getting-started.md", "docs/antfly.md", "docs/embedded.md", "docs/repo-cli.md", "README.md")
+PAGES = (
+    "docs/getting-started.md",
+    "docs/antfly.md",
+    "docs/cloudcasa.md",
+    "docs/embedded.md",
+    "docs/repo-cli.md",
+    "README.md",
+)
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
