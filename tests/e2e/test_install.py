@@ -5,6 +5,7 @@ The cluster here is a bare API server; the operator is a process with the token 
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -121,17 +122,44 @@ async def test_the_operator_works_with_the_rights_that_it_is_given_and_asks_for_
         assert (await one.answers("/livez"))[0] == 200
 
 
-async def test_the_second_operator_takes_over_from_one_that_was_killed(api_server: ApiServer, tmp_path: Path) -> None:
+def writes(metrics: str) -> float:
+    """How many requests that change something a replica has sent, but for those on its Lease."""
+    lines = [line for line in metrics.splitlines() if line.startswith("holdfast_api_requests_total") and "GET" not in line]
+    return sum(float(line.split()[-1]) for line in lines)
+
+
+async def at_rest(one: Operator) -> float:
+    """The writes of a replica once it has done all that its start asked for: a pass over an unchanged object writes nothing."""
+    async with asyncio.timeout(30):
+        last = -1.0
+        while (now := writes((await one.answers("/metrics"))[1])) != last:
+            last = now
+            await asyncio.sleep(1)
+    return last
+
+
+async def test_a_leader_that_was_stopped_writes_nothing_more_and_one_that_was_killed_is_followed(
+    api_server: ApiServer, tmp_path: Path
+) -> None:
     await install(api_server)
     kubeconfig = await account(api_server, tmp_path)
     async with operator(kubeconfig, tmp_path, "one") as one:
         await one.until("/metrics", "holdfast_leader 1.0")
+        await one.until("/readyz", "ok")
         async with operator(kubeconfig, tmp_path, "two") as two:
             await two.until("/readyz", "ok")
             assert "holdfast_leader 0.0" in (await two.answers("/metrics"))[1]
-            one.process.kill()
+            before = await at_rest(one)
+            one.process.send_signal(signal.SIGSTOP)
             await two.until("/metrics", "holdfast_leader 1.0")
+            await two.until("/readyz", "ok")
             await works(api_server)
+            one.process.send_signal(signal.SIGCONT)
+            await one.until("/metrics", "holdfast_leader 0.0")
+            assert writes((await one.answers("/metrics"))[1]) == before
+            two.process.kill()
+            await one.until("/metrics", "holdfast_leader 1.0")
+            await one.until("/readyz", "ok")
 
 
 async def test_the_kinds_of_another_product_are_left_alone(api_server: ApiServer, tmp_path: Path) -> None:
