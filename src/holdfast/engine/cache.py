@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+from holdfast.core.kinds import POD
 from holdfast.core.objects import Kind, Object, Ref, ref_of
+from holdfast.engine.dead import is_dead
 from holdfast.kube.informer import Informer
 from holdfast.kube.objects import labels_of, owner_uids
 
@@ -19,6 +21,7 @@ OVERLAY_LIFE: Final = timedelta(seconds=30)
 _OWNER: Final = "engine/owner"
 _NAMESPACE: Final = "engine/namespace"
 _LABEL: Final = "engine/label"
+_DEAD: Final = "engine/dead"
 
 
 class Cache:
@@ -32,6 +35,7 @@ class Cache:
             informer.add_index(_OWNER, owner_uids)
             informer.add_index(_NAMESPACE, _namespaces)
             informer.add_index(_LABEL, _labels)
+            informer.add_index(_DEAD, _dead)
             informer.subscribe(self._caught_up)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
@@ -63,6 +67,10 @@ class Cache:
                 objects[ref] = ahead
         inside = (ref for ref in objects if namespace is None or ref.namespace == namespace)
         return [objects[ref] for ref in sorted(inside)]
+
+    def dead_pods(self, namespace: str) -> Sequence[Object]:
+        """Return the pods of movers of a namespace that have failed, as the watch shows them."""
+        return self._informer(POD).by_index(_DEAD, namespace)
 
     def wrote(self, obj: Object) -> None:
         """Lay the answer to a write over the store, unless the watch was quicker.
@@ -143,6 +151,10 @@ def _other(seen: Object, wrote: Object) -> bool:
 
 def _namespaces(obj: Object) -> Iterable[str]:
     return (obj["metadata"].get("namespace", ""),)
+
+
+def _dead(obj: Object) -> Iterable[str]:
+    return (obj["metadata"].get("namespace", ""),) if obj.get("kind", POD.kind) == POD.kind and is_dead(obj) else ()
 
 
 def _labels(obj: Object) -> Iterable[str]:

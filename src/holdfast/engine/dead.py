@@ -19,13 +19,14 @@ _HOST_NAME: Final = 63
 _OUT_OF_SIGHT: Final = frozenset({"NodeLost", "NodeUnreachable"})
 
 
+def is_dead(pod: Object) -> bool:
+    """Whether a pod is that of a mover, and has failed for certain."""
+    status: Object = pod.get("status") or {}
+    return status.get("phase") == "Failed" and status.get("reason") not in _OUT_OF_SIGHT and MOVER in labels_of(pod)
+
+
 def dead_hosts(pods: Iterable[Object]) -> list[str]:
     """Return the host names of mover pods that failed, newest first."""
-    failed = [pod for pod in pods if MOVER in labels_of(pod) and _is_dead(pod)]
+    failed = [pod for pod in pods if is_dead(pod)]
     failed.sort(key=lambda pod: pod["metadata"].get("creationTimestamp", ""), reverse=True)
     return [str(pod["metadata"]["name"])[:_HOST_NAME] for pod in failed[:MOST]]
-
-
-def _is_dead(pod: Object) -> bool:
-    status: Object = pod.get("status") or {}
-    return status.get("phase") == "Failed" and status.get("reason") not in _OUT_OF_SIGHT

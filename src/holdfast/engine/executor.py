@@ -23,7 +23,7 @@ from holdfast.core.effects import (
     PatchStatus,
     ReleaseFinalizer,
 )
-from holdfast.core.kinds import JOB, POD
+from holdfast.core.kinds import JOB
 from holdfast.core.labels import APPLIED
 from holdfast.core.objects import Kind, Object, Ref, kind_of, ref_of
 from holdfast.core.plan import Note, SecretCopy, Step
@@ -176,7 +176,7 @@ class Executor:
 
     async def _start(self, key: Key, owner: Object, step: Step, run: str) -> None:
         namespace = step.child["metadata"].get("namespace", "")
-        dead = dead_hosts(self._cache.list(POD, namespace)) if kind_of(step.child) == JOB else ()
+        dead = dead_hosts(self._cache.dead_pods(namespace)) if kind_of(step.child) == JOB else ()
         child = finish_step(owner, run, step, self._movers, self._image, dead)
         await self._create(child)
         self._holds.release(key, child["metadata"]["name"])

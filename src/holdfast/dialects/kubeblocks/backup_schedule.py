@@ -7,7 +7,6 @@ The status tells of every entry how its latest run went.
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from holdfast.core.cron import Cron
 from holdfast.core.ledger import Schedule
 from holdfast.core.objects import Object, Ref, bounded_name
 from holdfast.core.plan import Amend, Child, Desired, Doomed, Problem, Problems
@@ -54,7 +53,7 @@ class BackupScheduleHandler:
                 job = view.get(CRON_JOB, namespace_of(obj), triggers.name(obj, entry))
                 due = triggers.due(obj, entry, policy, job, now)
                 backups += [due] if due is not None else []
-                times.append(Cron.parse(text(entry, "cronExpression")).next_after(now))
+                times.append(triggers.cron(text(entry, "cronExpression")).next_after(now))
         wanted = {name_of(child.object) for child in children}
         doomed = tuple(
             Doomed(Ref(CRON_JOB, namespace_of(job), name_of(job)), "no entry of its BackupSchedule needs it any more")
@@ -124,7 +123,7 @@ def _times(obj: Object) -> Iterator[Problem]:
     for number, entry in enumerate(_entries(obj)):
         field = f"spec.schedules[{number}]"
         try:
-            Cron.parse(text(entry, "cronExpression"))
+            triggers.cron(text(entry, "cronExpression"))
         except ValueError as error:
             yield Problem(f"{field}.cronExpression", str(error), "InvalidSchedule")
         try:

@@ -29,6 +29,10 @@ _TEMPLATES: Final = (
 )
 
 
+_MOST: Final = 500
+_kept: Final[dict[tuple[str, str, str, bytes], bytes]] = {}
+
+
 class BadTemplate(ValueError):
     """A template of a provider makes nothing that can be used. The text says which and why, never a credential."""
 
@@ -146,10 +150,18 @@ def _data(repo: Object, values: Strings, home: str) -> Object:
 
 
 def _object(provider: Object, template: str, data: Object) -> Object:
-    made = _rendered(provider, template, data)
-    if parameters.CREDENTIAL in made:
-        raise BadTemplate(_said(provider, template, "would write a credential where many can read it"))
-    return _loaded(provider, template, made)
+    """Return what a template makes for all to read. It is the same for each job of a repository, so it is kept."""
+    key = (name_of(provider), template, text(provider, "spec", template), msgspec.json.encode(data, order="deterministic"))
+    made = _kept.get(key)
+    if made is None:
+        rendered = _rendered(provider, template, data)
+        if parameters.CREDENTIAL in rendered:
+            raise BadTemplate(_said(provider, template, "would write a credential where many can read it"))
+        made = msgspec.json.encode(_loaded(provider, template, rendered))
+        if len(_kept) >= _MOST:
+            _kept.clear()
+        _kept[key] = made
+    return cast("Object", msgspec.json.decode(made))
 
 
 def _loaded(provider: Object, template: str, made: str) -> Object:

@@ -6,6 +6,7 @@ the controller does so itself on time, without waiting for a pod, and the CronJo
 
 import re
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from holdfast.core.calls import Trigger
@@ -77,11 +78,17 @@ def cron_job(schedule: Object, entry: Object, policy: Object) -> Child:
     return Child(made, mover=call.call())
 
 
+@lru_cache(maxsize=4096)
+def cron(expression: str) -> Cron:
+    """Read a cron expression, in UTC. Raises CronError."""
+    return Cron.parse(expression)
+
+
 def due(schedule: Object, entry: Object, policy: Object, job: Object | None, now: datetime) -> Child | None:
     """Return the Backup of a due time that has just come; None when there is none, or the CronJob is not in force yet."""
     if job is None or text(job, "spec", "schedule") != text(entry, "cronExpression"):
         return None
-    ticks = list(Cron.parse(text(entry, "cronExpression")).between(now - FRESH, now))
+    ticks = list(cron(text(entry, "cronExpression")).between(now - FRESH, now))
     born = parse_time(text(job, "metadata", "creationTimestamp"))
     told = optional_time(text(schedule, "status", "schedules", entry_name(entry), "lastScheduleTime"))
     if not ticks or ticks[-1] < born or (told is not None and told >= ticks[-1]):
@@ -118,9 +125,9 @@ def continuous(schedule: Object, entry: Object) -> Child:
     return Child({**document, "metadata": meta})
 
 
-def interval(cron: str) -> str:
+def interval(expression: str) -> str:
     """Return how often a continuous backup stores the log, in seconds: `*/m` minutes, `*/h` hours, else one minute."""
-    fields = cron.split()
+    fields = expression.split()
     for position, seconds in ((0, 60), (1, 3600)):
         found = _EVERY.fullmatch(fields[position]) if len(fields) == 5 else None
         if found is not None and int(found.group(1)):
