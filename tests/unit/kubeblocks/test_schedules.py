@@ -9,8 +9,10 @@ import pytest
 from tests.unit.kubeblocks.memory import GROUP, JOB, Memory, thing
 
 from holdfast.core.calls import Trigger
+from holdfast.core.ledger import Outcome
 from holdfast.core.objects import Kind, Object
 from holdfast.dialects.kubeblocks import triggers
+from holdfast.dialects.kubeblocks.backup_schedule import BackupScheduleHandler
 from holdfast.movers.trigger import name_of
 
 
@@ -99,3 +101,18 @@ def test_the_pod_of_a_cron_job_names_a_backup_after_the_same_minute() -> None:
 )
 def test_a_continuous_backup_learns_how_often_to_store_the_log(cron: str, expected: str) -> None:
     assert triggers.interval(cron) == expected
+
+
+def test_the_ledger_has_each_due_time_once_with_what_became_of_it() -> None:
+    memory = world(entry("45 * * * *"), entry("0 0 * * *", "other", enabled=False))
+    memory.later(seconds=151)
+    memory.settle()
+    made = memory.find("Backup", "shop-dump-20261120134500")
+    made["status"] = {"phase": "Failed", "failureReason": "no space", "completionTimestamp": "2026-11-20T13:46:00Z"}
+    schedule = memory.find("BackupSchedule", "nightly")
+    first, second = BackupScheduleHandler().schedules(schedule, memory, memory.now)
+    assert (first.part, first.text, first.suspended) == ("dump", "45 * * * *", "")
+    assert [(mark.due, mark.run, mark.outcome, mark.message) for mark in first.marks] == [
+        (datetime(2026, 11, 20, 13, 45, tzinfo=UTC), "shop-dump-20261120134500", Outcome.FAILED, "no space")
+    ]
+    assert (second.part, second.suspended, list(second.marks)) == ("other", "the entry is not enabled", [])
