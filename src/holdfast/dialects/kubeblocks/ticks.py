@@ -14,7 +14,8 @@ from holdfast.core.read import name_of, number, phase_of, text
 from holdfast.core.times import optional_time, parse_time
 from holdfast.dialects.kubeblocks import triggers
 
-_DUE: Final = re.compile(r"-(\d{14})$")
+_DUE: Final = re.compile(r"-(\d{14})(?:-[0-9a-f]{6})?$")
+"""The due time in a name; one whose name was taken has six characters more."""
 _OUTCOMES: Mapping[str, Outcome] = {"Completed": Outcome.RAN, "Failed": Outcome.FAILED}
 
 
