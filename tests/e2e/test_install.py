@@ -156,7 +156,8 @@ async def test_a_leader_that_was_stopped_writes_nothing_more_and_one_that_was_ki
             await works(api_server)
             one.process.send_signal(signal.SIGCONT)
             await one.until("/metrics", "holdfast_leader 0.0")
-            assert writes((await one.answers("/metrics"))[1]) == before
+            after = (await one.answers("/metrics"))[1]
+            assert writes(after) == before, after
             two.process.kill()
             await one.until("/metrics", "holdfast_leader 1.0")
             await one.until("/readyz", "ok")

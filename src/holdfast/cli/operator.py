@@ -95,8 +95,8 @@ async def _engine(
     for sentence in choice.left_out:
         _log.warning("not spoken: %s", sentence)
     _log.info("speaks %s", ", ".join(dialect.name for dialect in choice.dialects))
-    await supply(client, [dialect.name for dialect in choice.dialects])
-    recorder = EventRecorder(client, component="holdfast")
+    await supply(client.gated(elector.check), [dialect.name for dialect in choice.dialects])
+    recorder = EventRecorder(client.gated(elector.check), component="holdfast")
     engine = Engine(
         client,
         choice.dialects,
