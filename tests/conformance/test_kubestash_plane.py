@@ -4,13 +4,15 @@ One plane for the module; its store is a directory of this machine.
 """
 
 import json
+import re
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.plane import Plane, eventually
+from tests.e2e.plane import HOLDFAST, Plane, eventually
 
 pytestmark = [pytest.mark.run, pytest.mark.timeout(300)]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "kubestash"
@@ -113,12 +115,94 @@ def test_hooks_run_in_the_pod_before_and_after_the_backup(cluster: Cluster) -> N
     assert said.splitlines() == ["frozen", "thawed Succeeded"]
 
 
+def holdfast(cluster: Cluster, *words: str) -> str:
+    command = [HOLDFAST, "kubestash", *words, "-n", "demo", "--kubeconfig", str(cluster.plane.kubeconfig)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_person_triggers_pauses_and_downloads_from_the_command_line(cluster: Cluster, tmp_path: Path) -> None:
+    (made,) = holdfast(cluster, "trigger", BC, "--session", "demo-session").split()[:1]
+    name = made.partition("/")[2]
+    done = cluster.until("backupsession", name, "Succeeded", "Failed", "Skipped")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    snapshot = done["status"]["snapshots"][0]["name"]
+
+    assert f"keep {snapshot}" in re.sub(r"keep \S+ ", "keep ", holdfast(cluster, "retention", BC))
+    assert "files" in holdfast(cluster, "download", snapshot, "--to", str(tmp_path / "here"))
+    found = [path.read_text() for path in (tmp_path / "here").rglob("hello.txt")]
+    assert found == ["hello from sample-sts-0\n"]
+
+    holdfast(cluster, "pause", BC)
+    eventually(lambda: cluster.get("cronjob", f"trigger-{BC}-demo-session")["spec"]["suspend"], "it is not suspended")
+    holdfast(cluster, "resume", BC)
+    eventually(lambda: not cluster.get("cronjob", f"trigger-{BC}-demo-session")["spec"]["suspend"], "it stays suspended")
+
+
+def other(name: str, task: dict[str, Any], *, secret: bool = True) -> dict[str, Any]:
+    """A second BackupConfiguration of the same workload, with one other task and a Repository of its own."""
+    wanted = examples("backup-configuration.yaml")[0]
+    first = wanted["spec"]["sessions"][0]
+    first["scheduler"]["schedule"] = "0 3 29 2 *"
+    first["addon"]["tasks"] = [task]
+    first["repositories"][0] |= {"name": f"{name}-repo", "directory": f"/demo/{name}"}
+    if not secret:
+        del first["repositories"][0]["encryptionSecret"]
+    return {**wanted, "metadata": {"name": name, "namespace": "demo"}}
+
+
+def back_up(cluster: Cluster, wanted: dict[str, Any]) -> str:
+    """Run one session of a BackupConfiguration and return its Snapshot's name."""
+    name = wanted["metadata"]["name"]
+    cluster.apply(wanted)
+    cluster.until("backupconfiguration", name, "Ready")
+    made = session(f"{name}-1705405201")
+    made["spec"]["invoker"]["name"] = name
+    cluster.apply(made)
+    done = cluster.until("backupsession", f"{name}-1705405201", "Succeeded", "Failed", "Skipped")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    return done["status"]["snapshots"][0]["name"]
+
+
+def bring_back(cluster: Cluster, name: str, snapshot: str, task: dict[str, Any], **more: Any) -> None:
+    spec = {"dataSource": {"snapshot": snapshot}, "addon": {"name": "workload-addon", "tasks": [task]}, **more}
+    cluster.apply(document("core", "RestoreSession", name, spec))
+    done = cluster.until("restoresession", name, "Succeeded", "Failed", "Invalid")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+
+
+def test_a_volume_snapshot_is_taken_and_a_claim_is_made_from_it(cluster: Cluster) -> None:
+    snapshot = back_up(cluster, other("volumes", {"name": "VolumeSnapshot"}, secret=False))
+    assert cluster.names("volumesnapshot") == ["source-data-sample-sts-0-1705405201"]
+
+    template = {
+        "metadata": {"name": "from-volume-${POD_ORDINAL}"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    task = {"name": "VolumeSnapshotRestore", "targetVolumes": {"volumeClaimTemplates": [template]}}
+    bring_back(cluster, "from-volume", snapshot, task)
+    source = cluster.get("persistentvolumeclaim", "from-volume-0")["spec"]["dataSource"]
+    assert source["name"] == "source-data-sample-sts-0-1705405201"
+
+
+def test_the_manifests_of_a_workload_come_back_in_another_namespace(cluster: Cluster) -> None:
+    snapshot = back_up(cluster, other("manifests", {"name": "ManifestBackup"}))
+    cluster.plane.kubectl("create", "namespace", "elsewhere")
+
+    options = {"workload": {"restoreNamespace": "elsewhere"}}
+    bring_back(cluster, "from-manifests", snapshot, {"name": "ManifestRestore"}, manifestOptions=options)
+
+    assert "sample-sts" in cluster.plane.kubectl("get", "statefulset", "-n", "elsewhere", "-o", "name")
+
+
 def test_a_cluster_that_has_forgotten_everything_learns_it_from_the_bucket(cluster: Cluster) -> None:
-    if not cluster.names("snapshots.storage.kubestash.com"):
-        cluster.run("known-1")
-    (known,) = cluster.names("snapshots.storage.kubestash.com")
-    status = cluster.get("snapshots.storage.kubestash.com", known)["status"]
-    assert (cluster.store / "demo" / "data" / "snapshots" / f"{known}.yaml").is_file()
+    cluster.run("known-1")
+    known = cluster.names("snapshots.storage.kubestash.com")
+    assert f"{REPO}-known-1" in known
+    newest = f"{REPO}-known-1"
+    status = cluster.get("snapshots.storage.kubestash.com", newest)["status"]
+    assert (cluster.store / "demo" / "data" / "snapshots" / f"{newest}.yaml").is_file()
     cluster.plane.kubectl("delete", "backupconfiguration", BC, "-n", "demo", "--wait=true")
     cluster.plane.kubectl("delete", "backupstorage", STORAGE, "-n", "demo", "--wait=true")
     eventually(lambda: not cluster.names("repositories.storage.kubestash.com"), "Repositories outlive their storage")
@@ -127,9 +211,9 @@ def test_a_cluster_that_has_forgotten_everything_learns_it_from_the_bucket(clust
     cluster.apply(cluster.storage())
     cluster.until("backupstorage", STORAGE, "Ready")
 
-    eventually(lambda: cluster.names("snapshots.storage.kubestash.com") == [known], "the Snapshot does not come back")
-    eventually(lambda: cluster.phase("snapshots.storage.kubestash.com", known) == "Succeeded", "it has no status")
-    back = cluster.get("snapshots.storage.kubestash.com", known)["status"]
+    eventually(lambda: cluster.names("snapshots.storage.kubestash.com") == known, "the Snapshot does not come back")
+    eventually(lambda: cluster.phase("snapshots.storage.kubestash.com", newest) == "Succeeded", "it has no status")
+    back = cluster.get("snapshots.storage.kubestash.com", newest)["status"]
     assert (
         back["components"]["dump-pod-0"]["resticStats"][0]["id"] == status["components"]["dump-pod-0"]["resticStats"][0]["id"]
     )

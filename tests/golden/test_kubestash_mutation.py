@@ -8,8 +8,10 @@ import pytest
 from tests.fields.ledger import rows
 from tests.fields.mutation import allowed, differences, unread
 from tests.fields.scene import Scene
+from tests.unit.kubestash.blueprints import asking, blueprint
 from tests.unit.kubestash.builders import REPO, in_place, ready_world, restore, run, sample, sample_world, session
 from tests.unit.kubestash.hook_builders import FREEZE, TELL, hook, notifier, pod
+from tests.unit.kubestash.verifiers import verifier, verify
 from tests.unit.kubestash.world import World, succeeded
 
 from holdfast.core.report import Failure
@@ -35,7 +37,28 @@ def scenes() -> Sequence[Scene]:
     begun.settle()
     ended = [dying(kind, name) for kind, name in (("BackupStorage", "gcs-storage"), ("Repository", REPO))]
     around = [hooked(when) for when in ("before", "after")]
-    return [scene(world) for world in (begun, retained(), fresh, by_time(), *ended, *around)]
+    return [scene(world) for world in (begun, retained(), fresh, by_time(), *ended, *around, made_by_others())]
+
+
+def made_by_others() -> World:
+    """A blueprint whose workload asks for it, and a test of a backup that is about to begin."""
+    wanted = sample()
+    wanted["spec"]["sessions"][0]["repositories"][0]["backupVerifier"] = {"name": "weekly"}
+    world = ready_world(wanted)
+    run(world, "run-1", "1f5a6b7c")
+    function, _ = notifier()
+    for obj in (
+        verifier(type="Script", function="notify", script={"location": "/look", "args": ["--deep"]}),
+        function,
+        blueprint(),
+    ):
+        world.add(obj)
+    asking(world, name="nightly", path="/source/data")
+    verify(world)
+    world.finish("proof-dump-pod-0", succeeded(REPO))
+    world.settle()
+    world.delete("Job", "verify-proof")
+    return world
 
 
 def hooked(when: str) -> World:

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "node": "run pods of any Kubernetes API server as sandboxed processes of this machine",
     "repo": "work with a backup repository by hand: back up, browse, restore, check, forget",
     "datasafed": "move files into and out of a KubeBlocks backup repository: push, pull, list, stat",
+    "kubestash": "trigger, pause, resume and download KubeStash backups, and see what retention would do",
     "cluster-restore": "restore the control plane of a cluster from a backup of it",
     "gen": "write the CRDs and the reference pages from the types",
 }

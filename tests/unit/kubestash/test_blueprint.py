@@ -1,42 +1,8 @@
 """BackupBlueprints: a workload asks by annotation, and gets a BackupConfiguration filled in for it."""
 
-import copy
-
 import pytest
+from tests.unit.kubestash.blueprints import NAME, asking, blueprint
 from tests.unit.kubestash.builders import sample, sample_world
-from tests.unit.kubestash.world import World
-
-from holdfast.core.objects import Object
-
-NAME = "statefulset-sample-sts"
-
-
-def blueprint(**template: object) -> Object:
-    spec = copy.deepcopy(sample()["spec"])
-    session = spec["sessions"][0]
-    session["repositories"][0] |= {"name": "${targetName}-repo", "directory": "/${namespace}/${targetName}"}
-    session["scheduler"]["schedule"] = "${schedule:=0 2 * * *}"
-    session["addon"]["tasks"][0]["params"]["paths"] = "${path}"
-    spec["sessions"].append({**copy.deepcopy(session), "name": "weekly"})
-    del spec["target"]
-    return {
-        "apiVersion": "core.kubestash.com/v1alpha1",
-        "kind": "BackupBlueprint",
-        "metadata": {"name": "nightly", "namespace": "demo"},
-        "spec": {
-            "subjects": [{"apiVersion": "apps/v1", "kind": "StatefulSet"}],
-            "backupConfigurationTemplate": {**spec, **template},
-        },
-    }
-
-
-def asking(world: World, **marks: str) -> World:
-    wanted = world.find("StatefulSet", "sample-sts")
-    names = {"name": "blueprint.kubestash.com/name", "sessions": "blueprint.kubestash.com/session-names"}
-    notes = {names.get(key, f"variables.kubestash.com/{key}"): value for key, value in marks.items()}
-    world.add({**wanted, "metadata": {**wanted["metadata"], "annotations": notes}})
-    world.settle()
-    return world
 
 
 def test_a_workload_that_asks_gets_a_configuration_with_its_values():

@@ -1,29 +1,14 @@
 """Backups are tested by restoring them, and the Snapshot shows the outcome."""
 
-from typing import Any
-
 import pytest
-from tests.unit.kubestash.builders import BC, REPO, SESSION, ready_world, run, sample, sample_world
+from tests.unit.kubestash.builders import REPO, SESSION, ready_world, run, sample, sample_world
+from tests.unit.kubestash.verifiers import verifier, verify
 from tests.unit.kubestash.world import World, condition
 
 from holdfast.core.objects import Object
 from holdfast.core.report import Failure, RepositoryResult
 
 SNAPSHOT = f"{REPO}-run-1"
-
-
-def verifier(**spec: Any) -> Object:
-    claim = {"metadata": {"name": "proof-${POD_ORDINAL}"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
-    mounts = [{"name": "proof-${POD_ORDINAL}", "mountPath": "/source/data"}]
-    task = {"name": "logical-backup-restore", "targetVolumes": {"volumeClaimTemplates": [claim], "volumeMounts": mounts}}
-    wanted = {
-        "type": "RestoreOnly",
-        "scheduler": {"schedule": "0 4 * * 0", "jobTemplate": {}},
-        "restoreOption": {"addonInfo": {"name": "workload-addon", "tasks": [task]}},
-        **spec,
-    }
-    meta = {"name": "weekly", "namespace": "demo"}
-    return {"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupVerifier", "metadata": meta, "spec": wanted}
 
 
 def world_with(found: Object, *objects: Object) -> World:
@@ -34,15 +19,6 @@ def world_with(found: Object, *objects: Object) -> World:
         world.add(obj)
     run(world, "run-1", "id00000001")
     return world
-
-
-def verify(world: World, name: str = "proof", **spec: Any) -> None:
-    invoker = {"apiGroup": "core.kubestash.com", "kind": "BackupConfiguration", "name": BC}
-    meta = {"name": name, "namespace": "demo"}
-    wanted = {"invoker": invoker, "session": SESSION, "repository": REPO, **spec}
-    kind = "BackupVerificationSession"
-    world.add({"apiVersion": "core.kubestash.com/v1alpha1", "kind": kind, "metadata": meta, "spec": wanted})
-    world.settle()
 
 
 def status(world: World, name: str = "proof") -> Object:

@@ -102,7 +102,7 @@ def _wanted(context: Context, destination: Destination, wire: Object, job: str, 
     if isinstance(keep, Problem):
         return Cleanup(repository=repository, wire=wire, phase=FAILED, error=f"RetentionPolicy {place}: {keep}")
     found = _snapshots(context, repository, view)
-    verdicts = retain([_point(item, _holds(item, view)) for item in found.values()], keep, now)
+    verdicts = retain([point(item, _holds(item, view)) for item in found.values()], keep, now)
     dropped = [found[verdict.point.id] for verdict in verdicts.dropped]
     made = view.get(SNAPSHOT, namespace_of(context.obj), destination.snapshot)
     return _job(context, destination, wire, job, dropped, made, _killed(context, destination, view))
@@ -175,7 +175,8 @@ def _snapshots(context: Context, repository: str, view: View) -> dict[str, Objec
     }
 
 
-def _point(snapshot: Object, hold: str) -> RecoveryPoint:
+def point(snapshot: Object, hold: str = "") -> RecoveryPoint:
+    """Return a Snapshot as retention judges it; `hold` says why it must not go now."""
     phase = phase_of(snapshot)
     return RecoveryPoint(
         id=name_of(snapshot),
