@@ -37,7 +37,7 @@ def scenes() -> Sequence[Scene]:
     begun.settle()
     ended = [dying(kind, name) for kind, name in (("BackupStorage", "gcs-storage"), ("Repository", REPO))]
     around = [hooked(when) for when in ("before", "after")]
-    return [scene(world) for world in (begun, retained(), fresh, by_time(), *ended, *around, made_by_others())]
+    return [scene(world) for world in (*around, begun, made_by_others(), retained(), fresh, by_time(), *ended)]
 
 
 def made_by_others() -> World:

@@ -83,6 +83,7 @@ class World:
         self.missing_secret = ""
         self.records = True
         self.notes: set[tuple[str, str]] = set()
+        self.log: list[tuple[str, ...]] = []
         self.writes = 0
         self.wakes: list[datetime] = []
         for obj in objects:

@@ -330,7 +330,8 @@ def _progressed(obj: Object, where: Where, held: str, now: datetime) -> Object:
     conditions = upsert_all(conditions_of(obj), _conditions(where, held), now, restamp=True)
     status: Object = {"phase": _phase(where), "totalSnapshots": len(context.destinations), "conditions": conditions}
     if where.snapshots:
-        status["snapshots"] = [_listed(snapshot) for snapshot in where.snapshots]
+        began = any(state.exists for state in where.states)
+        status["snapshots"] = [_listed(snapshot, began=began) for snapshot in where.snapshots]
     if where.hooks.status:
         status["hooks"] = where.hooks.status
     deadline = where.deadline or _deadline(obj, context)
@@ -402,9 +403,13 @@ def _failures(where: Where) -> tuple[str, str] | None:
     return ("RetentionFailed", f"{cleanups[0].repository}: {cleanups[0].error}") if cleanups else None
 
 
-def _listed(snapshot: Object, otherwise: str = "") -> Object:
-    """Return the entry of a Snapshot; `otherwise` is its phase unless it is terminal."""
+def _listed(snapshot: Object, otherwise: str = "", *, began: bool = False) -> Object:
+    """Return the entry of a Snapshot; `otherwise` is its phase unless it is terminal.
+
+    When its executor `began`, it runs: that is told at once, and not by another write when the Snapshot says so itself.
+    """
     phase = phase_of(snapshot) or "Pending"
+    phase = "Running" if began and phase == "Pending" else phase
     app = mapping(snapshot, "spec", "appRef")
     return {
         "name": name_of(snapshot),

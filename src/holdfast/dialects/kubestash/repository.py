@@ -31,6 +31,7 @@ from holdfast.core.read import (
 from holdfast.dialects.kubestash import initialize, names, runtime, sizes, storage, usage, validate, wipe
 from holdfast.dialects.kubestash.decode import Place, place
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, BACKUP_STORAGE, REPOSITORY, SNAPSHOT
+from holdfast.dialects.kubestash.recorded import TERMINAL
 
 INITIALIZED: Final = initialize.Verdict(
     "RepositoryInitialized", "RepositoryInitializationSucceeded", "RepositoryInitializationFailed"
@@ -150,7 +151,9 @@ def _document(obj: Object) -> Object:
 
 
 def _contents(obj: Object, view: View) -> Object:
-    snapshots = newest_first(view.list(SNAPSHOT, namespace_of(obj), owner=uid_of(obj)))
+    """Return what the Snapshots that have ended sum up to: one write for each backup, not one for each of its steps."""
+    every = view.list(SNAPSHOT, namespace_of(obj), owner=uid_of(obj))
+    snapshots = newest_first([item for item in every if phase_of(item) in TERMINAL])
     good = [item for item in snapshots if phase_of(item) == "Succeeded"]
     newest: dict[str, str] = {}
     for item in good:
