@@ -149,7 +149,7 @@ class BackupSessionHandler:
         where = _where(obj, view, now)
         if outcome.problems is not None:
             refusal = Refusal(backup_context.NOT_SATISFIED, str(outcome.problems))
-            return _failed(obj, where, refusal, now) if phase_of(obj) else _skipped(obj, refusal, now)
+            return _failed(obj, where, refusal, now) if phase_of(obj) or where.snapshots else _skipped(obj, refusal, now)
         if where.stage is Stage.SKIP and where.refusal is not None:
             return _skipped(obj, where.refusal, now)
         if where.stage is Stage.WAIT and where.refusal is not None:
@@ -158,7 +158,16 @@ class BackupSessionHandler:
             return {**mapping(obj, "status"), "hooks": where.hooks.status}
         if where.stage is Stage.FAIL and where.refusal is not None:
             return _failed(obj, where, where.refusal, now)
-        return _progressed(obj, where, _held_back(outcome), now)
+        held = _held_back(outcome)
+        if _just_prepared(obj, where) and not held:
+            return mapping(obj, "status")
+        return _progressed(obj, where, held, now)
+
+
+def _just_prepared(obj: Object, where: Where) -> bool:
+    """Whether only the Snapshots are there: what follows in the next moment is told together with them, in one write."""
+    begun = any(state.exists for state in where.states) or bool(where.hooks.status)
+    return where.stage is Stage.BACKUP and not begun and not phase_of(obj) and not where.hooks.blocked
 
 
 def _where(obj: Object, view: View, now: datetime) -> Where:
