@@ -17,7 +17,7 @@ from tests.movers_builders import KEY, SECRET, s3_server
 
 from holdfast.core.objects import Object
 from holdfast.core.times import parse_duration, parse_time
-from holdfast.kube.builtin import JOBS, PODS, PVCS
+from holdfast.kube.builtin import JOBS, PODS, PVCS, STATEFULSETS
 
 __all__ = ["world"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -279,7 +279,6 @@ async def test_17_a_chain_grows_by_itself_and_rejects_bad_parents(world: World) 
         await world.apply(backup(name, "chain", way))
         done = await world.phase("Backup", name, "Completed")
         parents[name] = (done.get("parentBackupName", ""), done.get("baseBackupName", ""))
-        await asyncio.sleep(1.1)
     await world.apply(backup("astray", "chain", "inc", parentBackupName="first"))
     astray = await world.phase("Backup", "astray", "Failed")
 
@@ -339,3 +338,44 @@ async def test_a_bucket_holds_backups_plain_or_deduplicated_and_gives_them_back(
     assert ("default/kopia/config" in files) is kopia
     assert done.get("kopiaRepoPath", "") == ("/default/kopia" if kopia else "")
     assert not (tmp_path / f"s3/backups/default/{name}").exists()
+
+
+async def test_a_continuous_backup_runs_for_as_long_as_its_schedule_wants(world: World) -> None:
+    script = """
+        export PATH="$PATH:$DP_DATASAFED_BIN_PATH" DATASAFED_BACKEND_BASE_PATH="$DP_BACKUP_BASE_PATH"
+        echo "$DP_ARCHIVE_INTERVAL $DP_TTL_SECONDS" | datasafed push - log
+        range='{"start":"2026-01-01T00:00:00Z","end":"2026-01-02T00:00:00Z"}'
+        echo '{"totalSize":"7","timeRange":'$range'}' > $DP_BACKUP_INFO_FILE
+        sleep 1000
+    """
+    await world.apply(action_set("stream", script, "Continuous"), policy("stream", method("stream", "log")))
+    entry = {"backupMethod": "log", "cronExpression": "*/2 * * * *", "enabled": True, "retentionPeriod": "1d"}
+    schedule = thing("BackupSchedule", "stream", backupPolicyName="stream", schedules=[entry])
+    await world.apply(schedule)
+    name = ""
+    async with asyncio.timeout(20):
+        while not name:
+            label = f"{GROUP}/backup-schedule=stream"
+            name = await world.kubectl("get", "backups", "-l", label, "-o", "jsonpath={.items[*].metadata.name}")
+            await asyncio.sleep(0.1)
+    running = await world.wait("Backup", name, lambda obj: "timeRange" in status(obj))
+    assert (status(running)["phase"], status(running)["totalSize"]) == ("Running", "7")
+    assert "expiration" not in status(running)
+    (action,) = status(running)["actions"]
+    assert (action["actionType"], action["objectRef"]["kind"]) == ("StatefulSet", "StatefulSet")
+    assert stored(world, f"default/{name}/log") == "120s 86400\n"
+
+    entry["enabled"] = False
+    await world.apply(schedule)
+    done = await world.phase("Backup", name, "Completed")
+    await world.gone(STATEFULSETS, action["objectRef"]["name"])
+    assert done["timeRange"]["end"] == "2026-01-02T00:00:00Z"
+    assert "expiration" in done
+
+    entry["enabled"] = True
+    await world.apply(schedule)
+    await world.phase("Backup", name, "Running")
+    await world.client.delete(REST["BackupSchedule"], "stream", "default")
+    await world.client.delete(REST["Backup"], name, "default")
+    await world.gone(REST["Backup"], name)
+    assert list((world.directory / "volumes").glob(f"*/default/{name}")) == []

@@ -1,6 +1,5 @@
 """The end of Backups of the KubeBlocks API: what goes with them, what stays, and what holds them up."""
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -104,7 +103,6 @@ async def test_18_a_parent_stays_while_a_child_lives_and_a_chain_goes_from_its_e
     await world.apply(policy("chain", method("plain"), method("grown", "inc", compatibleMethod="full")))
     for name, way in (("full", "full"), ("inc1", "inc"), ("inc2", "inc")):
         await taken(world, name, "chain", way)
-        await asyncio.sleep(1.1)
 
     await delete(world, "full")
     held = await world.wait("Backup", "full", lambda obj: "deletionFailureReason" in status(obj))

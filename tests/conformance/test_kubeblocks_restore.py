@@ -1,6 +1,5 @@
 """Restores of the KubeBlocks API: claims that are filled, moments, chains, and what follows once the service runs."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -161,7 +160,6 @@ async def test_a_chain_is_restored_from_its_full_backup_onward(world: World) -> 
     for name, way in (("base", "full"), ("i1", "inc"), ("i2", "inc"), ("o1", "own"), ("o2", "own"), ("o3", "own")):
         await world.apply(backup(name, "chain", way))
         assert (await world.phase("Backup", name, "Completed", "Failed"))["phase"] == "Completed"
-        await asyncio.sleep(1.1)
     await world.apply(restore("links", "i2", claims=["links"]), restore("whole", "o3", claims=["whole"]))
     links = await world.phase("Restore", "links", "Completed")
     whole = await world.phase("Restore", "whole", "Completed")

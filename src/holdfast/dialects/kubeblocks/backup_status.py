@@ -48,7 +48,7 @@ def begun(context: Context, planned: Planned, now: datetime) -> Object:
         "encryptionConfig": context.encryption,
     }
     status |= {key: value for key, value in optional.items() if value}
-    return status | _expiration(context.obj, status, now)
+    return status | expiration(context.obj, status, now)
 
 
 def progressed(obj: Object, planned: Planned, run: Run, view: View, now: datetime) -> Object:
@@ -82,10 +82,10 @@ def _ended(obj: Object, status: Object, now: datetime) -> Object:
     status["completionTimestamp"] = format_time(now)
     if started is not None:
         status["duration"] = format_duration(timedelta(seconds=round((now - started).total_seconds())))
-    return status | _expiration(obj, status, now)
+    return status | expiration(obj, status, now)
 
 
-def _expiration(obj: Object, status: Object, now: datetime) -> Object:
+def expiration(obj: Object, status: Object, now: datetime) -> Object:
     """Return when it may go: counted from its end, and before that from its start."""
     period = retention.period(text(obj, "spec", "retentionPeriod"))
     if not period:

@@ -16,7 +16,7 @@ from holdfast.core.plan import Child, Desired, Doomed
 from holdfast.core.ports import Refs, View
 from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, number, phase_of, text, uid_of
 from holdfast.core.times import format_time
-from holdfast.dialects.kubeblocks import backup_context, backup_plan, names, targets, triggers, worker, workload
+from holdfast.dialects.kubeblocks import backup_context, backup_plan, backup_status, names, targets, triggers, worker, workload
 from holdfast.dialects.kubeblocks.backup_context import Context, TargetPods
 from holdfast.dialects.kubeblocks.kinds import BACKUP_SCHEDULE, POD, STATEFUL_SET
 from holdfast.dialects.kubeblocks.refusal import Refusal
@@ -56,7 +56,7 @@ def status(obj: Object, view: View, home: str, refused: str, now: datetime) -> O
     """
     before = mapping(obj, "status")
     if not wanted(obj, view):
-        return before if phase_of(obj) == "Completed" else _completed(before, now)
+        return before if phase_of(obj) == "Completed" else _completed(obj, before, now)
     found = _context(obj, view, home)
     runner = view.get(STATEFUL_SET, namespace_of(obj), runner_name(obj))
     why = found.message if isinstance(found, Refusal) else refused or _trouble(runner, view)
@@ -166,8 +166,8 @@ def _told(obj: Object, view: View) -> Object:
     return found | ({"timeRange": time_range} if time_range else {})
 
 
-def _completed(before: Object, now: datetime) -> Object:
+def _completed(obj: Object, before: Object, now: datetime) -> Object:
     actions = [{**action, "phase": "Completed", "availableReplicas": 0} for action in items(before, "actions")]
     status: Object = {**before, "phase": "Completed", "completionTimestamp": format_time(now), "actions": actions}
     status.pop("failureReason", None)
-    return status
+    return status | backup_status.expiration(obj, status, now)
