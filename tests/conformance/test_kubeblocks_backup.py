@@ -279,7 +279,9 @@ async def test_17_a_chain_grows_by_itself_and_rejects_bad_parents(world: World) 
         await world.apply(backup(name, "chain", way))
         done = await world.phase("Backup", name, "Completed")
         parents[name] = (done.get("parentBackupName", ""), done.get("baseBackupName", ""))
-    await world.apply(backup("astray", "chain", "inc", parentBackupName="first"))
+    await world.apply(backup("stranger", "plain"))
+    await world.phase("Backup", "stranger", "Completed")
+    await world.apply(backup("astray", "chain", "inc", parentBackupName="stranger"))
     astray = await world.phase("Backup", "astray", "Failed")
 
     assert "take one first" in orphan["failureReason"]
@@ -292,7 +294,7 @@ async def test_17_a_chain_grows_by_itself_and_rejects_bad_parents(world: World) 
         "inc3": ("full2", "full2"),
     }
     assert stored(world, "default/inc2/chain") == "inc1 of full below /default\n"
-    assert "first can't be the parent: it is of BackupPolicy plain" in astray["failureReason"]
+    assert "stranger can't be the parent: it is of BackupPolicy plain" in astray["failureReason"]
 
 
 @pytest.mark.parametrize("kopia", [False, True])
