@@ -27,6 +27,9 @@ PATIENCE: Final = timedelta(hours=1)
 
 PLAN: Final = "backup"
 NO_CLUSTER: Final = "ClusterNotFound"
+NO_NODE: Final = "NoControlPlaneNode"
+_PASSING: Final = (archive_jobs.PENDING, NO_NODE)
+"""Reasons that end by themselves: a secret that is about to be moved, a control plane whose nodes are restarting."""
 
 
 class ClusterBackupHandler:
@@ -57,7 +60,7 @@ class ClusterBackupHandler:
             return Desired(amend=amend, doomed=_old_job(obj, view), wake_at=_patience_ends(obj))
         plan = _plan(obj, cluster, view, now)
         if isinstance(plan, Problem):
-            if plan.reason == archive_jobs.PENDING:
+            if plan.reason in _PASSING:
                 return Desired(amend=amend, wake_at=_patience_ends(obj))
             return Problems((plan,))
         wake = None if begun(obj) else _patience_ends(obj)
@@ -72,7 +75,7 @@ class ClusterBackupHandler:
         if outcome.problems is not None:
             status = _ended(before, "Failed", str(outcome.problems), now)
         elif (run := outcome.runs.get(PLAN)) is None or (not run.steps[PLAN].exists and not run.phase.terminal):
-            why = _no_cluster(obj, view) or _ahead(obj, view) or _waits(run)
+            why = _no_cluster(obj, view) or _ahead(obj, view) or _no_plan(obj, view, now) or _waits(run)
             status = {**before, "phase": "Pending", "message": why}
             if now >= _patience_ends(obj):
                 status = _ended(before, "Failed", f"did not begin within {_hours(PATIENCE)}: {why}", now)
@@ -131,6 +134,13 @@ def _no_cluster(obj: Object, view: View) -> str:
     return f"Cluster {namespace_of(obj)}/{_target(obj)} not found: it is waited for"
 
 
+def _no_plan(obj: Object, view: View, now: datetime) -> str:
+    """Return why it can't begin yet although it is its turn; empty when it can."""
+    cluster = view.get(CLUSTER, namespace_of(obj), _target(obj))
+    plan = _plan(obj, cluster, view, now) if cluster is not None else None
+    return plan.message if isinstance(plan, Problem) else ""
+
+
 def _order(obj: Object) -> tuple[str, str]:
     return text(obj, "metadata", "creationTimestamp"), name_of(obj)
 
@@ -156,7 +166,8 @@ def _plan(obj: Object, cluster: Object, view: View, now: datetime) -> Plan | Pro
     block = mapping(obj, "status", "parameters") if begun(obj) else parameters.effective(obj, cluster)
     node = text(obj, "status", "node") or control_plane.healthy_node(chosen, view)
     if not node:
-        return Problem("spec.targetCluster", f"no Ready node has the label {chosen['nodes']}", "NoControlPlaneNode")
+        hint = "label a control-plane node, or name another label with the Cluster's annotation backup.holdfast.dev/nodes"
+        return Problem("spec.targetCluster", f"no Ready node has the label {chosen['nodes']}: {hint}", NO_NODE)
     target = archive_jobs.destination(obj, _target(obj), block, chosen, node, view)
     if isinstance(target, Problem):
         return target

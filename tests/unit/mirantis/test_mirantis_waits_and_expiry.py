@@ -1,4 +1,4 @@
-"""Retention of a schedule's archives: by count and age, files first, never the last good one; in memory."""
+"""Retention of archives by count and age, files first, never the last good one; and what a backup waits for. In memory."""
 
 from __future__ import annotations
 
@@ -120,6 +120,19 @@ def test_nothing_is_dropped_blindly_while_the_credential_is_gone() -> None:
     world.now += timedelta(days=1)
     world.settle()
     assert (deletions(world), names(world)[:1]) == ([], ["daily-202611210000"])
+
+
+def test_a_backup_waits_for_a_node_that_is_ready() -> None:
+    world = kept(0)
+    ready = world.objects.pop(next(ref for ref in world.objects if ref.kind.kind == "Node"))
+    world.put(born(thing("ClusterBackup", "waits", targetCluster="kaas-mgmt"), world.now))
+    world.settle()
+    (told,) = backups(world)
+    assert told["status"]["phase"] == "Pending"
+    assert "no Ready node has the label node-role.kubernetes.io/control-plane: label" in told["status"]["message"]
+    world.put(ready)
+    world.settle()
+    assert backups(world)[0]["status"]["phase"] == "InProgress"
 
 
 def test_a_backup_waits_for_a_cluster_that_is_not_there_and_gives_up_after_an_hour() -> None:
