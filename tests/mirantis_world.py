@@ -5,6 +5,7 @@ Take `world` as a fixture. The engine's clock can be set; Jobs run as real pods.
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -91,6 +92,17 @@ class World(Cluster):
         await self.stop_part("engine")
         self.offset = moment - datetime.now(UTC)
         await self.start_engine()
+
+    async def wipe(self) -> None:
+        """Delete every object of the API, its Jobs, Secrets and events, and return to the present."""
+        names = "clusterbackupschedules,clusterbackups,jobs,secrets,events"
+        await self.kubectl("delete", names, "--all", "--wait=true", "--timeout=20s", "-n", "default")
+        names = "keyencryptionkeys,rclonecredentials,clusters.kaas.mirantis.com"
+        await self.kubectl("delete", names, "--all", "--wait=true", "--timeout=20s", "-n", "default")
+        shutil.rmtree(self.local, ignore_errors=True)
+        if self.offset:
+            await self.set_clock(datetime.now(UTC))
+            self.offset = timedelta()
 
     def cluster(self, name: str = "kaas-mgmt", **spec: Any) -> Object:
         annotations = {
@@ -189,14 +201,23 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
         yield server
 
 
-@pytest_asyncio.fixture
-async def world(tmp_path: Path, etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    made = World(tmp_path / "data", etcd)
-    monkeypatch.setattr(metadata, "stamp_now", lambda: format_time(made.now()))
-    await made.start()
-    try:
-        await made.apply(made.cluster())
-        yield made
-    finally:
-        with contextlib.suppress(asyncio.CancelledError):
-            await made.stop()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def plane(tmp_path_factory: pytest.TempPathFactory, etcd: Etcd) -> AsyncIterator[World]:
+    """One cluster for the tests of a module."""
+    made = World(tmp_path_factory.mktemp("mirantis") / "data", etcd)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metadata, "stamp_now", lambda: format_time(made.now()))
+        await made.start()
+        try:
+            yield made
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await made.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(plane: World) -> AsyncIterator[World]:
+    """The cluster with its Cluster object and nothing else of the API, at this moment."""
+    await plane.apply(plane.cluster())
+    yield plane
+    await plane.wipe()

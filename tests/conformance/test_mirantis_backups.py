@@ -6,13 +6,13 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.mirantis_world import KEY_TEXT, World, backup, credential, etcd, open_with_openssl, status, thing, world
+from tests.mirantis_world import KEY_TEXT, World, backup, credential, etcd, open_with_openssl, plane, status, thing, world
 from tests.movers_builders import KEY, SECRET, s3_server
 
 from holdfast.core.objects import Object
 
-__all__ = ["etcd", "world"]
-pytestmark = [pytest.mark.run, pytest.mark.timeout(90)]
+__all__ = ["etcd", "plane", "world"]
+pytestmark = [pytest.mark.run, pytest.mark.timeout(90), pytest.mark.asyncio(loop_scope="module")]
 
 
 def kek(name: str = "swift-s3", text: str = KEY_TEXT) -> Object:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.mirantis_world import KEY_TEXT, World, backup, etcd, pass_tick, schedule, status, thing, world
+from tests.mirantis_world import KEY_TEXT, World, backup, etcd, pass_tick, plane, schedule, status, thing, world
 from tests.nfs_server import NfsServer
 
 from holdfast.cli.main import main
@@ -16,7 +16,7 @@ from holdfast.core.calls import ArchivePlace, NfsShare
 from holdfast.movers.archive_places import Place, open_place
 from holdfast.movers.context import MoverError
 
-__all__ = ["etcd", "world"]
+__all__ = ["etcd", "plane", "world"]
 
 pytestmark = [pytest.mark.run, pytest.mark.root, pytest.mark.timeout(90)]
 
@@ -56,6 +56,7 @@ def test_what_a_share_refuses_is_told_in_words(nfs: NfsServer, tmp_path: Path) -
         open_place(silent).names()
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_an_encrypted_backup_goes_to_a_share_and_is_restored_from_it(
     world: World, nfs: NfsServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +72,7 @@ async def test_an_encrypted_backup_goes_to_a_share_and_is_restored_from_it(
     assert "the backup is whole and opens" in capsys.readouterr().out
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_retention_deletes_on_the_share(world: World, nfs: NfsServer) -> None:
     await world.set_clock(datetime.now(UTC) - timedelta(hours=26))
     wanted = schedule("kept", "0 * * * *", nfsUploadUrl=f"{nfs.url}/kept")

@@ -6,15 +6,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
-from tests.mirantis_world import REST, ZONE, World, backup, due, etcd, pass_tick, schedule, status, world
+from tests.mirantis_world import REST, ZONE, World, backup, due, etcd, pass_tick, plane, schedule, status, world
 
 from holdfast.core.objects import Object
 
-__all__ = ["etcd", "world"]
-pytestmark = [pytest.mark.run, pytest.mark.timeout(90)]
+__all__ = ["etcd", "plane", "world"]
+pytestmark = [pytest.mark.run, pytest.mark.timeout(90), pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest_asyncio.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def yesterday(world: World) -> None:
     """The engine begins in the past, so that due times can be passed without running ahead of the pods' clock."""
     await world.set_clock(datetime.now(UTC) - timedelta(hours=26))
