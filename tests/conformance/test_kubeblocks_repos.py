@@ -253,13 +253,21 @@ async def test_backups_are_found_again_from_the_bucket_in_a_fresh_cluster(world:
     elsewhere.mkdir()
     lost = thing("Backup", "lost", namespace="no-such-namespace", backupPolicyName="p", backupMethod="m")
     (elsewhere / "kubeblocks-backup.json").write_text(json.dumps({**lost, "status": found}))
+    half = folder.parent / "half" / "db-0"
+    half.mkdir(parents=True)
+    partial = thing("Backup", "half", backupPolicyName="p", backupMethod="m")
+    of_two = {**found, "target": {"selectedTargetPods": ["db-0", "db-1"]}}
+    (half / "kubeblocks-backup.json").write_text(json.dumps({**partial, "status": of_two}))
     with s3_server(tmp_path / "s3") as endpoint:
         await world.apply(keys("fresh"), bucket("fresh", endpoint, pathPrefix="team"))
         await world.wait("Backup", "old", lambda obj: status(obj).get("phase") == "Completed")
         searched = await world.wait(
             "BackupRepo", "fresh", lambda obj: condition(status(obj), "BackupsRediscovered").get("status") == "True"
         )
-    assert "1 Backups were found there and made again" in condition(status(searched), "BackupsRediscovered")["message"]
+    told = condition(status(searched), "BackupsRediscovered")["message"]
+    assert told == "1 Backups were found there and made again, 0 were known, 2 left out"
+    with pytest.raises(NotFound):
+        await world.client.get(REST["Backup"], "half", "default")
     again = await world.client.get(REST["Backup"], "old", "default")
     assert again["metadata"]["labels"] | {"a": "b", "holdfast.dev/rediscovered": "true"} == again["metadata"]["labels"]
     assert again["status"]["backupRepoName"] == "fresh"

@@ -2,7 +2,8 @@
 
 Records are only read, and only objects that are not there are made. A record is somebody else's text: it becomes an object of
 the one expected kind or nothing, and the API server judges it like any other. An object without a status was left by a pass
-that was cut short, and gets it now.
+that was cut short, and gets it now. A backup of several pods has a record beside the data of each: one that lacks a record has
+failed, and is not made again.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import msgspec
 
 from holdfast.core.calls import RecordDiscovery
 from holdfast.core.objects import Object
-from holdfast.core.read import mapping, name_of, namespace_of, phase_of, text
+from holdfast.core.read import items, mapping, name_of, namespace_of, phase_of, strings, text, uid_of
 from holdfast.core.report import Report, RepositoryResult
 from holdfast.kube.client import Client
 from holdfast.kube.config import ConfigError, in_cluster
@@ -28,6 +29,9 @@ from holdfast.movers.datasafed.settings import read_settings
 
 LARGEST: Final = 1 << 20
 """Bytes that a record may have: an object of Kubernetes has no more."""
+
+SEALED: Final = ".enc"
+"""What the name of an encrypted file ends in: its pass phrase is not here."""
 
 MADE, THERE, LEFT_OUT = "made", "there", "leftOut"
 """What became of a record; the report counts them under these words."""
@@ -48,14 +52,29 @@ def run(call: RecordDiscovery, context: Context) -> Report:
 
 
 def _records(call: RecordDiscovery, place: Place, context: Context) -> Iterator[Object | None]:
-    """Read each record; None stands for one that is none."""
+    """Yield each backup whose records are complete; None for what is left out."""
+    found: dict[tuple[str, ...], list[Object]] = {}
     for item in place.list(call.path, recursive=True):
-        if item.name == call.file and not item.is_folder:
-            context.check()
-            record = _read(call, place, item.path) if item.size <= LARGEST else None
-            if record is None:
-                log(f"{item.path}: is no record of a completed {call.kind}, and is left out")
-            yield record
+        if item.is_folder or item.name not in (call.file, f"{call.file}{SEALED}"):
+            continue
+        context.check()
+        record = _read(call, place, item.path) if item.size <= LARGEST and item.name == call.file else None
+        if record is not None:
+            found.setdefault((namespace_of(record), name_of(record), uid_of(record)), []).append(record)
+            continue
+        log(f"{item.path}: is no record of a completed {call.kind} that can be read, and is left out")
+        yield None
+    for (namespace, name, _), records in found.items():
+        if len(records) < (wanted := _parts(records[0])):
+            log(f"{call.kind} {namespace}/{name} has {len(records)} of {wanted} records, and is left out")
+        yield records[0] if len(records) >= wanted else None
+
+
+def _parts(record: Object) -> int:
+    """Return how many pods a backup is of, each of which has a record."""
+    status = mapping(record, "status")
+    targets = items(status, "targets") or [mapping(status, "target")]
+    return max(sum(max(len(strings(each, "selectedTargetPods")), 1) for each in targets), 1)
 
 
 def _read(call: RecordDiscovery, place: Place, path: str) -> Object | None:
