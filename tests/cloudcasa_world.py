@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,16 @@ class World:
     client: Client
     rest: Rest
     directory: Path
+    start_engine: Callable[[], Awaitable[asyncio.Task[None]]]
+    engine: asyncio.Task[None] | None = None
+
+    async def crash(self) -> None:
+        """Stop the engine wherever it is, and start another one."""
+        assert self.engine is not None
+        self.engine.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.engine
+        self.engine = await self.start_engine()
 
     async def key(self, *roles: str, organization: str = ORGANIZATION, expires: int | None = None) -> Rest:
         """Return a client with a key of its own."""
@@ -153,17 +163,14 @@ async def world(
             ready = asyncio.Event()
             tasks.append(group.create_task(run_node(client, config, directory / "node", "here", settings=NODE, ready=ready)))
             await ready.wait()
-        if engine or pods:
-            made = Engine(
-                client,
-                [dialect],
-                movers(),
-                resources(),
-                image="holdfast:test",
-                recorder=EventRecorder(client, component="test"),
-            )
-            tasks.append(group.create_task(made.run()))
+
+        async def start_engine() -> asyncio.Task[None]:
+            recorder = EventRecorder(client, component="test")
+            made = Engine(client, [dialect], movers(), resources(), image="holdfast:test", recorder=recorder)
+            task = asyncio.create_task(made.run())
             await made.manager.synced()
+            return task
+
         _, certificate, key = ensure_server_certificate(directory / "pki", ("127.0.0.1",))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
@@ -172,8 +179,13 @@ async def world(
         trust = ssl.create_default_context(cafile=str(directory / "pki" / "ca.crt"))
         connector = aiohttp.TCPConnector(ssl=trust, limit=0)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        found = World(server, client, Rest(session, f"https://127.0.0.1:{port}/api/v1", ""), directory)
+        found = World(server, client, Rest(session, f"https://127.0.0.1:{port}/api/v1", ""), directory, start_engine)
+        found.engine = await start_engine() if engine or pods else None
         found.rest = await found.key("admin")
-        yield found
-        for task in reversed(tasks):
-            task.cancel()
+        try:
+            yield found
+        finally:
+            for task in [*([found.engine] if found.engine else []), *reversed(tasks)]:
+                task.cancel()
+            if found.engine:
+                await asyncio.gather(found.engine, return_exceptions=True)

@@ -85,6 +85,7 @@ async def test_a_scheduled_copy_needs_a_policy_and_one_on_demand_does_not(here: 
         ({"_id": NOBODY}, "_id", "read-only"),
         ({"options": {"upload_speed_limit": 0}}, "options.upload_speed_limit", "greater than or equal to 1"),
         ({"options": {"mover_ready_timeout": "soon"}}, "options.mover_ready_timeout", "not a duration"),
+        ({"options": {"preserve_node_ports": True}}, "options.preserve_node_ports", "anew"),
         ({"options": {"azure_files_restore_options": {"a": 1}}}, "options.azure_files_restore_options", "leave it out"),
         ({"offload_provider": {"type": "aws"}}, "offload_provider.region", "required field"),
         ({"offload_provider": {"region": "eu"}}, "offload_provider.type", "required field"),

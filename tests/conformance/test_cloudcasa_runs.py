@@ -1,6 +1,7 @@
 """Snapshots, copies and restores over HTTP, with real pods, volumes and an S3 store."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -275,6 +276,25 @@ async def test_the_target_is_chosen_when_the_copy_runs_and_one_that_is_not_there
     ended = await rest.ended(await rest.run("kubeoffloads", offload, runBackup=True))
 
     assert (ended["state"], "eu-west-9" in ended["message"]) == ("FAILED", True)
+
+
+async def test_a_copy_survives_crashes_of_the_engine_at_any_moment(here: World) -> None:
+    rest, chance = here.rest, random.Random(11)
+    await app(here, "crash")
+    backup = await rest.backup("crash", source={"namespaces": ["crash"]})
+    offload = await rest.offload(backup, "crash")
+    for _ in range(3):
+        job = await rest.run("kubeoffloads", offload, runBackup=True)
+        for _ in range(3):
+            await asyncio.sleep(chance.uniform(0.05, 0.6))
+            await here.crash()
+
+        ended = await rest.ended(job)
+
+        assert ended["state"] == "COMPLETED", ended["message"]
+        await cleaned(here, job)
+    assert await points(here, backup) == ["COPY"] * 3
+    assert (await here.client.list(VOLUMESNAPSHOTS, "crash")).items == []
 
 
 async def test_a_copy_comes_back_in_a_fresh_cluster_from_the_store_alone(tmp_path: Path) -> None:

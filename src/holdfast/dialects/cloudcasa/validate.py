@@ -169,6 +169,10 @@ def _kubeoffload(spec: Object, old: Object | None, lookup: Lookup) -> Iterator[P
     options = mapping(spec, "options")
     if mapping(options, "azure_files_restore_options"):
         yield Problem("options.azure_files_restore_options", "there are no such options here: leave it out", _REASON)
+    if flag(options, "preserve_node_ports"):
+        yield Problem(
+            "options.preserve_node_ports", "a restore lets the cluster give node ports out anew: leave it out", _REASON
+        )
     if ready := text(options, "mover_ready_timeout"):
         try:
             if parse_duration(ready).total_seconds() < 1:

@@ -91,7 +91,12 @@ class CopyOptions(Document):
     ] = UNSET
     mover_memory_limit: Maybe[Annotated[int, doc("Memory limit of a mover in MiB.", ge=64)]] = UNSET
     mover_ready_timeout: Maybe[Annotated[Duration, doc("How long a mover may take to start, such as `20m`.")]] = UNSET
-    preserve_node_ports: Maybe[Annotated[bool, doc("Whether a restore keeps the node ports of Services.")]] = UNSET
+    preserve_node_ports: Maybe[
+        Annotated[
+            bool,
+            doc("Whether a restore keeps the node ports of Services; they are given out anew here, so only false is accepted."),
+        ]
+    ] = UNSET
     azure_files_restore_options: Maybe[
         Annotated[
             Opaque, doc("Settings for restores from Azure Files snapshots; none exist here, so only an empty one is accepted.")
