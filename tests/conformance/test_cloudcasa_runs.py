@@ -268,6 +268,26 @@ async def test_a_locked_point_can_t_be_deleted_before_it_expires_and_is_removed_
     assert (await rest.call("GET", f"/backupinstances/{newer['backup_inst']}")).code == 200
 
 
+async def test_a_store_with_other_keys_is_tried_anew_and_says_what_is_wrong(here: World) -> None:
+    rest = here.rest
+    (document,) = await rest.find("objectstores", {"name": "store"})
+    endpoint, ident = document["s3provider"]["endpoint"], document["_id"]
+
+    for keys, state in (
+        ({"access_key": "other", "secret_key": "other"}, "INVALID"),
+        ({"access_key": KEY, "secret_key": SECRET}, "VALID"),
+    ):
+        etag = (await rest.ok("GET", f"/objectstores/{ident}"))["_etag"]
+        body = {"s3provider": {"endpoint": endpoint, "credentials": keys}}
+        await rest.ok("PATCH", f"/objectstores/{ident}", body, If_Match=etag)
+        async with asyncio.timeout(20):
+            while (await rest.ok("GET", f"/objectstores/{ident}"))["validate_state"] != state:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    moved = await rest.call("PATCH", f"/objectstores/{ident}", {"bucket_name": "elsewhere"}, If_Match=etag)
+    assert (moved.code, "recovery points" in moved.issues["bucket_name"]) == (422, True)
+
+
 async def test_the_target_is_chosen_when_the_copy_runs_and_one_that_is_not_there_is_named(here: World) -> None:
     rest = here.rest
     backup = await rest.backup("target", source={"namespaces": ["default"]})

@@ -14,7 +14,7 @@ from holdfast.core.objects import Object
 from holdfast.core.plan import Problem
 from holdfast.core.read import mapping, text
 from holdfast.dialects.cloudcasa.resources import Collection
-from holdfast.rest.drafts import draft
+from holdfast.rest.drafts import draft, merged
 from holdfast.rest.errors import invalid
 from holdfast.rest.state import OrganizationLookup, State
 
@@ -33,19 +33,17 @@ class Objectstores:
     def __init__(self, state: State, probe: Probe | None = None) -> None:
         self._state, self._probe = state, probe
 
-    async def check(self, organization: str, collection: Collection, body: Any, ident: str) -> None:
-        """Judge the body of a write; anything but an objectstore passes. Raises RestError 422."""
+    async def check(self, organization: str, collection: Collection, body: Any, ident: str, *, patch: bool = False) -> None:
+        """Judge a body; anything but an objectstore passes. `ident` is the one it changes. Raises RestError 422."""
         if collection.plural != "objectstores" or not isinstance(body, dict):
             return
         fields = cast(Object, body)
         if ident and not mapping(fields, "s3provider", "credentials"):
             return  # the keys that are there stay, and what uses them says whether they still fit
-        spec = draft(
-            collection,
-            {**fields, "_id": ident} if ident else fields,
-            OrganizationLookup(self._state, organization),
-            ident=ident,
-        )
+        entry = self._state.find(organization, collection.plural, ident)
+        if patch and entry is not None:
+            fields = merged(mapping(entry.obj, "spec"), fields)
+        spec = draft(collection, fields, OrganizationLookup(self._state, organization), ident=ident)
         credentials = mapping(spec, "s3provider", "credentials")
         lacking = [name for name in _NEEDED[text(spec, "provider_type")] if not text(credentials, name)]
         if lacking:

@@ -159,7 +159,7 @@ class Server:
                     raise RestError(428, "header If-Match is missing: send the _etag of the document that you read")
                 change = writer.replace if request.method == "PUT" else writer.patch
                 body = await _body(request)
-                await self._stores.check(caller.organization, collection, body, ident)
+                await self._stores.check(caller.organization, collection, body, ident, patch=request.method == "PATCH")
                 entry = await change(ident, if_match, body)
                 return _written(entry.document, 200)
             case "DELETE":

@@ -20,6 +20,7 @@ from holdfast.dialects.cloudcasa import sealing
 from holdfast.dialects.cloudcasa.kinds import (
     ACTIVE_STATES,
     BULKWRITE,
+    CREDENTIALS,
     LOCAL_CLUSTER,
     NAMECLAIM,
     PENDING_BULK,
@@ -191,6 +192,7 @@ class Writer:
                 _match(entry, if_match)
                 old = mapping(entry.obj, "spec")
                 spec = draft(self._collection, body_of(old), self._lookup, ident=ident, old=old)
+                self._refuse_moved(ident, old, spec)
                 name = text(spec, "name")
                 if name != text(old, "name") and not claimed and self._collection.unique:
                     self._unique([spec])
@@ -212,10 +214,12 @@ class Writer:
         """Replace the fields of an object in exactly this version; None when it has another one by now."""
         meta = entry.obj["metadata"]
         open_spec, credentials = _without_credentials(spec)
+        now, exact = str(int(self._state.clock())), str(int(1000 * self._state.clock()))
+        notes = {**mapping(entry.obj, "metadata", "annotations"), UPDATED: now}
         if credentials:
             await self._keep(meta["name"], credentials)
+            notes[CREDENTIALS] = exact
         changes = [{"op": "add", "path": "/spec", "value": open_spec}]
-        notes = {**mapping(entry.obj, "metadata", "annotations"), UPDATED: str(int(self._state.clock()))}
         changes.append({"op": "add", "path": "/metadata/annotations", "value": notes})
         try:
             return await self._state.client.json_patch(
@@ -317,6 +321,13 @@ class Writer:
         own: Object = {"metadata": {"ownerReferences": [owner_reference(made, controller=False)]}}
         name, client = secret_name(made["metadata"]["name"]), self._state.client
         await self._state.secrets.call(self._organization, lambda: client.merge_patch(SECRETS, name, self._organization, own))
+
+    def _refuse_moved(self, ident: str, old: Object, spec: Object) -> None:
+        """Refuse to point an objectstore elsewhere while recovery points lie where it is."""
+        if self._collection.plural != "objectstores" or _place(old) == _place(spec):
+            return
+        if self._state.index(self._organization, "backupinstances").having("objectstore", ident):
+            raise invalid([Problem("bucket_name", "recovery points lie where it is: add another objectstore instead")])
 
     def _refuse_busy(self, ident: str) -> None:
         field = {"kubeoffloads": "copydef", "kubebackups": "backupdef", "kuberestores": "restoredef"}.get(

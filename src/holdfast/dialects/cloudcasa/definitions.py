@@ -11,10 +11,10 @@ from holdfast.core.labels import annotation
 from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Phase, Plan, Problems, RunKind, Step
 from holdfast.core.ports import Outcome, Sealed, View
-from holdfast.core.read import flag, generation_of, mapping, name_of, namespace_of, number, text
+from holdfast.core.read import flag, generation_of, mapping, name_of, namespace_of, text
 from holdfast.dialects.cloudcasa import pods, sealing, stores, ticks
 from holdfast.dialects.cloudcasa.handler import DocumentHandler
-from holdfast.dialects.cloudcasa.kinds import LOCAL_CLUSTER
+from holdfast.dialects.cloudcasa.kinds import CREDENTIALS, LOCAL_CLUSTER
 
 _PROBE: Final = "probe"
 _PROBE_LIMIT: Final = timedelta(minutes=5)
@@ -70,7 +70,7 @@ class ObjectstoreHandler(DocumentHandler):
         """Run the probe of this generation until it has ended."""
         if _probed(obj):
             return Desired()
-        job = pods.job(f"cloudcasa-probe-{name_of(obj)[:12]}-{generation_of(obj)}", namespace_of(obj))
+        job = pods.job(f"cloudcasa-probe-{name_of(obj)[:12]}-{_version(obj)}", namespace_of(obj))
         document: Object = {"kind": "CloudCasa objectstore", "id": name_of(obj)}
         store = stores.repository_of(obj)
         call = StorageInit(store.store, document, repository=store).call(stores.secrets_of(name_of(obj)))
@@ -85,11 +85,11 @@ class ObjectstoreHandler(DocumentHandler):
         if run is None:
             return mapping(obj, "status")
         if run.phase is Phase.SUCCEEDED:
-            return {"validate_state": "VALID", "observed_generation": generation_of(obj)}
+            return {"validate_state": "VALID", "probed": _version(obj)}
         if run.phase.terminal:
             state = run.steps[_PROBE]
             said = state.message or state.reason
-            return {"validate_state": "INVALID", "message": said, "observed_generation": generation_of(obj)}
+            return {"validate_state": "INVALID", "message": said, "probed": _version(obj)}
         return {"validate_state": "VALIDATING"}
 
 
@@ -101,4 +101,9 @@ def _next(policy: Object, now: datetime) -> datetime | None:
 
 
 def _probed(obj: Object) -> bool:
-    return number(obj, "status", "observed_generation") == generation_of(obj)
+    return text(obj, "status", "probed") == _version(obj)
+
+
+def _version(obj: Object) -> str:
+    """Return what changes when the definition or its credentials do."""
+    return f"{generation_of(obj)}-{annotation(obj, CREDENTIALS) or 0}"

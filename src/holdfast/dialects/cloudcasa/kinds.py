@@ -53,6 +53,9 @@ PENDING_BULK: Final = "cloudcasa.holdfast.dev/bulk"
 UPDATED: Final = "cloudcasa.holdfast.dev/updated"
 """Annotation: when a user last wrote the document, in Unix seconds."""
 
+CREDENTIALS: Final = "cloudcasa.holdfast.dev/credentials"
+"""Annotation on an Objectstore: when its credentials were last written, in Unix milliseconds, so that it is tried anew."""
+
 POINT: Final = "cloudcasa.holdfast.dev/point"
 """Label on a VolumeSnapshot: the recovery point it belongs to."""
 

@@ -72,7 +72,7 @@ COLLECTIONS: Final[Mapping[str, Collection]] = {
             title="Objectstore",
             references={"proxy_cluster_list": "kubeclusters"},
             shown=("validate_state",),
-            internal=("observed_generation",),
+            internal=("probed",),
             hashed=("name", "validate_state", "provider_type", "region", "bucket_name"),
         ),
         Collection(

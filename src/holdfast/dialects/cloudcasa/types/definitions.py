@@ -139,7 +139,7 @@ class ObjectstoreStatus(Document):
         Annotated[Literal["VALIDATING", "VALID", "INVALID"], doc("Whether it was written, read, listed and deleted in.")]
     ] = UNSET
     message: Maybe[Annotated[str, doc("What is wrong with it, if anything.")]] = UNSET
-    observed_generation: Maybe[Annotated[int, doc("Generation of the spec that was probed.")]] = UNSET
+    probed: Maybe[Annotated[str, doc("Version of the definition and of its credentials that was tried.")]] = UNSET
 
 
 class Objectstore(Wire):
