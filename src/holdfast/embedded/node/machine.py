@@ -1,5 +1,6 @@
 """What this machine lets a node do, tried out once at its start."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -22,8 +23,9 @@ class Machine(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+@functools.cache
 def inspect() -> Machine:
-    """Find the tools and try one sandbox. Takes a few milliseconds."""
+    """Find the tools and try one sandbox, once for all nodes of a process. Takes some milliseconds."""
     bwrap, nsenter = shutil.which("bwrap"), shutil.which("nsenter")
     if bwrap is None or nsenter is None:
         missing = "bwrap (package bubblewrap)" if bwrap is None else "nsenter (package util-linux)"
