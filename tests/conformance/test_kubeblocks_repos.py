@@ -78,7 +78,7 @@ async def test_a_bucket_is_reached_by_the_tool_with_a_config_that_only_a_secret_
     assert SECRET not in whole
 
 
-async def test_a_failed_check_says_why_and_heals_when_the_credential_is_right(world: World, tmp_path: Path) -> None:
+async def test_22_a_failed_check_says_why_and_heals_when_the_credential_is_right(world: World, tmp_path: Path) -> None:
     (tmp_path / "s3" / "backups").mkdir(parents=True)
     with s3_server(tmp_path / "s3") as endpoint:
         await world.apply(keys("wrong", "not-the-secret"), bucket("wrong", endpoint))
@@ -112,7 +112,7 @@ async def test_a_missing_credential_is_waited_for(world: World, tmp_path: Path) 
         await world.phase("BackupRepo", "late", "Ready")
 
 
-async def test_a_change_during_the_check_replaces_its_job(world: World, tmp_path: Path) -> None:
+async def test_22_a_change_during_the_check_replaces_its_job(world: World, tmp_path: Path) -> None:
     (tmp_path / "s3" / "right").mkdir(parents=True)
     with s3_server(tmp_path / "s3") as endpoint:
         await world.apply(keys("hasty"), bucket("hasty", endpoint, folder="absent"))
@@ -191,7 +191,7 @@ async def test_a_provider_with_a_template_that_cant_be_read_is_refused_with_its_
     assert "line 2" in answer
 
 
-async def test_the_storage_class_of_a_provider_is_made_for_the_repository(world: World) -> None:
+async def test_23_the_storage_class_of_a_repository_is_made_for_it_and_goes_with_it(world: World) -> None:
     classes = [each for each in (await world.client.list(STORAGECLASSES)).items]
     provisioner = classes[0]["provisioner"]
     await world.apply(
@@ -213,7 +213,7 @@ async def test_the_storage_class_of_a_provider_is_made_for_the_repository(world:
         await world.client.get(STORAGECLASSES, found["generatedStorageClassName"], None)
 
 
-async def test_a_repository_with_backups_cant_be_deleted_until_they_are_gone(world: World) -> None:
+async def test_23_a_repository_with_backups_cant_be_deleted_until_they_are_gone(world: World) -> None:
     await world.apply(repo("used", config={"accessMode": "ReadWriteMany"}))
     await world.phase("BackupRepo", "used", "Ready")
     labels = {f"{GROUP}/backup-repo-name": "used"}

@@ -51,7 +51,7 @@ def annotated(obj: Object) -> Object:
     return obj
 
 
-async def test_an_enabled_entry_has_the_documented_cron_job(world: World) -> None:
+async def test_20_an_enabled_entry_has_the_documented_cron_job(world: World) -> None:
     await world.apply(schedule("daily", entry(retentionPeriod="30d"), startingDeadlineMinutes=5))
     found = await world.phase("BackupSchedule", "daily", "Available")
     assert found["schedules"] == {"dump": {"phase": "Running"}}
@@ -74,7 +74,7 @@ async def test_an_enabled_entry_has_the_documented_cron_job(world: World) -> Non
 
 
 @pytest.mark.parametrize("enabled", [False, None], ids=["disabled", "absent"])
-async def test_an_entry_that_is_not_enabled_has_no_cron_job_and_the_schedule_is_available(
+async def test_20_an_entry_that_is_not_enabled_has_no_cron_job_and_the_schedule_is_available(
     world: World, enabled: bool | None
 ) -> None:
     name = f"off-{str(enabled).lower()}"
@@ -163,7 +163,7 @@ async def test_a_continuous_method_has_one_backup_instead_of_a_cron_job(world: W
     ],
     ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else "",
 )
-async def test_a_schedule_that_cant_be_meant_is_refused(world: World, obj: Object, expected: str) -> None:
+async def test_20_a_schedule_that_cant_be_meant_is_refused(world: World, obj: Object, expected: str) -> None:
     assert expected in await world.refused(obj)
 
 

@@ -81,7 +81,7 @@ def test_a_failing_check_is_tried_again_in_growing_pauses_of_at_most_ten_minutes
     assert memory.status("BackupRepo", "cloud")["phase"] == "Ready"
 
 
-def test_a_check_that_takes_fifteen_minutes_has_timed_out() -> None:
+def test_22_a_check_that_takes_fifteen_minutes_has_timed_out() -> None:
     memory = world()
     job = memory.find("Job", check_of(memory), HOME)
     assert job["spec"]["activeDeadlineSeconds"] == 900

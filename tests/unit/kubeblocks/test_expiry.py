@@ -42,12 +42,12 @@ def policy(rule: str) -> Object:
 NEWER = backup("newer", age=1)
 
 
-def test_an_expired_backup_goes_when_a_newer_one_is_good() -> None:
+def test_21_an_expired_backup_goes_when_a_newer_one_is_good() -> None:
     assert judge("old", backup("old"), NEWER) == Verdict(expired=True)
 
 
 @pytest.mark.parametrize("phase", ["Running", "New", "Deleting"])
-def test_a_backup_that_is_not_over_is_never_collected(phase: str) -> None:
+def test_21_a_backup_that_is_not_over_is_never_collected(phase: str) -> None:
     assert judge("old", backup("old", phase=phase), NEWER) == Verdict()
 
 
@@ -70,7 +70,7 @@ def test_a_failed_backup_goes_at_its_time_even_as_the_only_one() -> None:
 
 
 @pytest.mark.parametrize(("rule", "expired"), [("none", True), ("retainLatestBackup", False)])
-def test_the_policy_may_give_up_the_last_one_or_keep_one_of_each_method(rule: str, expired: bool) -> None:
+def test_21_the_policy_may_give_up_the_last_one_or_keep_one_of_each_method(rule: str, expired: bool) -> None:
     other = backup("other-method", age=1, method="snapshot")
     assert judge("old", backup("old"), other, policy(rule)).expired is expired
     assert judge("old", backup("old"), policy(rule)).expired is expired
@@ -87,7 +87,7 @@ def test_a_chain_goes_as_a_whole_leaf_first() -> None:
     assert judge("full", full, NEWER) == Verdict(expired=True)
 
 
-def test_an_expired_incremental_stays_while_its_chain_is_needed() -> None:
+def test_21_an_expired_incremental_stays_while_its_chain_is_needed() -> None:
     full = backup("full", age=8, keep=30)
     leaf = backup("leaf", age=8, method="inc", parentBackupName="full", baseBackupName="full")
     told = judge("leaf", full, leaf, NEWER)
