@@ -175,3 +175,14 @@ def test_a_pending_pod_says_what_it_waits_for(waiting: Object, reason: str, word
 
 def test_a_suspended_job_says_so() -> None:
     assert observe_job(job(suspend=True), [], (), NOW).reason == "Suspended"
+
+
+def test_of_several_containers_a_sidecar_speaks_before_what_ran_first() -> None:
+    def ended(name: str, message: str) -> Object:
+        return {"name": name, "state": {"terminated": {"exitCode": 0, "message": message}}}
+
+    told = Report("attendant", details={"totalSize": "7"})
+    first, side = ended("install", said(Report("install"))), ended("side", said(told))
+    done = pod("Succeeded", terminated={"exitCode": 0}, initContainerStatuses=[first, side])
+
+    assert observe_job(job("Complete", mover=False), [done], (), NOW).report == told

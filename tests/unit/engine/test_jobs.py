@@ -146,3 +146,34 @@ def test_a_child_that_outlives_its_owner_is_neither_owned_nor_collected() -> Non
     assert made["metadata"]["labels"][OWNER_UID] == "u1"
     assert "ownerReferences" not in made["metadata"]
     assert OWNER not in made["metadata"].get("annotations", {})
+
+
+def with_sidecar() -> Object:
+    made = job(command=["the", "users"])
+    made["spec"]["template"]["spec"]["initContainers"] = [{"name": "side", "restartPolicy": "Always", "args": ["x"]}]
+    return made
+
+
+def test_an_attendant_is_filled_and_the_users_container_stays_as_it_is() -> None:
+    step = Step(name="s", child=with_sidecar(), attendants={"side": MoverCall("fake", {})})
+    pod = finish_step(OWNER_OBJECT, "run", step, MOVERS, "holdfast:1")["spec"]["template"]["spec"]
+    (side,) = pod["initContainers"]
+
+    assert pod["containers"] == [{"name": "main", "command": ["the", "users"]}]
+    assert (side["image"], side["command"]) == ("holdfast:1", ["holdfast-mover", "run"])
+    assert "args" not in side
+    assert side["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert [volume["name"] for volume in pod["volumes"]] == ["data", "tmp"]
+
+
+def test_an_attendant_without_its_container_is_a_fault_that_names_it() -> None:
+    step = Step(name="s", child=job(), attendants={"side": MoverCall("fake", {})})
+
+    with pytest.raises(LookupError, match="'side'"):
+        finish_step(OWNER_OBJECT, "run", step, MOVERS, "holdfast:1")
+
+
+def test_a_child_with_attendants_is_filled_too() -> None:
+    made = finish_child(Child(with_sidecar(), attendants={"side": MoverCall("fake", {})}), MOVERS, "holdfast:1")
+
+    assert made["spec"]["template"]["spec"]["initContainers"][0]["image"] == "holdfast:1"

@@ -43,19 +43,6 @@ def test_a_usage_policy_admits(policy: Object | None, asks: str, labels: dict[st
     assert usage.admits(storage("a", policy=policy), asks, world) is admitted
 
 
-@pytest.mark.parametrize(
-    ("operator", "labels", "matches"),
-    [
-        ({"key": "env", "operator": "In", "values": ["prod"]}, {"env": "prod"}, True),
-        ({"key": "env", "operator": "NotIn", "values": ["prod"]}, {}, True),
-        ({"key": "env", "operator": "Exists"}, {}, False),
-        ({"key": "env", "operator": "DoesNotExist"}, {}, True),
-    ],
-)
-def test_a_selector_knows_the_four_operators(operator: Object, labels: Object, matches: bool):
-    assert usage.selects({"matchExpressions": [operator]}, labels) is matches
-
-
 def test_a_configuration_is_accepted_once_its_namespace_gains_the_label():
     world = sample_world()
     world.delete("BackupStorage", "gcs-storage")

@@ -79,7 +79,7 @@ class BackupHandler:
         """Return the status."""
         status = mapping(obj, "status")
         if deleting(obj):
-            return backup_deletion.status(obj, view, outcome, self._home, now)
+            return backup_deletion.status(obj, view, outcome)
         if _is_left_alone(obj):
             return status
         if continuous.is_continuous(obj) and outcome.problems is None:

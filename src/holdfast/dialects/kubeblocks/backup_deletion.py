@@ -76,9 +76,8 @@ def desired(obj: Object, view: View, home: str, now: datetime) -> Desired:
     )
 
 
-def status(obj: Object, view: View, outcome: Outcome, home: str, now: datetime) -> Object:
+def status(obj: Object, view: View, outcome: Outcome) -> Object:
     """Return the status of a Backup that is being deleted: what holds it up, if anything."""
-    del home, now
     found: Object = {**mapping(obj, "status"), "phase": "Deleting"}
     run = outcome.runs.get(RUN)
     why = obstacle(obj, view)

@@ -98,7 +98,7 @@ class RestoreHandler:
         if phase_of(obj) != "Running":
             return self._first(obj, view, now)
         where = self._where(obj, view, now)
-        actions = restore_status.actions(obj, where.prepared.works, where.ready.works, view, outcome)
+        actions = restore_status.actions(obj, where.prepared.works, where.ready.works, view)
         if where.stage is Stage.FAIL:
             return restore_status.failed(obj, where.message, now, actions, prepared=where.since is not None)
         if where.stage is Stage.DONE:

@@ -7,7 +7,7 @@ from typing import Final
 from holdfast.core.conditions import Condition, condition, upsert_all
 from holdfast.core.objects import Object
 from holdfast.core.plan import Phase, StepState
-from holdfast.core.ports import Outcome, View
+from holdfast.core.ports import View
 from holdfast.core.read import conditions_of, items, mapping, name_of, text
 from holdfast.core.times import format_duration, format_time, optional_time
 from holdfast.dialects.kubeblocks.restore_plan import Work
@@ -57,9 +57,8 @@ def failed(obj: Object, why: str, now: datetime, actions: Actions | None = None,
     return _ended(obj, _status(obj, "Failed", found, now, actions or {}), now)
 
 
-def actions(obj: Object, prepare: Sequence[Work], ready: Sequence[Work], view: View, outcome: Outcome) -> Actions:
+def actions(obj: Object, prepare: Sequence[Work], ready: Sequence[Work], view: View) -> Actions:
     """Return the entries of all steps that have started."""
-    del outcome
     found: Actions = {}
     for stage, works in zip(STEPS, (prepare, ready), strict=True):
         before = {text(entry, "name"): entry for entry in items(obj, "status", "actions", stage)}

@@ -4,10 +4,11 @@ All admits everyone, Same only the owner's namespace, Selector those whose label
 namespace is not implied. A null or absent `from` is Same: KubeStash's own webhook panics there.
 """
 
+from holdfast.core import selectors
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problem
 from holdfast.core.ports import Refs
-from holdfast.core.read import at, items, mapping, name_of, namespace_of, strings, text
+from holdfast.core.read import at, mapping, name_of, namespace_of, text
 from holdfast.dialects.kubestash.kinds import NAMESPACE
 
 
@@ -23,7 +24,7 @@ def admits(obj: Object, namespace: str, refs: Refs) -> bool:
             return True
         case "Selector":
             labels = mapping(refs.get(NAMESPACE, "", namespace) or {}, "metadata", "labels")
-            return selects(mapping(obj, "spec", "usagePolicy", "allowedNamespaces", "selector"), labels)
+            return selectors.matches(mapping(obj, "spec", "usagePolicy", "allowedNamespaces", "selector"), labels)
         case _:
             return namespace_of(obj) == namespace
 
@@ -43,26 +44,3 @@ def problems(obj: Object) -> list[Problem]:
         return []
     field = "spec.usagePolicy.allowedNamespaces.selector"
     return [Problem(field, "needed with from: Selector; add matchLabels or matchExpressions")]
-
-
-def selects(selector: Object, labels: Object) -> bool:
-    """Whether a Kubernetes label selector matches. One that is empty matches everything."""
-    wanted = mapping(selector, "matchLabels")
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    return all(_expression(entry, labels) for entry in items(selector, "matchExpressions"))
-
-
-def _expression(entry: Object, labels: Object) -> bool:
-    value = labels.get(text(entry, "key"))
-    match text(entry, "operator"):
-        case "In":
-            return value in strings(entry, "values")
-        case "NotIn":
-            return value not in strings(entry, "values")
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case _:
-            return False
