@@ -70,7 +70,6 @@ class _Probe:
         self._schema = Schema.compile(self._root)
         self._scenes = [scene for scene in scenes if any(ref.kind.kind == spec.kind for ref in scene.objects)]
         self._kind = spec.kind
-        self._before: dict[int, Mapping[Ref, Any]] = {}
 
     def fault(self, row: Row) -> str:
         """Return why nothing acts on a field; empty when something does, or when the schema leaves no choice."""
@@ -112,20 +111,15 @@ class _Probe:
 
     def _acts(self, scene: Scene, obj: Object, before: Object, after: Object, row: Row) -> bool:
         """Whether the change is seen anywhere, or the block that holds the field is refused as a whole."""
-        was = self._told(scene)
+        base, changed = scene if before == obj else scene.swapped(before), scene.swapped(after)
         try:
-            now = scene.swapped(after).told()
-            if now != (was if before == obj else scene.swapped(before).told()):
+            if any(changed.verdict(ref) != base.verdict(ref) for ref in scene.nearest_first(ref_of(obj))):
                 return True
         except Exception as error:
             raise AssertionError(f"{row.kind} {row.path}: the handlers fail on {after['spec']}") from error
+        was, now = scene.told(), changed.told()
         ref = ref_of(obj)
         return any(_covers(field, row.path) for field in _refused(now, ref) - _refused(was, ref))
-
-    def _told(self, scene: Scene) -> Mapping[Ref, Any]:
-        if id(scene) not in self._before:
-            self._before[id(scene)] = scene.told()
-        return self._before[id(scene)]
 
 
 def _refused(told: Mapping[Ref, Any], ref: Ref) -> set[str]:

@@ -28,6 +28,7 @@ class Scene:
         self.objects = {ref_of(obj): obj for obj in objects}
         self._handlers = {handler.kind: handler for handler in handlers}
         self._now = now
+        self._verdicts: dict[Ref, tuple[Desired | Problems, list[Object]]] = {}
 
     def swapped(self, obj: Object) -> Scene:
         """Return the scene with another version of one object."""
@@ -35,7 +36,18 @@ class Scene:
 
     def told(self) -> Mapping[Ref, Any]:
         """Return what becomes of each object that has a handler."""
-        return {ref: self._judged(obj) for ref, obj in self.objects.items() if ref.kind in self._handlers}
+        return {ref: self.verdict(ref) for ref in self.objects if ref.kind in self._handlers}
+
+    def verdict(self, ref: Ref) -> tuple[Desired | Problems, list[Object]]:
+        """Return what becomes of one object; it is judged once."""
+        if ref not in self._verdicts:
+            self._verdicts[ref] = self._judged(self.objects[ref])
+        return self._verdicts[ref]
+
+    def nearest_first(self, changed: Ref) -> list[Ref]:
+        """Return the objects that have a handler, those first on which a change of one is likely to be seen."""
+        found = [ref for ref in self.objects if ref.kind in self._handlers]
+        return sorted(found, key=lambda ref: (ref != changed, not ref.kind.kind.endswith("Session"), ref))
 
     def _judged(self, obj: Object) -> tuple[Desired | Problems, list[Object]]:
         handler = self._handlers[kind_of(obj)]

@@ -9,7 +9,7 @@ from tests.fields.ledger import rows
 from tests.fields.mutation import allowed, differences, unread
 from tests.fields.scene import Scene
 from tests.unit.kubestash.blueprints import asking, blueprint
-from tests.unit.kubestash.builders import REPO, in_place, ready_world, restore, run, sample, sample_world, session
+from tests.unit.kubestash.builders import BC, REPO, SESSION, in_place, ready_world, restore, run, sample, sample_world, session
 from tests.unit.kubestash.hook_builders import FREEZE, TELL, hook, notifier, pod
 from tests.unit.kubestash.verifiers import verifier, verify
 from tests.unit.kubestash.world import World, succeeded
@@ -37,7 +37,7 @@ def scenes() -> Sequence[Scene]:
     begun.settle()
     ended = [dying(kind, name) for kind, name in (("BackupStorage", "gcs-storage"), ("Repository", REPO))]
     around = [hooked(when) for when in ("before", "after")]
-    return [scene(world) for world in (*around, begun, made_by_others(), retained(), fresh, by_time(), *ended)]
+    return [scene(world) for world in (*around, begun, made_by_others(), retained(), fresh, by_time(), *ended, about_to_test())]
 
 
 def made_by_others() -> World:
@@ -58,6 +58,22 @@ def made_by_others() -> World:
     world.finish("proof-dump-pod-0", succeeded(REPO))
     world.settle()
     world.delete("Job", "verify-proof")
+    return world
+
+
+def about_to_test() -> World:
+    """A test of a backup that has just been asked for."""
+    wanted = sample()
+    wanted["spec"]["sessions"][0]["repositories"][0]["backupVerifier"] = {"name": "weekly"}
+    world = ready_world(wanted)
+    run(world, "run-1", "1f5a6b7c")
+    world.add(verifier())
+    world.settle()
+    invoker = {"apiGroup": "core.kubestash.com", "kind": "BackupConfiguration", "name": BC}
+    spec = {"invoker": invoker, "session": SESSION, "repository": REPO, "retryLeft": 1}
+    meta = {"name": "proof", "namespace": "demo"}
+    kind = "BackupVerificationSession"
+    world.add({"apiVersion": "core.kubestash.com/v1alpha1", "kind": kind, "metadata": meta, "spec": spec})
     return world
 
 

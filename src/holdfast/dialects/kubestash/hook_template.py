@@ -32,7 +32,8 @@ class HookTemplateHandler:
 
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Ask for nothing: a HookTemplate acts through the sessions that name it."""
-        return Desired(release=deleting(obj))
+        problems = None if deleting(obj) else self.validate(obj, None, view)
+        return problems or Desired(release=deleting(obj))
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the present status: this kind has none."""
