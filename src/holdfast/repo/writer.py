@@ -8,9 +8,10 @@ data, 1 tree) plus `uploads` finished ones and one per thread that waits to hand
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from holdfast.repo import native
 from holdfast.repo.blob import BlobKind, Sealed
@@ -20,6 +21,8 @@ from holdfast.repo.locks import Lock
 from holdfast.repo.packer import FullPack, Packer, PurePacker
 from holdfast.repo.repository import Repository
 from holdfast.repo.store import Buffer, path_of
+
+T = TypeVar("T")
 
 PACK_BYTES = 16 << 20
 MOST_PACK_BLOBS = 40_000
@@ -84,7 +87,7 @@ class BlobWriter:
     def save(self, kind: BlobKind, plain: Buffer) -> bytes:
         """Store a blob unless it is known; returns its id. It is durable after `finish`, not before."""
         self.check()
-        ident = self.packer.save(kind, plain)
+        ident = self._fill(lambda: self.packer.save(kind, plain))
         self.hand_over()
         return ident
 
@@ -99,14 +102,22 @@ class BlobWriter:
     def store(self, kind: BlobKind, ident: bytes, plain: Buffer) -> None:
         """Seal a claimed blob and put it into a pack."""
         self.check()
-        self.packer.store(kind, ident, plain)
+        self._fill(lambda: self.packer.store(kind, ident, plain))
         self.hand_over()
 
     def store_sealed(self, kind: BlobKind, sealed: Sealed) -> None:
         """Put a claimed blob that is sealed already, for instance by a copy, into a pack."""
         self.check()
-        self.packer.store_sealed(kind, sealed)
+        self._fill(lambda: self.packer.store_sealed(kind, sealed))
         self.hand_over()
+
+    def _fill(self, action: Callable[[], T]) -> T:
+        """Work of the packer. What it says once the writer has failed is an echo of that failure, which is raised instead."""
+        try:
+            return action()
+        except SelfCheckFailed:
+            self.check()
+            raise
 
     def check(self) -> None:
         """Raise what made the writer fail."""
