@@ -18,7 +18,7 @@ from holdfast.dialects.cloudcasa import documents
 from holdfast.dialects.cloudcasa.resources import Collection
 from holdfast.rest.query import MISSING, Condition, Fields, Filter, Order, Predicate, first_at, sort_key, values_at
 
-_FEW: Final = 3000
+_FEW: Final = 300
 """So many candidates are sorted; more are met on a walk along the order."""
 
 _MANY_VALUES: Final = 2000

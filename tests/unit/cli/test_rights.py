@@ -70,3 +70,12 @@ def test_the_subject_of_a_grant_is_who_we_are() -> None:
         "name": "operator",
     }
     assert subject("holdfast:operator")["kind"] == "User"
+
+
+def test_the_rest_server_reads_no_secrets_and_nothing_but_its_own_documents() -> None:
+    rules: list[dict[str, Any]] = rights.rest_role()["rules"]
+
+    assert verbs_on("", "secrets", rules) == set()
+    assert verbs_on("", "pods", rules) == set()
+    assert verbs_on("cloudcasa.holdfast.dev", "kubeoffloads", rules) >= {"create", "patch", "delete"}
+    assert verbs_on("cloudcasa.holdfast.dev", "kubejobs/status", rules) == set(), "how far a job is, the engine alone says"
