@@ -1,10 +1,12 @@
-"""A real NFS server (ganesha, version 3) in a network namespace of its own, where its portmapper can have its one port.
+"""A real NFS server (ganesha, version 3) in namespaces of its own, where its portmapper can have its one port.
 
 The server has an address on a link to this machine, so it is reached by `nfs://ADDRESS:/PATH` as any server is. Needs root.
 """
 
 import contextlib
+import os
 import secrets
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Generator
@@ -50,15 +52,15 @@ class NfsServer:
         plugins = next(Path("/usr/lib").glob("*/ganesha/libfsalvfs.so")).parent
         config = _CONFIG.format(folder=self.folder, export=self.export, plugins=f'Plugins_Dir = "{plugins}";')
         (self.folder / "ganesha.conf").write_text(config)
-        command = ["unshare", "-n", "-m", "-f", "--kill-child=SIGKILL", "bash", "-c", _START.format(folder=self.folder)]
+        command = ["unshare", "-n", "-m", "-p", "-f", "--mount-proc", "--kill-child=SIGKILL", "bash", "-c"]
         with (self.folder / "out").open("wb") as out:
-            process = subprocess.Popen(command, stdout=out, stderr=out)
+            process = subprocess.Popen([*command, _START.format(folder=self.folder)], stdout=out, stderr=out)
         try:
             self._wait(lambda: "NFS SERVER INITIALIZED" in self._log())
-            self._connect(int((self.folder / "ganesha.pid").read_text()))
+            self._connect(_child(process))
             yield self
         finally:
-            process.kill()
+            os.kill(_child(process), signal.SIGKILL)  # the first of its namespace: all others end with it
             process.wait()
             subprocess.run(["ip", "link", "del", self._link], check=False, capture_output=True)
 
@@ -84,3 +86,9 @@ class NfsServer:
         while not holds():
             assert time.monotonic() < end, self._log()[-2000:] + (self.folder / "out").read_text()
             time.sleep(0.05)
+
+
+def _child(process: "subprocess.Popen[bytes]") -> int:
+    """Return the process in the new namespaces; the starter itself when it has none (yet)."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(found[0]) if found else process.pid
