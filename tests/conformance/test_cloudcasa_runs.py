@@ -208,6 +208,22 @@ async def test_a_cancelled_copy_leaves_nothing_behind_and_its_definition_can_go(
     assert (await rest.call("DELETE", f"/kubeoffloads/{offload}")).code == 204
 
 
+async def test_a_job_that_is_deleted_with_kubectl_takes_what_it_made_along(here: World) -> None:
+    rest = here.rest
+    await app(here, "gone")
+    backup = await rest.backup("gone", source={"namespaces": ["gone"]})
+    job = await rest.run("kubeoffloads", await rest.offload(backup, "gone"), runBackup=True)
+    uid = (await here.client.get(RESOURCES[KUBEJOB], job, ORGANIZATION))["metadata"]["uid"]
+
+    await here.client.delete(RESOURCES[KUBEJOB], job, ORGANIZATION)
+
+    async with asyncio.timeout(20):
+        while (await rest.call("GET", f"/jobs/{job}")).code != 404:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    for resource in (JOBS, PVCS, SERVICEACCOUNTS, ROLEBINDINGS):
+        assert (await here.client.list(resource, label_selector=f"{OWNER_UID}={uid}")).items == []
+
+
 async def test_hooks_run_around_the_snapshot_and_one_that_fails_ends_the_run(here: World) -> None:
     rest = here.rest
     await app(here, "hooked")

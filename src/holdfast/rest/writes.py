@@ -7,6 +7,7 @@ leaves a claim without a holder, which the next writer of that name takes over a
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
@@ -157,6 +158,8 @@ class Writer:
             made = await self._state.client.get(self._resource, ident, self._organization)
         except ApiError as error:
             await self._release(name, ident)
+            if self._collection.plural == "objectstores":
+                await self._drop_secret(ident)
             raise refused(error) from None
         if self._collection.plural == "objectstores":
             await self._own_secret(made)
@@ -271,6 +274,7 @@ class Writer:
                     raise _taken(name) from None
             except ApiError as error:
                 raise refused(error) from None
+        raise _taken(name)
 
     async def _take_over(self, wanted: Object, ident: str) -> bool:
         """Remove a claim that is held for nothing; returns whether the name is free or ours now."""
@@ -315,6 +319,12 @@ class Writer:
             await client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
             return
         await client.merge_patch(SECRETS, name, self._organization, {"data": data})
+
+    async def _drop_secret(self, ident: str) -> None:
+        """Remove the Secret of an objectstore that was refused."""
+        client, name = self._state.client, secret_name(ident)
+        with contextlib.suppress(ApiError):
+            await self._state.secrets.call(self._organization, lambda: client.delete(SECRETS, name, self._organization))
 
     async def _own_secret(self, made: Object) -> None:
         """Tie the Secret of an objectstore to it, so that it goes with it."""

@@ -2,7 +2,8 @@
 
 What a run works on is written into its status when it starts and never looked up again, so that a change of a definition, of
 claims or of options in its course changes nothing for it. A cancelled run stops what it started, waits until all of it is
-gone, and only then says so. A final state never changes; whatever a run left is removed after it, too.
+gone, and only then says so. A final state never changes; whatever a run left is removed after it, too, and a job that is
+deleted with kubectl goes once nothing of it is left.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class KubejobHandler:
     """Handles Kubejobs."""
 
     kind = kinds.KUBEJOB
-    finalizer = ""
+    finalizer = "cloudcasa.holdfast.dev/leftovers"
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge that the job is one of an organisation, and that what it is to do does not change."""
@@ -88,9 +89,12 @@ class KubejobHandler:
 
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Say what shall exist and run because of a job."""
+        if deleting(obj):
+            left = leftovers(obj, view)
+            return Desired(doomed=left, release=not left)
         if _is_final(obj):
             return _after(obj, view, now)
-        if deleting(obj) or flag(obj, "spec", "cancel") or text(obj, "spec", "skip"):
+        if flag(obj, "spec", "cancel") or text(obj, "spec", "skip"):
             return Desired(doomed=leftovers(obj, view))
         problems = self.validate(obj, None, view)
         if problems is not None:
