@@ -203,7 +203,7 @@ def test_a_cluster_that_has_forgotten_everything_learns_it_from_the_bucket(clust
     newest = f"{REPO}-known-1"
     status = cluster.get("snapshots.storage.kubestash.com", newest)["status"]
     assert (cluster.store / "demo" / "data" / "snapshots" / f"{newest}.yaml").is_file()
-    cluster.plane.kubectl("delete", "backupconfiguration", BC, "-n", "demo", "--wait=true")
+    cluster.plane.kubectl("delete", "backupconfiguration", "--all", "-n", "demo", "--wait=true")
     cluster.plane.kubectl("delete", "backupstorage", STORAGE, "-n", "demo", "--wait=true")
     eventually(lambda: not cluster.names("repositories.storage.kubestash.com"), "Repositories outlive their storage")
     assert cluster.names("snapshots.storage.kubestash.com") == []

@@ -2,7 +2,7 @@
 
 A Job writes, reads, lists and deletes there and leaves `metadata.yaml`. Its verdict is the condition BackendInitialized;
 what can't work yet (a Secret that is missing) is told while the Job waits for it. What lies there already it makes known to the
-cluster: for that its service account may create Repositories and Snapshots anywhere, but only until it has ended.
+cluster: for that its service account may create Repositories and Snapshots where the storage may be used, until it has ended.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from holdfast.core.read import (
     text,
 )
 from holdfast.dialects.kubestash import initialize, names, runtime, sizes, storage, usage, wipe
-from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, CLUSTER_ROLE_BINDING, REPOSITORY
+from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, NAMESPACE, REPOSITORY, ROLE_BINDING
 
 INITIALIZED: Final = initialize.Verdict("BackendInitialized", "BackendInitializationSucceeded", "BackendInitializationFailed")
 SECRET_FOUND: Final = "BackendSecretFound"
@@ -67,7 +67,7 @@ class BackupStorageHandler:
         attempt = _attempt(obj, view, now)
         found = initialize.desired(attempt, job, call, opened.copies)
         if attempt.needed:
-            return msgspec.structs.replace(found, children=_rights(obj, job))
+            return msgspec.structs.replace(found, children=_rights(obj, job, view))
         return msgspec.structs.replace(found, doomed=(*found.doomed, *_rights_gone(obj, view)))
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
@@ -151,28 +151,40 @@ def _lost(obj: Object, attempt: initialize.Attempt) -> list[Object]:
     return [{"namespace": at[0], "name": at[2], "synced": False, "error": message} for at, message in failed]
 
 
-def _rights(obj: Object, job: Object) -> tuple[Child, ...]:
-    """Return the account of the initialising Job, unless the user names one, and the binding that lets it make objects."""
+def _rights(obj: Object, job: Object, view: View) -> tuple[Child, ...]:
+    """Return the account of the initialising Job, unless the user names one, and what lets it make objects known.
+
+    That is a binding in each namespace that may use the storage, and in no other: what lies in a bucket reaches no further.
+    """
     namespace, account = namespace_of(obj), text(job, "spec", "template", "spec", "serviceAccountName")
     labels = names.labels("initializer", kind=BACKUP_STORAGE.kind, namespace=namespace, name=name_of(obj))
     meta = {"name": account, "namespace": namespace, "labels": labels, "ownerReferences": [owner_reference(obj)]}
     own: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
-    binding: Object = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": names.initializer_binding(namespace, name_of(obj)), "labels": labels},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": names.INITIALIZER_ROLE},
-        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
-    }
-    return (*((Child(own),) if account == name_of(job) else ()), Child(binding))
+    places = [name_of(item) for item in view.list(NAMESPACE) if not deleting(item)]
+    admitted = [place for place in places if place == namespace or usage.admits(obj, place, view)]
+    bindings = [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": ROLE_BINDING.kind,
+            "metadata": {
+                "name": names.initializer_binding(namespace, name_of(obj)),
+                "namespace": place,
+                "labels": labels,
+            },
+            "roleRef": {"apiGroup": ROLE_BINDING.group, "kind": "ClusterRole", "name": names.INITIALIZER_ROLE},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+        }
+        for place in sorted(admitted)
+    ]
+    return (*((Child(own),) if account == name_of(job) else ()), *(Child(binding) for binding in bindings))
 
 
 def _rights_gone(obj: Object, view: View) -> tuple[Doomed, ...]:
-    """Return the binding of the initialising Job, which needs it no more."""
-    ref = Ref(CLUSTER_ROLE_BINDING, "", names.initializer_binding(namespace_of(obj), name_of(obj)))
-    there = view.get(ref.kind, "", ref.name)
-    ours = there is not None and text(there, "metadata", "labels", names.INVOKER_NAMESPACE) == namespace_of(obj)
-    return (Doomed(ref, "the initialising Job has ended"),) if ours else ()
+    """Return the bindings of the initialising Job, which needs them no more."""
+    label = (names.INVOKER_NAME, names.label_value(name_of(obj)))
+    name = names.initializer_binding(namespace_of(obj), name_of(obj))
+    there = (item for item in view.list(ROLE_BINDING, label=label) if name_of(item) == name)
+    return tuple(Doomed(Ref(ROLE_BINDING, namespace_of(item), name), "the initialising Job has ended") for item in there)
 
 
 def _farewell(obj: Object, view: View, now: datetime) -> Desired:

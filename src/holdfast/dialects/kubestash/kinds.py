@@ -36,7 +36,6 @@ POD: Final = Kind("", "Pod")
 NAMESPACE: Final = Kind("", "Namespace")
 SECRET: Final = Kind("", "Secret")
 SERVICE_ACCOUNT: Final = Kind("", "ServiceAccount")
-CLUSTER_ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "ClusterRoleBinding")
 ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "RoleBinding")
 
 TARGETS: Final = (STATEFUL_SET, DEPLOYMENT, DAEMON_SET, CLAIM)

@@ -164,7 +164,7 @@ def snapshot_cleanup_job(name: str) -> str:
 
 
 def initializer_binding(namespace: str, storage: str) -> str:
-    """Name the ClusterRoleBinding of a storage's initialising Job."""
+    """Name the RoleBindings of a storage's initialising Job, the same in each namespace."""
     return bounded_name(f"kubestash-init-{namespace}-{storage}")
 
 

@@ -18,7 +18,6 @@ from holdfast.core.labels import OWNER_UID
 from holdfast.core.objects import Object, Ref, owner_reference, ref_of
 from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Problem, Problems, RunKind, StepState
 from holdfast.core.ports import Outcome, Refs, View
-from holdfast.core.quantity import format_bytes
 from holdfast.core.read import (
     conditions_of,
     deleting,
@@ -30,7 +29,7 @@ from holdfast.core.read import (
     text,
     uid_of,
 )
-from holdfast.core.times import format_duration, format_time, optional_time, parse_time
+from holdfast.core.times import format_time, optional_time, parse_time
 from holdfast.dialects.kubestash import (
     addons,
     decode,
@@ -38,6 +37,7 @@ from holdfast.dialects.kubestash import (
     intrusion,
     manifests,
     names,
+    restore_figures,
     restore_hooks,
     restore_plan,
     runtime,
@@ -428,15 +428,19 @@ def _component(obj: Object, name: str, where: Where, over: str, now: datetime) -
     if text(before, "phase") in (Stage.SUCCEEDED.value, Stage.FAILED.value):
         return before
     if name in where.intrusions:
-        return {"phase": Stage.FAILED.value, **_took(state), "error": where.intrusions[name]}
+        return {"phase": Stage.FAILED.value, **restore_figures.took(state), "error": where.intrusions[name]}
     if state.phase is Phase.SUCCEEDED:
-        return {"phase": Stage.SUCCEEDED.value, **_took(state), **_restored(state)}
+        return {"phase": Stage.SUCCEEDED.value, **restore_figures.took(state), **restore_figures.restored(state)}
     if state.phase is Phase.FAILED:
-        return {"phase": Stage.FAILED.value, **_took(state), "error": state.message or state.reason or "the Job failed"}
+        return {
+            "phase": Stage.FAILED.value,
+            **restore_figures.took(state),
+            "error": state.message or state.reason or "the Job failed",
+        }
     if where.intrusions:
         return {"phase": Stage.FAILED.value, "error": "stopped: a pod came to a claim of another component"}
     if state.exists and not _past_grace(obj, now):
-        return {"phase": Stage.RUNNING.value, **_progress(state)}
+        return {"phase": Stage.RUNNING.value, **restore_figures.progress(state)}
     if over:
         return {"phase": Stage.FAILED.value, "error": over}
     if before:
@@ -448,45 +452,6 @@ def _past_grace(obj: Object, now: datetime) -> bool:
     """Whether a Job that won't be stopped has been waited for long enough."""
     deadline = _deadline(obj)
     return deadline is not None and now > deadline + STOP_GRACE
-
-
-def _took(state: StepState) -> Object:
-    if state.report and state.report.results:
-        seconds = sum(result.seconds for result in state.report.results)
-        return {"duration": format_duration(timedelta(milliseconds=round(seconds * 1000)))}
-    if state.started and state.finished:
-        return {"duration": format_duration(state.finished - state.started)}
-    return {}
-
-
-def _restored(state: StepState) -> Object:
-    results = state.report.results if state.report else ()
-    if not results:
-        return {}
-    size, files = sum(result.bytes for result in results), sum(result.files for result in results)
-    seconds = sum(result.seconds for result in results)
-    return {"progress": _figures(files, files, size, size, seconds, size / seconds if seconds else 0.0)}
-
-
-def _progress(state: StepState) -> Object:
-    if not state.progress:
-        return {}
-    now = state.progress[-1]
-    figures = _figures(now.files_done, now.files_total, now.bytes_done, now.bytes_total, now.seconds, now.rate)
-    return {"progress": figures}
-
-
-def _figures(done: int, total: int, bytes_done: int, bytes_total: int, seconds: float, rate: float) -> Object:
-    share = bytes_done / bytes_total if bytes_total else float(done > 0 and done == total)
-    return {
-        "secondsElapsed": int(seconds),
-        "percentDone": f"{min(share, 1.0) * 100:.2f}%",
-        "totalFiles": total,
-        "filesDone": done,
-        "restoreDone": format_bytes(bytes_done),
-        "total": format_bytes(bytes_total),
-        "speed": f"{format_bytes(int(rate))}/s",
-    }
 
 
 def _phase(components: Object, total: int, over: str) -> str:
