@@ -7,6 +7,7 @@ needs to be listed and wiped. Failures come out as MoverError with a reason and 
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -93,9 +94,9 @@ class Folder:
                 return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Write beside, sync, rename into place."""
+        """Write beside, sync, rename into place. Process ids repeat among pods, so the name beside is drawn."""
         path = self._root / name
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         with self._translated("write", path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
