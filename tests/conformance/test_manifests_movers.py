@@ -306,7 +306,7 @@ async def test_single_objects_are_saved_with_the_accounts_and_roles_of_their_pod
 
 
 def test_a_call_that_names_no_place_or_two_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MoverError, match="either into a repository or into a folder"):
+    with pytest.raises(MoverError, match="either into a repository, a folder or an archive"):
         backup(ManifestsBackup(), Run().context)
-    with pytest.raises(MoverError, match="either into a repository or into a folder"):
+    with pytest.raises(MoverError, match="either into a repository, a folder or an archive"):
         backup(ManifestsBackup(repository=repository(tmp_path), folder="/x"), Run().context)

@@ -72,12 +72,13 @@ class TcpConnect(Call, frozen=True, omit_defaults=True):
 class ManifestsBackup(Call, frozen=True, omit_defaults=True):
     """Save the objects of a cluster as files `<resource.group>/{cluster|namespaces/<ns>}/<name>.yaml`, one snapshot of `root`.
 
-    They go into `repository`, or without one into the directory `folder` of the pod, unencrypted: who names a folder answers
-    for what happens to the Secrets in it. With `objects` (`<resource.group>/<namespace>/<name>`, `//` without a namespace) only
-    these are saved, with the service accounts of their pods and, if `rbac`, with the roles that these have. Kinds are read one
-    after the other: the snapshot shows each as it was at some moment of the run. The report's result counts the files; an item
-    for each kind says how many there are. What may not be read makes it a failure. The account needs
-    `core.access.manifests_access`.
+    They go into `repository`, or into the directory `folder` of the pod, unencrypted: who names a folder answers for what
+    happens to the Secrets in it; or as one compressed tar file `archive` to where the `datasafed` of the environment stores
+    (see `movers.datasafed.settings`), sealed as all else there. With `objects` (`<resource.group>/<namespace>/<name>`, `//`
+    without a namespace) only these are saved, with the service accounts of their pods and, if `rbac`, with the roles that
+    these have. Kinds are read one after the other: the snapshot shows each as it was at some moment of the run. The report's
+    result counts the files; an item for each kind says how many there are. What may not be read makes it a failure. The
+    account needs `core.access.manifests_access`.
     """
 
     MOVER: ClassVar[str] = "manifests-backup"
@@ -85,6 +86,7 @@ class ManifestsBackup(Call, frozen=True, omit_defaults=True):
     selection: Selection = Selection()
     repository: RepositoryTarget | None = None
     folder: str = ""
+    archive: str = ""
     root: str = "/manifests"
     objects: tuple[str, ...] = ()
     rbac: bool = False
@@ -93,7 +95,8 @@ class ManifestsBackup(Call, frozen=True, omit_defaults=True):
 
 
 class ManifestsRestore(Call, frozen=True, omit_defaults=True):
-    """Make objects again from manifests: those of a snapshot of `repository` below `root`, or those in the directory `folder`.
+    """Make objects again from manifests: those of a snapshot of `repository` below `root`, in the directory `folder`, or
+    in an `archive` as `ManifestsBackup` writes it. What any of `selection` and `also` means comes back.
 
     The order and what is left out are those of `core.manifests`. An object that exists is left alone, or with `override` gets
     the fields of the manifest. Missing namespaces are made. `skip` names resources that the caller never wants back. The
@@ -104,10 +107,12 @@ class ManifestsRestore(Call, frozen=True, omit_defaults=True):
     MOVER: ClassVar[str] = "manifests-restore"
 
     selection: Selection = Selection(cluster_resources=True)
+    also: tuple[Selection, ...] = ()
     changes: Changes = Changes()
     repository: RepositoryTarget | None = None
     snapshot_id: str = ""
     folder: str = ""
+    archive: str = ""
     root: str = "/manifests"
     override: bool = False
     skip: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from holdfast.core import selectors
 from holdfast.core.objects import Object
 from holdfast.core.read import at, conditions_of, items, mapping, name_of, namespace_of, phase_of, text
 
@@ -47,8 +48,8 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which objects are meant. An empty list of `namespaces` or `resources`, or `*` in it, means all.
 
     Resources are named by plural (of any group) or `plural.group`; exclusion wins. Of `all_labels` every one must fit, of
-    `any_labels` one; each is `key=value`, `key:value` or a key that must be there. Objects without a namespace are meant only
-    with `cluster_resources`.
+    `any_labels` one; each is `key=value`, `key:value` or a key that must be there. `selector` is a label selector of Kubernetes
+    that must fit as well. Objects without a namespace are meant only with `cluster_resources`.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
     exclude_resources: tuple[str, ...] = ()
     all_labels: tuple[str, ...] = ()
     any_labels: tuple[str, ...] = ()
+    selector: Mapping[str, Any] = {}
     cluster_resources: bool = False
 
     def takes_resource(self, name: str, *, namespaced: bool) -> bool:
@@ -73,7 +75,7 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
         if namespace in self.exclude_namespaces:
             return False
         labels = mapping(obj, "metadata", "labels")
-        if not all(_fits(labels, wanted) for wanted in self.all_labels):
+        if not all(_fits(labels, wanted) for wanted in self.all_labels) or not selectors.matches(dict(self.selector), labels):
             return False
         return not self.any_labels or any(_fits(labels, wanted) for wanted in self.any_labels)
 

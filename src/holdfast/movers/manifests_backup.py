@@ -23,6 +23,7 @@ from holdfast.core.times import format_time, parse_time
 from holdfast.movers.cluster import ApiError, Cluster, Discovery, NotFound, Resource, own_cluster, refused
 from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.failures import mover_error
+from holdfast.movers.manifests_archive import write_archive
 from holdfast.movers.stores import follow, open_or_init
 from holdfast.repo.errors import RepositoryError
 from holdfast.repo.maintain import read_root, stats
@@ -38,8 +39,8 @@ _RBAC: Final = "rbac.authorization.k8s.io"
 
 def run(call: ManifestsBackup, context: Context) -> Report:
     """Save what is asked for."""
-    if (call.repository is None) == (not call.folder):
-        raise MoverError("BadArguments", "a manifests backup goes either into a repository or into a folder")
+    if sum((call.repository is not None, bool(call.folder), bool(call.archive))) != 1:
+        raise MoverError("BadArguments", "a manifests backup goes either into a repository, a folder or an archive")
     with Cluster(own_cluster()) as cluster:
         return save(cluster, call, context)
 
@@ -48,7 +49,7 @@ def save(cluster: Cluster, call: ManifestsBackup, context: Context) -> Report:
     """Save the objects of this cluster."""
     try:
         reader = Reader(cluster, call, context)
-        result = _into_folder(call, reader) if call.repository is None else _into_repository(call, reader, context)
+        result = _into(call, reader, context)
     except ApiError as error:
         raise refused(error, "what the API server serves can't be listed") from error
     except RepositoryError as error:
@@ -181,6 +182,12 @@ def manifest(resource: Resource, obj: Object) -> bytes:
 def _account(obj: Object) -> tuple[str, str] | None:
     spec = mapping(obj, "spec") if obj.get("kind") == "Pod" else mapping(obj, "spec", "template", "spec")
     return (namespace_of(obj), text(spec, "serviceAccountName", default="default")) if spec else None
+
+
+def _into(call: ManifestsBackup, reader: Reader, context: Context) -> RepositoryResult:
+    if call.repository is not None:
+        return _into_repository(call, reader, context)
+    return write_archive(call.archive, reader.files()) if call.archive else _into_folder(call, reader)
 
 
 def _into_folder(call: ManifestsBackup, reader: Reader) -> RepositoryResult:

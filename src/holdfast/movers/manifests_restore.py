@@ -23,6 +23,7 @@ from holdfast.core.report import Failure, ItemResult, Report, RepositoryResult
 from holdfast.movers.cluster import AlreadyExists, ApiError, Cluster, Forbidden, NotFound, Resource, own_cluster, refused
 from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.failures import mover_error
+from holdfast.movers.manifests_archive import Archive
 from holdfast.movers.stores import open_repository
 from holdfast.repo.browse import Trees, start
 from holdfast.repo.documents import parse_id
@@ -64,9 +65,9 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def run(call: ManifestsRestore, context: Context) -> Report:
-    """Make the objects of a repository's snapshot, or of a folder."""
-    if (call.repository is None) == (not call.folder):
-        raise MoverError("BadArguments", "a manifests restore reads either a repository or a folder")
+    """Make the objects of a repository's snapshot, a folder or an archive."""
+    if sum((call.repository is not None, bool(call.folder), bool(call.archive))) != 1:
+        raise MoverError("BadArguments", "a manifests restore reads either a repository, a folder or an archive")
     with Cluster(own_cluster()) as cluster:
         return make(cluster, call, context)
 
@@ -74,6 +75,8 @@ def run(call: ManifestsRestore, context: Context) -> Report:
 def make(cluster: Cluster, call: ManifestsRestore, context: Context) -> Report:
     """Make the objects in this cluster."""
     try:
+        if call.archive:
+            return Maker(cluster, call, context, Archive(call.archive)).run(call.archive)
         if call.repository is None:
             return Maker(cluster, call, context, Folder(Path(call.folder) / call.root.strip("/"))).run(call.folder)
         with open_repository(call.repository, context.stop) as repo, repo.lock():
@@ -119,8 +122,8 @@ class Maker:
             except ValueError as error:
                 self._fail(path, path, str(error))
                 continue
-            selection = self._call.selection
-            if selection.takes_resource(resource, namespaced=bool(namespace_of(obj))) and selection.takes(obj):
+            inside, selections = bool(namespace_of(obj)), (self._call.selection, *self._call.also)
+            if any(each.takes_resource(resource, namespaced=inside) and each.takes(obj) for each in selections):
                 found.append(Entry(path, resource, identity(obj)))
         return sorted(found, key=lambda entry: (rank(entry.resource), entry.path))
 

@@ -24,6 +24,7 @@ from holdfast.dialects.kubeblocks import (
     continuous,
     expiry,
     names,
+    resources,
     retention,
 )
 from holdfast.dialects.kubeblocks.backup_context import Context
@@ -142,6 +143,7 @@ def _over(obj: Object, view: View, now: datetime) -> Desired:
         gone = tuple(Doomed(Ref(JOB, namespace_of(job), name_of(job)), "its Backup is Completed") for job in jobs)
     else:
         gone = _running_jobs(obj, view)
+    gone = (*gone, *resources.rights_over(obj, view))
     verdict = expiry.verdict(obj, view, now)
     if verdict.expired:
         gone = (*gone, Doomed(Ref(BACKUP, namespace_of(obj), name_of(obj)), "it has expired"))

@@ -59,6 +59,11 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         return text(self.action_set, "spec", "backupType", default="Full")
 
     @property
+    def objects(self) -> bool:
+        """Whether Kubernetes objects are saved: with each backup that ends, so not with a continuous one."""
+        return self.backup_type != "Continuous" and any(picked.target.saves_objects for picked in self.targets)
+
+    @property
     def snapshots(self) -> bool:
         """Whether volumes are snapshotted."""
         return flag(self.method, "snapshotVolumes")
@@ -100,7 +105,8 @@ def gather(obj: Object, refs: Refs, home: str, now: datetime) -> Context | Refus
 
 def stores_nothing(context: Context) -> bool:
     """Whether a backup consists of volume snapshots only, so that it needs no repository."""
-    return context.snapshots and not mapping(context.action_set, "spec", "backup", "backupData")
+    files = mapping(context.action_set, "spec", "backup", "backupData") or context.objects
+    return context.snapshots and not files
 
 
 def resume(obj: Object, refs: Refs, home: str) -> Context | Refusal:
@@ -158,11 +164,6 @@ def _pick(obj: Object, method: Object, policy: Object, refs: Refs) -> tuple[Targ
         return Refusal("NoTarget", f"neither BackupPolicy {name_of(policy)} nor its method {text(method, 'name')} has a target")
     found: list[TargetPods] = []
     for target in chosen:
-        if mapping(target.raw, "resources", "selector"):
-            said = (
-                f"target {target.name} asks to save Kubernetes objects, which is not supported yet: remove resources.selector"
-            )
-            return Refusal("ResourcesNotSupported", said)
         pods = targets.pick(target, namespace_of(obj), refs)
         if isinstance(pods, Refusal):
             return pods

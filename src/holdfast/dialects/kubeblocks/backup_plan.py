@@ -16,7 +16,7 @@ from holdfast.core.objects import Object, bounded_name
 from holdfast.core.plan import Child, MoverCall, Plan, RunKind, Step, When
 from holdfast.core.ports import View
 from holdfast.core.read import flag, items, mapping, name_of, number, strings, text, uid_of
-from holdfast.dialects.kubeblocks import backup_env, env, hooks, names, record, snapshots, targets, worker, workload
+from holdfast.dialects.kubeblocks import backup_env, env, hooks, names, record, resources, snapshots, targets, worker, workload
 from holdfast.dialects.kubeblocks.backup_context import Context
 from holdfast.dialects.kubeblocks.kinds import JOB, POD
 from holdfast.dialects.kubeblocks.refusal import Refusal
@@ -79,6 +79,8 @@ def planned(context: Context, view: View) -> Planned | Refusal:
     ours = any(not picked.target.account for picked in context.targets)
     accounts = worker.children(context.namespace) if ours else ()
     steps = [step for action in found for step in action.steps]
+    if context.objects:
+        accounts = (*accounts, *resources.access_to(context.obj))
     return Planned(tuple(found), (*accounts, *hooks.accounts(context.namespace, steps)))
 
 
@@ -147,6 +149,8 @@ class _OnePod:
         thaw = When.ALWAYS if self._found else When.SUCCESS
         if data := mapping(section, "backupData"):
             self._job(self._name("dp-backup"), data, told=True)
+        if self._context.objects and self._target.saves_objects and self._index == 0:
+            self._objects()
         if self._context.snapshots and (bad := self._snapshots(view)) is not None:
             return bad
         bad = self._hooks(items(section, "postBackup"), "dp-postbackup", thaw)
@@ -190,6 +194,12 @@ class _OnePod:
         steps = [msgspec.structs.replace(each.step, name=f"{name}-{each.volume}") for each in taken]
         self._add(name, steps, [each.volume for each in taken])
         return None
+
+    def _objects(self) -> None:
+        """Save the objects of the target, once for all of its pods; after the data, whose size is measured before."""
+        name = self._name("dp-objects")
+        own = labels(self._context)
+        self._add(name, [resources.backup_step(self._context, self._target, name, self._job_name(name), own, self._needs())])
 
     def _job(self, name: str, raw: Object, *, told: bool, when: When = When.SUCCESS) -> None:
         context = self._context

@@ -16,7 +16,7 @@ from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, 
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import deleting, flag, items, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.core.times import optional_time, parse_time
-from holdfast.dialects.kubeblocks import restore_claims, restore_plan, restore_ready, restore_sources, restore_status
+from holdfast.dialects.kubeblocks import resources, restore_claims, restore_plan, restore_ready, restore_sources, restore_status
 from holdfast.dialects.kubeblocks.kinds import JOB, RESTORE
 from holdfast.dialects.kubeblocks.refusal import Refusal, Wait
 from holdfast.dialects.kubeblocks.restore_plan import Prepared, Work
@@ -62,8 +62,8 @@ class RestoreHandler:
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge what the schema can't: a moment that does not exist, and what is not supported."""
-        if items(obj, "spec", "resources", "included"):
-            said = "Kubernetes objects can't be brought back yet: leave resources out, and apply their manifests yourself"
+        if resources.included(obj) and mapping(obj, "spec", "prepareDataConfig", "dataSourceRef"):
+            said = "a Restore that is the data source of claims brings no objects back: make another one for them"
             return Problems((Problem("spec.resources.included", said),))
         if flag(obj, "spec", "readyConfig", "jobAction", "target", "podSelector", "useParentSelectedPods"):
             field = "spec.readyConfig.jobAction.target.podSelector.useParentSelectedPods"
@@ -113,8 +113,8 @@ class RestoreHandler:
             work = restore_plan.prepared(obj, found, view, self._home)
             if isinstance(work, Refusal):
                 found = work
-            elif not work.claims and not restore_ready.wanted(obj, found):
-                found = Refusal("NothingToDo", "the Restore names no claims, and no step for a running service: nothing to do")
+            elif not work.claims and not work.works and not restore_ready.wanted(obj, found):
+                found = Refusal("NothingToDo", "the Restore names no claims, no objects and no step: nothing to do")
         if isinstance(found, Refusal):
             return restore_status.failed(obj, found.message, now)
         return restore_status.begun(obj, now)
@@ -217,10 +217,12 @@ def _since(obj: Object, states: Sequence[StepState], now: datetime) -> datetime:
 
 def _over(obj: Object, view: View) -> Desired:
     """Collect the jobs of a Completed Restore; those of a Failed one stay for people to read, but none goes on."""
+    rights = resources.rights_over(obj, view)
     if phase_of(obj) != "Completed":
-        return Desired(doomed=_running_jobs(obj, view))
+        return Desired(doomed=(*_running_jobs(obj, view), *rights))
     jobs = view.list(JOB, owner=uid_of(obj))
-    return Desired(doomed=tuple(Doomed(Ref(JOB, namespace_of(job), name_of(job)), "its Restore is Completed") for job in jobs))
+    done = [Doomed(Ref(JOB, namespace_of(job), name_of(job)), "its Restore is Completed") for job in jobs]
+    return Desired(doomed=(*done, *rights))
 
 
 def _running_jobs(obj: Object, view: View) -> tuple[Doomed, ...]:

@@ -13,7 +13,7 @@ from holdfast.core.objects import Object, bounded_name
 from holdfast.core.plan import Child, Phase, SecretCopy, Step
 from holdfast.core.ports import View
 from holdfast.core.read import items, mapping, name_of, namespace_of, number, strings, text
-from holdfast.dialects.kubeblocks import hooks, names, repos, restore_claims, restore_env, worker, workload
+from holdfast.dialects.kubeblocks import hooks, names, repos, resources, restore_claims, restore_env, worker, workload
 from holdfast.dialects.kubeblocks.access import Access
 from holdfast.dialects.kubeblocks.refusal import Refusal
 from holdfast.dialects.kubeblocks.repos import Reached
@@ -80,6 +80,13 @@ def prepared(restore: Object, sources: Sequence[Source], view: View, home: str) 
             works.append(Work(step=msgspec.structs.replace(step, needs=needs), source=source, claims=tuple(one)))
             made.append(step.name)
         before = tuple(made)
+    if resources.included(restore):
+        work = _objects(restore, sources, [work.step.name for work in works], view, home)
+        if isinstance(work, Refusal):
+            return work
+        works.append(work[0])
+        children += [*work[1].children, *resources.access_to(restore, write=True)]
+        copies += work[1].copies
     unique = {(child.object["kind"], name_of(child.object)): child for child in children}
     return Prepared(
         works=tuple(works),
@@ -87,6 +94,21 @@ def prepared(restore: Object, sources: Sequence[Source], view: View, home: str) 
         children=tuple(unique.values()),
         copies=tuple({copy.target: copy for copy in copies}.values()),
     )
+
+
+def _objects(
+    restore: Object, sources: Sequence[Source], needs: Sequence[str], view: View, home: str
+) -> tuple[Work, Access] | Refusal:
+    """Return the job that makes objects again, once the claims are filled: they may hold what mounts them."""
+    source = resources.source_of(restore, sources)
+    if isinstance(source, Refusal):
+        return source
+    reached = reach(restore, source, view, home)
+    if isinstance(reached, Refusal):
+        return reached
+    name = job_name("restore-objects", names.uid8(restore), name_of(source.backup))
+    step = resources.restore_step(restore, source, name, labels(restore), reached, needs)
+    return Work(step=step, source=source), reached
 
 
 def reach(restore: Object, source: Source, view: View, home: str) -> Access | Refusal:

@@ -46,6 +46,11 @@ class Target(msgspec.Struct, frozen=True):
         return mapping(self.raw, "connectionCredential")
 
     @property
+    def saves_objects(self) -> bool:
+        """Whether Kubernetes objects are saved beside its data: those of a selector, where an empty one selects all."""
+        return "selector" in mapping(self.raw, "resources")
+
+    @property
     def account(self) -> str:
         """The service account of its jobs; empty for ours."""
         return text(self.raw, "serviceAccountName")
