@@ -40,15 +40,19 @@ demo: setup ## back up and restore real data of this machine, and prove it
 	@scripts/fetch-promtool.sh .tools/promtool
 	@touch $@
 
-test: setup .tools/restic/.fetched .tools/azurite/.fetched .tools/promtool/.fetched ## run every test
+.tools/.test-packages: scripts/test-packages.sh scripts/packages.sh .tools/.fetched
+	@scripts/test-packages.sh
+	@touch $@
+
+test: setup .tools/.test-packages .tools/restic/.fetched .tools/azurite/.fetched .tools/promtool/.fetched ## run every test
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
-conformance: setup ## run the API suite against another cluster: KUBEBUILDER_ASSETS= (etcd, kube-apiserver) or HOLDFAST_TEST_KUBECONFIG=
+conformance: setup .tools/.test-packages ## run the API suite against another cluster: KUBEBUILDER_ASSETS= (etcd, kube-apiserver) or HOLDFAST_TEST_KUBECONFIG=
 	@test -n "$(KUBEBUILDER_ASSETS)$(HOLDFAST_TEST_KUBECONFIG)" || \
 		{ echo "name a folder with etcd and kube-apiserver in KUBEBUILDER_ASSETS, or a kubeconfig in HOLDFAST_TEST_KUBECONFIG" >&2; exit 1; }
 	@$(BIN)/python -m pytest -m api tests/conformance/test_api_*.py tests/conformance/test_kube_client.py
 
-soak: setup .tools/restic/.fetched ## run the long crash, fault and model series: make soak SEED=1 N=3
+soak: setup .tools/.test-packages .tools/restic/.fetched ## run the long crash, fault and model series: make soak SEED=1 N=3
 	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py tests/e2e/test_repo_hostile.py
 
 fuzz: setup ## feed the native module with broken input under the compiler's sanitizers: make fuzz N=20000

@@ -32,9 +32,28 @@ MESSAGE
         return 1
     fi
     echo "installing ${missing[*]}"
+    start_nothing "${as[@]}"
     "${as[@]}" "${apt[@]}" install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
         "${as[@]}" "${apt[@]}" update
         "${as[@]}" "${apt[@]}" install --no-install-recommends "${missing[@]}"
     }
+    start_as_ever
     missing=()
+}
+
+# Debian starts the service of a package when it is installed, unless this file says no (Debian policy, policy-rc.d).
+policy=/usr/sbin/policy-rc.d
+forbidden=()
+
+start_nothing() {
+    [ ! -e $policy ] || return 0
+    forbidden=("$@" rm -f $policy)
+    trap start_as_ever EXIT
+    printf '#!/bin/sh\nexit 101\n' | "$@" tee $policy >/dev/null
+    "$@" chmod 755 $policy
+}
+
+start_as_ever() {
+    [ ${#forbidden[@]} -eq 0 ] || "${forbidden[@]}"
+    forbidden=()
 }

@@ -13,18 +13,6 @@ need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
 need bubblewrap command -v bwrap
 need nftables test -x /usr/sbin/nft
 need attr command -v getfattr
-need strace command -v strace
-need openssh-client command -v ssh-keygen
-need openssh-server test -x /usr/sbin/sshd
-need etcd-server command -v etcd
-need etcd-client command -v etcdctl
-need openssl command -v openssl
-need postgresql sh -c 'ls /usr/lib/postgresql/*/bin/postgres'
-need libnfs13 sh -c 'ldconfig -p | grep -q libnfs.so.13'
-need rpcbind test -x /usr/sbin/rpcbind
-need nfs-ganesha test -x /usr/bin/ganesha.nfsd
-need nfs-ganesha-vfs sh -c 'ls /usr/lib/*/ganesha/libfsalvfs.so'
-need iproute2 test -x /usr/sbin/ip
 need gcc command -v "${CC:-cc}"
 need libc6-dev test -e /usr/include/stdlib.h
 case $("$python" -c 'import sys; print(sys.prefix)' 2>/dev/null) in
