@@ -82,14 +82,20 @@ async def app(found: World, namespace: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def greeting(found: World, namespace: str) -> str:
+async def greeting(found: World, namespace: str, file: str = "greeting") -> str:
     """Return what the file in a namespace's volume says; empty while there is none."""
     try:
         claim = await found.client.get(PVCS, "data", namespace)
     except NotFound:
         return ""
-    path = found.directory / "volumes" / claim["spec"].get("volumeName", "none") / "greeting"
+    path = found.directory / "volumes" / claim["spec"].get("volumeName", "none") / file
     return path.read_text() if path.is_file() else ""
+
+
+async def hook(found: World, name: str, kind: str, command: str) -> str:
+    """Define a command for the writers."""
+    rule = {"labels": {"app": "writer"}, "target": [{"command": command}]}
+    return (await found.rest.ok("POST", "/kubehooks", {"name": name, "hook_type": kind, "hook": [rule]}))["_id"]
 
 
 async def left(found: World, job: str) -> list[str]:
@@ -139,6 +145,7 @@ async def test_a_copy_with_its_snapshot_ends_as_one_copy_that_comes_back_elsewhe
         "backup_inst": point["_id"],
         "namespaces": ["shop"],
         "namespace_mappings": mapping,
+        "post_hooks": [{"hooks": [await hook(here, "thaw", "POST_RESTORE", "echo thawed > /data/thawed")]}],
     }
     restore = (await rest.ok("POST", "/kuberestores", body))["_id"]
     restored = await rest.ended(await rest.run("kuberestores", restore))
@@ -146,6 +153,8 @@ async def test_a_copy_with_its_snapshot_ends_as_one_copy_that_comes_back_elsewhe
     assert restored["state"] == "COMPLETED", restored["message"]
     assert restored["restoredef"] == restore
     assert await greeting(here, "shop-again") == "hello\n"
+    assert await greeting(here, "shop-again", "thawed") == "thawed\n"
+    assert any("runs 1 hook commands" in line for line in restored["activity"])
     copied = await here.client.get(KINDS["ConfigMap"], "settings", "shop-again")
     assert copied["data"] == {"colour": "blue"}
     await cleaned(here, restored["_id"])

@@ -367,10 +367,11 @@ class Writer:
                 if any(_refers(entry.document, field, ident) for field in fields):
                     raise RestError(409, f"{other.plural}/{entry.document['_id']} ({entry.document['name']}) uses it")
         if plural == "kubehooks":
-            for entry in self._state.index(self._organization, "kubebackups").all():
-                uses = [*items(entry.document, "pre_hooks"), *items(entry.document, "post_hooks")]
-                if any(ident in strings(use, "hooks") for use in uses):
-                    raise RestError(409, f"kubebackups/{entry.document['_id']} ({entry.document['name']}) uses it")
+            for user in ("kubebackups", "kuberestores"):
+                for entry in self._state.index(self._organization, user).all():
+                    uses = [*items(entry.document, "pre_hooks"), *items(entry.document, "post_hooks")]
+                    if any(ident in strings(use, "hooks") for use in uses):
+                        raise RestError(409, f"{user}/{entry.document['_id']} ({entry.document['name']}) uses it")
 
     def _refuse_kept(self, entry: Entry) -> None:
         """Refuse to delete a locked recovery point before it expires, and the cluster that we run in."""

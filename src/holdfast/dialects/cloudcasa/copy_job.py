@@ -83,7 +83,8 @@ class CopyJob:
                 return _failed("none of the namespaces exists")
             used = hooks.choose(backup, chosen.namespaces, view, documents_of(job, view))
             missing = f"; missing namespaces: {', '.join(chosen.missing)}" if chosen.missing else ""
-            said = f"{len(chosen.volumes)} claims in {len(chosen.namespaces)} namespaces{missing}"
+            hooked = f"; {len(used)} hook commands" if used else ""
+            said = f"{len(chosen.volumes)} claims in {len(chosen.namespaces)} namespaces{hooked}{missing}"
             extra: Object = {"namespaces": list(chosen.namespaces), "missing_namespaces": list(chosen.missing)}
             return {**status, **extra, "volumes": list(chosen.volumes), "hooks": list(used), "message": said}
         point = points.newest_snapshot(job, view)

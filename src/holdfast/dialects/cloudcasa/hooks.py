@@ -41,12 +41,12 @@ def _calls(when: str, use: Object, namespaces: Sequence[str], refs: Refs, docume
         for rule in items(documents.spec_of("kubehooks", ident) or {}, "hook"):
             for namespace in places:
                 for pod in refs.list(POD, namespace):
-                    if phase_of(pod) == "Running" and _fits(pod, mapping(rule, "labels")):
+                    if phase_of(pod) == "Running" and fits(pod, mapping(rule, "labels")):
                         for target in items(rule, "target"):
                             yield {"when": when, "namespace": namespace, "pod": name_of(pod), **target}
 
 
-def _fits(pod: Object, labels: Object) -> bool:
+def fits(pod: Object, labels: Object) -> bool:
     """Whether every label fits; commas in a value give alternatives."""
     have = mapping(pod, "metadata", "labels")
     return all(have.get(name) in [each.strip() for each in str(wanted).split(",")] for name, wanted in labels.items())

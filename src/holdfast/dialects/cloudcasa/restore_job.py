@@ -1,13 +1,15 @@
 """KUBE_RESTORE: claims first, each filled and read back, then the resources, so that an application starts with its data.
 
 A claim that exists is left alone and counts as a failure, unless `overwrite` is set. Resources come back only after every
-claim has: a partial restore is not handed to an application.
+claim has: a partial restore is not handed to an application. Hooks run last of all.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from holdfast.core.access import manifests_access, run_as
 from holdfast.core.calls import VolumeRestore
@@ -18,7 +20,7 @@ from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Run, RunKind, SecretCopy, Step
 from holdfast.core.ports import Outcome, View
 from holdfast.core.read import at, flag, items, mapping, name_of, namespace_of, number, strings, text, uid_of
-from holdfast.dialects.cloudcasa import kinds, pods, points, stores
+from holdfast.dialects.cloudcasa import kinds, pods, points, restore_hooks, stores
 from holdfast.dialects.cloudcasa.handler import documents_of
 from holdfast.dialects.cloudcasa.volume_copy import path_of
 
@@ -55,6 +57,9 @@ class RestoreJob:
             for each in items(info, "volumes")
             if text(each, "namespace") in chosen and at(restore, "spec", "restore_pvs") is not False
         ]
+        rules = restore_hooks.rules(restore, chosen, renamed, documents)
+        if isinstance(rules, str):
+            return _failed(rules)
         status: Object = {
             "state": "RUNNING",
             "volumes": claims,
@@ -62,6 +67,7 @@ class RestoreJob:
             "mappings": [{"source": name, "target": to} for name, to in renamed.items() if name in chosen],
             "overwrite": flag(restore, "spec", "overwrite"),
             "message": f"restores {len(claims)} claims of {len(chosen)} namespaces",
+            **({"hook_rules": rules} if rules else {}),
         }
         resources = text(info, "resources")
         return {**status, **({"objectstore": store} if store else {}), **({"snapshot_ids": [resources]} if resources else {})}
@@ -72,6 +78,8 @@ class RestoreJob:
         claims = items(job, "status", "volumes")
         going = [index for index, each in enumerate(claims) if not _ended(each)]
         left = tuple(each for index, claim in enumerate(claims) if _ended(claim) for each in _left(job, index, claim))
+        if text(job, "status", "restored"):
+            return msgspec.structs.replace(restore_hooks.wanted(job, now), doomed=left)
         if not going:
             resources = _resources(job, store) if store is not None and not _lost(job) else Desired()
             return Desired(children=resources.children, runs=resources.runs, doomed=left)
@@ -86,6 +94,8 @@ class RestoreJob:
     def status(self, job: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return how far it is."""
         status = dict(mapping(job, "status"))
+        if text(status, "restored"):
+            return {**status, **restore_hooks.seen(job, view, outcome, now)}
         claims = list(items(job, "status", "volumes"))
         for index, claim in enumerate(claims):
             if not _ended(claim):
@@ -97,21 +107,26 @@ class RestoreJob:
         if lost := _lost({"status": status}):
             return {**status, "state": "FAILED", "message": f"resources were left alone: {lost}"}
         if not strings(status, "snapshot_ids"):
-            return {**status, "state": "COMPLETED", "message": f"{len(claims)} claims restored; the point has no resources"}
+            return _restored(status, f"{len(claims)} claims restored; the point has no resources")
         run = outcome.runs.get(_RESOURCES)
         if run is None or not run.phase.terminal:
             return {**status, "message": (run.message if run else "") or "restores resources"}
         if run.phase is Phase.SUCCEEDED:
-            return {**status, "state": "COMPLETED", "message": f"{len(claims)} claims restored; {_made(run)}"}
-        return {
-            **status,
-            "state": "PARTIAL",
-            "message": f"{len(claims)} claims restored; resources: {run.message or run.reason}",
-        }
+            return _restored(status, f"{len(claims)} claims restored; {_made(run)}")
+        unhooked = "; its hooks were not run" if status.get("hook_rules") else ""
+        said = f"{len(claims)} claims restored; resources: {run.message or run.reason}{unhooked}"
+        return {**status, "state": "PARTIAL", "message": said}
 
 
 def _failed(message: str) -> Object:
     return {"state": "FAILED", "message": message}
+
+
+def _restored(status: Object, said: str) -> Object:
+    """Return the status of a job that brought everything back: it ends, unless commands are to run in the pods."""
+    if status.get("hook_rules"):
+        return {**status, "restored": said, "message": said}
+    return {**status, "state": "COMPLETED", "message": said}
 
 
 def _namespaces(restore: Object, info: Object) -> tuple[list[str], list[str]]:

@@ -91,6 +91,10 @@ def _provider(field: str, provider: Object) -> Iterator[Problem]:
 
 def _kubecluster(spec: Object, old: Object | None, lookup: Lookup) -> Iterator[Problem]:
     yield from _provider("backup_provider", mapping(spec, "backup_provider"))
+    why = "movers run the image of the operator's --image and pull as its cluster is set up to: leave it out"
+    for name in ("container_registry", "image_pull_secret_name"):
+        if text(spec, name):
+            yield Problem(name, why, _REASON)
 
 
 def _policy(spec: Object, old: Object | None, lookup: Lookup) -> Iterator[Problem]:
@@ -194,6 +198,12 @@ def _kuberestore(spec: Object, old: Object | None, lookup: Lookup) -> Iterator[P
         twice = next((name for name in names if names.count(name) > 1), "")
         if twice:
             yield Problem("namespace_mappings", f"names {what} {twice} twice", _REASON)
+    if text(spec, "migrationdef"):
+        yield Problem(
+            "migrationdef", "there are no migrations here: leave it out, and name the destination in cluster", _REASON
+        )
+    for index, use in enumerate(items(spec, "post_hooks")):
+        yield from _hooks(f"post_hooks[{index}]", use, "POST_RESTORE", lookup)
 
 
 def _kubehook(spec: Object, old: Object | None, lookup: Lookup) -> Iterator[Problem]:

@@ -16,10 +16,12 @@ class KubeclusterSpec(Document):
     name: Annotated[str, doc("Name of the document; unique.", min_length=1, max_length=253)]
     description: Maybe[Annotated[str, doc("Free text.")]] = UNSET
     tags: Maybe[Annotated[Tags, doc("Free labels.")]] = UNSET
-    image_pull_secret_name: Maybe[Annotated[str, doc("Pull Secret for the agent's image, in the agent's namespace.")]] = UNSET
-    container_registry: Maybe[Annotated[str, doc("Registry, with a path if need be, that the agent's image comes from.")]] = (
-        UNSET
-    )
+    image_pull_secret_name: Maybe[
+        Annotated[str, doc("Pull Secret of images; refused unless empty, since movers pull as their installation says.")]
+    ] = UNSET
+    container_registry: Maybe[
+        Annotated[str, doc("Registry of images; refused unless empty, since movers run the operator's `--image`.")]
+    ] = UNSET
     backup_provider: Maybe[
         Annotated[Provider, doc("Preferred backup target of this cluster; a copy's own `offload_provider` comes first.")]
     ] = UNSET

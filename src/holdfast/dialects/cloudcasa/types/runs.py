@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta
 
 from holdfast.dialects.cloudcasa.types.common import Document, Provider, Retention, Tags, reference
+from holdfast.dialects.cloudcasa.types.definitions import HookTarget
 from holdfast.schema.fields import Duration, Maybe, Opaque, Wire, doc
 
 Trigger = Literal["ADHOC", "SCHEDULED"]
@@ -161,12 +162,15 @@ class KuberestoreSpec(Document):
     backup_inst: Annotated[str, reference("Recovery point.")]
     cluster: Annotated[str, reference("Cluster to restore into.")]
     source_cluster: Maybe[Annotated[str, reference("Cluster that was backed up; must be the recovery point's.")]] = UNSET
-    migrationdef: Maybe[Annotated[str, reference("Migration that it belongs to; kept for clients, acted on by none.")]] = UNSET
+    migrationdef: Maybe[Annotated[str, reference("Migration that it belongs to; refused, since none exist here.")]] = UNSET
     all_namespaces: Maybe[Annotated[bool, doc("Every namespace of the recovery point.")]] = UNSET
     namespaces: Maybe[Annotated[list[str], doc("Named namespaces; ignored with `all_namespaces`.")]] = UNSET
     namespace_mappings: Maybe[Annotated[list[NamespaceMapping], doc("New names for namespaces.")]] = UNSET
     restore_pvs: Maybe[Annotated[bool, doc("Whether volumes are restored too; yes when absent.")]] = UNSET
     overwrite: Maybe[Annotated[bool, doc("Whether objects and volumes that exist are replaced.")]] = UNSET
+    post_hooks: Maybe[
+        Annotated[list[HookUse], doc("Hooks to run once all is back; their `namespaces` are names before the mapping.")]
+    ] = UNSET
     tags: Maybe[Annotated[Tags, doc("Free labels.")]] = UNSET
 
 
@@ -205,11 +209,20 @@ class Volume(Document):
 class HookCall(Document):
     """One command in one pod."""
 
-    when: Annotated[Literal["pre", "post"], doc("Before or after the snapshot.")]
+    when: Annotated[Literal["pre", "post"], doc("Before or after the snapshot; after it, too, when after a restore.")]
     namespace: Annotated[str, doc("Namespace of the pod.")]
     pod: Annotated[str, doc("Name of the pod.")]
     command: Annotated[str, doc("The command.")]
     container: Maybe[Annotated[str, doc("Container that it runs in.")]] = UNSET
+
+
+class HookWait(Document):
+    """Commands for pods that a restore brings back."""
+
+    name: Annotated[str, doc("Name of the kubehook.")]
+    namespaces: Annotated[list[str], doc("Namespaces of the pods.")]
+    labels: Annotated[dict[str, str], doc("Labels of the pods.")]
+    target: Annotated[list[HookTarget], doc("The commands, in order.")]
 
 
 class KubejobSpec(Document):
@@ -255,8 +268,13 @@ class KubejobStatus(Document):
     resources_message: Maybe[Annotated[str, doc("What is wrong with the resources, if anything.")]] = UNSET
     namespaces: Maybe[Annotated[list[str], doc("The namespaces that it works on.")]] = UNSET
     missing_namespaces: Maybe[Annotated[list[str], doc("Namespaces that were named and did not exist.")]] = UNSET
-    hooks: Maybe[Annotated[list[HookCall], doc("The commands that run around the snapshot.")]] = UNSET
+    hooks: Maybe[Annotated[list[HookCall], doc("The commands that run around the snapshot, or after the restore.")]] = UNSET
     hooks_message: Maybe[Annotated[str, doc("What went wrong with a command after the snapshot, if anything.")]] = UNSET
+    hook_rules: Maybe[
+        Annotated[list[HookWait], doc("The commands that run after a restore, as it was when the job started.")]
+    ] = UNSET
+    hooks_since: Maybe[Annotated[int, doc("Since when pods are waited for, in Unix seconds.")]] = UNSET
+    restored: Maybe[Annotated[str, doc("What came back, in words; then the commands run.")]] = UNSET
     snapshots_taken: Maybe[Annotated[bool, doc("Whether the snapshots have been tried, and the commands after them run.")]] = (
         UNSET
     )
