@@ -1,4 +1,4 @@
-"""What documents may ask for and nothing here does is refused with a reason; a restore's hooks wait for their pods, not for ever."""
+"""What documents may ask for and nothing here does is refused with a reason; hooks of a restore wait, but not for ever."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -199,9 +199,7 @@ def _kuberestore(spec: Object, old: Object | None, lookup: Lookup) -> Iterator[P
         if twice:
             yield Problem("namespace_mappings", f"names {what} {twice} twice", _REASON)
     if text(spec, "migrationdef"):
-        yield Problem(
-            "migrationdef", "there are no migrations here: leave it out, and name the destination in cluster", _REASON
-        )
+        yield Problem("migrationdef", "there are no migrations here: leave it out, and name the destination", _REASON)
     for index, use in enumerate(items(spec, "post_hooks")):
         yield from _hooks(f"post_hooks[{index}]", use, "POST_RESTORE", lookup)
 

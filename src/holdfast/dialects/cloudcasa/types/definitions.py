@@ -17,11 +17,11 @@ class KubeclusterSpec(Document):
     description: Maybe[Annotated[str, doc("Free text.")]] = UNSET
     tags: Maybe[Annotated[Tags, doc("Free labels.")]] = UNSET
     image_pull_secret_name: Maybe[
-        Annotated[str, doc("Pull Secret of images; refused unless empty, since movers pull as their installation says.")]
+        Annotated[str, doc("Pull Secret; refused unless empty: Holdfast's installation has one.")]
     ] = UNSET
-    container_registry: Maybe[
-        Annotated[str, doc("Registry of images; refused unless empty, since movers run the operator's `--image`.")]
-    ] = UNSET
+    container_registry: Maybe[Annotated[str, doc("Registry; refused unless empty: movers run the operator's `--image`.")]] = (
+        UNSET
+    )
     backup_provider: Maybe[
         Annotated[Provider, doc("Preferred backup target of this cluster; a copy's own `offload_provider` comes first.")]
     ] = UNSET

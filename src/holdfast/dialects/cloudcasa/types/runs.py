@@ -270,9 +270,9 @@ class KubejobStatus(Document):
     missing_namespaces: Maybe[Annotated[list[str], doc("Namespaces that were named and did not exist.")]] = UNSET
     hooks: Maybe[Annotated[list[HookCall], doc("The commands that run around the snapshot, or after the restore.")]] = UNSET
     hooks_message: Maybe[Annotated[str, doc("What went wrong with a command after the snapshot, if anything.")]] = UNSET
-    hook_rules: Maybe[
-        Annotated[list[HookWait], doc("The commands that run after a restore, as it was when the job started.")]
-    ] = UNSET
+    hook_rules: Maybe[Annotated[list[HookWait], doc("The commands to run after a restore, as asked for when it started.")]] = (
+        UNSET
+    )
     hooks_since: Maybe[Annotated[int, doc("Since when pods are waited for, in Unix seconds.")]] = UNSET
     restored: Maybe[Annotated[str, doc("What came back, in words; then the commands run.")]] = UNSET
     snapshots_taken: Maybe[Annotated[bool, doc("Whether the snapshots have been tried, and the commands after them run.")]] = (
