@@ -84,22 +84,22 @@ class Keeper:
         self._names = (f"{NAME}.{namespace}.svc", f"{NAME}.{namespace}.svc.cluster.local")
 
     async def context(self) -> ssl.SSLContext:
-        """Return the TLS settings to serve with, once the API server has been told whom to trust."""
+        """Return the TLS settings to serve with."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        await self._refresh(context)
+        _load(context, await self._bundle())
         return context
 
     async def keep(self, context: ssl.SSLContext) -> None:
-        """Renew, and take over what another replica has renewed, until cancelled."""
-        while True:
-            await asyncio.sleep(_LOOK_AGAIN)
-            await self._refresh(context)
+        """Tell the API server whom to trust; renew, and take over what another replica has renewed, until cancelled.
 
-    async def _refresh(self, context: ssl.SSLContext) -> None:
-        bundle = await self._bundle()
-        _load(context, bundle)
-        await self._publish(bundle.authority)
+        Only begun once this replica serves: the API server is never sent to a door that is shut.
+        """
+        while True:
+            bundle = await self._bundle()
+            _load(context, bundle)
+            await self._publish(bundle.authority)
+            await asyncio.sleep(_LOOK_AGAIN)
 
     async def _bundle(self) -> certificates.Bundle:
         """Return the certificates of the Secret; made or renewed there first, if it is time."""
