@@ -24,7 +24,7 @@ from holdfast.embedded.apiserver.server import ApiServer
 from holdfast.embedded.node.run import run_node
 from holdfast.embedded.node.settings import Settings as NodeSettings
 from holdfast.engine.shell import Engine
-from holdfast.kube.builtin import CRDS
+from holdfast.kube.builtin import CRDS, EVENTS
 from holdfast.kube.events import EventRecorder
 from holdfast.kube.resource import Resource
 from holdfast.movers.fills import movers
@@ -98,6 +98,15 @@ class World(Cluster):
         """Wait for a phase of an object of the API, and return its status."""
         found = await self.wait(kind, name, lambda obj: status(obj).get("phase") in phases, namespace=namespace)
         return status(found)
+
+    async def told(self, name: str, words: str, *, namespace: str = "default") -> Object:
+        """Wait for an event about an object whose message has these words, and return it."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                for event in (await self.client.list(EVENTS, namespace)).items:
+                    if event["involvedObject"]["name"] == name and words in event["message"]:
+                        return event
+                await asyncio.sleep(0.1)
 
     async def refused(self, obj: Object) -> str:
         """Apply with kubectl what must be refused, and return the answer."""

@@ -242,6 +242,62 @@ async def test_hooks_run_around_the_data_and_thaw_also_what_failed(world: World)
     assert not (folder / "frozen").exists()
 
 
+async def test_a_command_in_a_pod_of_several_containers_runs_in_the_first_unless_it_names_one(world: World) -> None:
+    def runs_in(name: str, **more: Any) -> Object:
+        return {"exec": {"command": ["sh", "-c", f'test "$WHO" = {name}'], **more}}
+
+    sleepers = [
+        {"name": name, "image": "busybox", "command": ["sleep", "1000"], "env": [{"name": "WHO", "value": name}]}
+        for name in ("one", "two")
+    ]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "pair", "namespace": "default", "labels": {"app": "pair"}},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": sleepers},
+    }
+    hooks = [runs_in("one"), runs_in("two", container="two")]
+    target = {"podSelector": {"matchLabels": {"app": "pair"}}}
+    await world.apply(pod, action_set("pair", preBackup=hooks), policy("pair", method("pair"), target=target))
+    await world.until(
+        PODS, "pair", lambda obj: any(c["type"] == "Ready" and c["status"] == "True" for c in obj["status"]["conditions"])
+    )
+    await world.apply(backup("pair", "pair"))
+
+    done = await world.phase("Backup", "pair", "Completed", "Failed")
+    assert [action["phase"] for action in done["actions"]] == ["Completed"] * 3
+
+
+async def test_the_reason_of_a_failure_is_not_one_that_was_accepted(world: World) -> None:
+    accepted: Object = {"exec": {"command": ["sh", "-c", "echo accepted; exit 1"], "onError": "Continue"}}
+    await world.apply(action_set("two", "echo the data is bad; exit 1", preBackup=[accepted]))
+    await world.apply(policy("two", method("two"), backoffLimit=0), backup("two", "two"))
+
+    failed = await world.phase("Backup", "two", "Failed")
+    assert "the data is bad" in failed["failureReason"]
+    assert "accepted" in failed["actions"][0]["failureReason"]
+    assert (await world.told("two", "the data is bad"))["reason"] == "BackupFailed"
+
+
+async def test_an_info_file_that_the_status_can_not_hold_fails_the_backup_and_says_why(world: World) -> None:
+    wrong = """{"timeRange": {"start": "yesterday", "end": "2026-01-01T02:00:00+02:00"}}"""
+    await world.apply(action_set("odd", f"{SAVE}\necho '{wrong}' > $DP_BACKUP_INFO_FILE"), policy("odd", method("odd")))
+    await world.apply(backup("odd", "odd"))
+
+    failed = await world.phase("Backup", "odd", "Failed")
+    assert "'yesterday' is no moment" in failed["failureReason"]
+    assert failed["timeRange"] == {"end": "2026-01-01T00:00:00Z"}
+    assert not list((world.directory / "volumes").glob("*/default/odd/kubeblocks-backup.json"))
+
+
+async def test_events_tell_what_a_running_backup_waits_for(world: World) -> None:
+    missing = {"name": "NEVER", "valueFrom": {"secretKeyRef": {"name": "not-there", "key": "x"}}}
+    await world.apply(policy("stuck", method("plain", env=[missing])), backup("stuck", "stuck"))
+
+    assert (await world.told("stuck", "not-there"))["reason"] == "CreateContainerConfigError"
+    await world.client.delete(REST["Backup"], "stuck", "default")
+
+
 async def test_a_hook_past_its_timeout_has_failed(world: World) -> None:
     slow = {"exec": {"command": ["sleep", "60"], "timeout": "1s"}}
     await world.apply(action_set("slow", preBackup=[slow]), policy("slow", method("slow")), backup("slow", "slow"))

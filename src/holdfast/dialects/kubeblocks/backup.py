@@ -24,6 +24,7 @@ from holdfast.dialects.kubeblocks import (
     continuous,
     expiry,
     names,
+    notes,
     resources,
     retention,
 )
@@ -126,6 +127,7 @@ class BackupHandler:
             children=(*planned.children, *context.access.children),
             secret_copies=context.access.copies,
             runs=(plan,),
+            notes=notes.waits(plan.steps, view),
             wake_at=min(due, default=None),
         )
 
@@ -147,8 +149,9 @@ def _over(obj: Object, view: View, now: datetime) -> Desired:
     verdict = expiry.verdict(obj, view, now)
     if verdict.expired:
         gone = (*gone, Doomed(Ref(BACKUP, namespace_of(obj), name_of(obj)), "it has expired"))
-    notes = (Note("Kept", verdict.kept),) if verdict.kept else ()
-    return Desired(doomed=gone, notes=notes, wake_at=verdict.wake_at)
+    kept = (Note("Kept", verdict.kept),) if verdict.kept else ()
+    told = notes.failure(obj, text(obj, "status", "failureReason"), now)
+    return Desired(doomed=gone, notes=(*told, *kept), wake_at=verdict.wake_at)
 
 
 def _running_jobs(obj: Object, view: View) -> tuple[Doomed, ...]:

@@ -49,8 +49,12 @@ def desired(obj: Object, view: View, home: str, now: datetime) -> Desired:
     if _pods(obj, view):
         return Desired()
     if text(obj, "spec", "deletionPolicy") == "Retain":
-        note = Note("Retained", f"data and snapshots of this Backup stay: {text(obj, 'status', 'path') or 'no files'}")
-        return Desired(release=True, notes=(note,))
+        stay = [
+            text(obj, "status", "path"),
+            *(f"VolumeSnapshot {namespace}/{name}" for namespace, name in _snapshots(obj, view)),
+        ]
+        said = ", ".join(filter(None, stay)) or "there is none"
+        return Desired(release=True, notes=(Note("Retained", f"data and snapshots of this Backup stay: {said}"),))
     if snapshots := _snapshots(obj, view):
         return Desired(doomed=tuple(Doomed(Ref(VOLUME_SNAPSHOT, *place), "its Backup is deleted") for place in snapshots))
     reached = _reach(obj, view, home)

@@ -59,11 +59,18 @@ def progressed(obj: Object, planned: Planned, run: Run, view: View, now: datetim
     if taken := [snapshot for action in actions for snapshot in items(action, "volumeSnapshots")]:
         status["volumeSnapshots"] = taken
     if run.phase is Phase.FAILED or (run.phase is Phase.SUCCEEDED and _spoiled(planned, run)):
-        first = next((text(action, "failureReason") for action in actions if text(action, "phase") == "Failed"), run.message)
-        return _ended(obj, {**status, "phase": "Failed", "failureReason": first or run.message}, now)
+        return _ended(obj, {**status, "phase": "Failed", "failureReason": _cause(planned, actions) or run.message}, now)
     if run.phase is not Phase.SUCCEEDED:
         return status
     return _ended(obj, {**status, "phase": "Completed"}, now)
+
+
+def _cause(planned: Planned, actions: Sequence[Object]) -> str:
+    """Return why the first action failed whose failure is not accepted; empty when there is none."""
+    for action, entry in zip(planned.actions, actions, strict=True):
+        if text(entry, "phase") == "Failed" and any(step.on_error is OnError.FAIL for step in action.steps):
+            return text(entry, "failureReason")
+    return ""
 
 
 def _spoiled(planned: Planned, run: Run) -> bool:

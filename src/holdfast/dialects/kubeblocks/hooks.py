@@ -10,7 +10,7 @@ from holdfast.core.objects import Object
 from holdfast.core.plan import Child, OnError, Step
 from holdfast.core.read import name_of, strings, text, uid_of
 from holdfast.core.times import parse_duration
-from holdfast.dialects.kubeblocks import worker
+from holdfast.dialects.kubeblocks import targets, worker
 
 TIMEOUT: Final = timedelta(hours=1)
 """The time of a command for which the action set sets none: nothing runs for ever."""
@@ -19,13 +19,16 @@ _GRACE: Final = timedelta(minutes=5)
 
 
 def exec_step(name: str, job: str, namespace: str, pod: Object, raw: Object, labels: Mapping[str, str]) -> Step:
-    """Return the step that runs an exec action in a pod."""
+    """Return the step that runs an exec action in a pod: in the container that it names, else in the pod's first one.
+
+    The API takes no default for a pod of several containers, so the first one is named.
+    """
     limit = timeout(raw)
     call = Exec(
         namespace=namespace,
         pod=name_of(pod),
         command=tuple(strings(raw, "command")),
-        container=text(raw, "container"),
+        container=text(raw, "container") or text(targets.first_container(pod), "name"),
         uid=uid_of(pod),
         timeout=max(1, round(limit.total_seconds())),
     )

@@ -16,7 +16,15 @@ from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, 
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import deleting, flag, items, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.core.times import optional_time, parse_time
-from holdfast.dialects.kubeblocks import resources, restore_claims, restore_plan, restore_ready, restore_sources, restore_status
+from holdfast.dialects.kubeblocks import (
+    notes,
+    resources,
+    restore_claims,
+    restore_plan,
+    restore_ready,
+    restore_sources,
+    restore_status,
+)
 from holdfast.dialects.kubeblocks.kinds import JOB, RESTORE
 from holdfast.dialects.kubeblocks.refusal import Refusal, Wait
 from holdfast.dialects.kubeblocks.restore_plan import Prepared, Work
@@ -82,7 +90,7 @@ class RestoreHandler:
         if deleting(obj):
             return Desired(release=True)
         if phase_of(obj) in FINISHED:
-            return _over(obj, view)
+            return _over(obj, view, now)
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
         if phase_of(obj) != "Running":
@@ -169,6 +177,7 @@ class RestoreHandler:
                 children=(*where.prepared.children, *claims),
                 secret_copies=where.prepared.copies,
                 runs=(plan,) if plan.steps else (),
+                notes=notes.waits(plan.steps, view),
             )
         limit = where.since + PATIENCE if where.since else None
         if where.stage is Stage.WAIT:
@@ -178,7 +187,12 @@ class RestoreHandler:
             due = [at for at in (probe.at if probe else None, limit) if at]
             return Desired(children=where.prepared.children, runs=(plan,) if steps else (), wake_at=min(due, default=None))
         plan = Plan(name="ready", kind=RunKind.RESTORE, steps=_steps(where.ready.works), started=started)
-        return Desired(children=where.ready.children, secret_copies=where.ready.copies, runs=(plan,))
+        return Desired(
+            children=where.ready.children,
+            secret_copies=where.ready.copies,
+            runs=(plan,),
+            notes=notes.waits(plan.steps, view),
+        )
 
 
 def _steps(works: Sequence[Work]) -> tuple[Step, ...]:
@@ -215,11 +229,12 @@ def _since(obj: Object, states: Sequence[StepState], now: datetime) -> datetime:
     return max(ends, default=optional_time(text(obj, "status", "startTimestamp")) or now)
 
 
-def _over(obj: Object, view: View) -> Desired:
+def _over(obj: Object, view: View, now: datetime) -> Desired:
     """Collect the jobs of a Completed Restore; those of a Failed one stay for people to read, but none goes on."""
     rights = resources.rights_over(obj, view)
     if phase_of(obj) != "Completed":
-        return Desired(doomed=(*_running_jobs(obj, view), *rights))
+        told = notes.failure(obj, restore_status.why_failed(obj), now)
+        return Desired(doomed=(*_running_jobs(obj, view), *rights), notes=told)
     jobs = view.list(JOB, owner=uid_of(obj))
     done = [Doomed(Ref(JOB, namespace_of(job), name_of(job)), "its Restore is Completed") for job in jobs]
     return Desired(doomed=(*done, *rights))

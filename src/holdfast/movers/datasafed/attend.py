@@ -7,7 +7,6 @@ put beside it, by which a fresh cluster finds it again.
 """
 
 import os
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from holdfast.core.calls import DatasafedAttend
 from holdfast.core.report import Progress, Report
 from holdfast.movers.context import Context, log
 from holdfast.movers.datasafed.faults import DatasafedError, NotThere
+from holdfast.movers.datasafed.info import KNOWN, Details, Info
 from holdfast.movers.datasafed.places import Item, Place
 from holdfast.movers.datasafed.sealed import open_place
 from holdfast.movers.datasafed.server import Server
@@ -27,15 +27,10 @@ from holdfast.movers.datasafed.settings import read_settings
 LONGEST_DETAILS: Final = 3000
 """Bytes of details for which a report has room; extras that are longer stay in the record only."""
 
-_KNOWN: Final = frozenset({"totalSize", "timeRange", "extras"})
-"""What of the info file counts: the rest of a Backup's status is not the script's to say."""
-
-Details = dict[str, Any]
-
 
 def attend(call: DatasafedAttend, context: Context) -> Report:
     """Serve until the pod ends this container, then tell what was saved."""
-    server, info = Server(Path(call.folder)), _Info(call.info)
+    server, info = Server(Path(call.folder)), Info(call.info)
     while not context.stop.is_set():
         server.serve(call.interval)
         if (details := info.changed(call.interval)) is not None:
@@ -47,7 +42,10 @@ def attend(call: DatasafedAttend, context: Context) -> Report:
 
 
 def conclude(call: DatasafedAttend, details: Details) -> Details:
-    """Measure what was saved and write the record; what does not fit together is told as `problem`."""
+    """Measure what was saved and write the record; what does not fit together is told as `problem`.
+
+    A backup with a problem has failed and gets no record, so that no fresh cluster takes it for a good one.
+    """
     try:
         settings = read_settings(os.environ)
         place = open_place(settings)
@@ -57,7 +55,7 @@ def conclude(call: DatasafedAttend, details: Details) -> Details:
         if not stored and _says_something(details):
             return {**details, "problem": f"it says that it saved {details['totalSize']}, but nothing lies in the repository"}
         _read_back(place, stored)
-        if call.record_file and stored:
+        if call.record_file and stored and "problem" not in details:
             plain = msgspec.structs.replace(settings, kopia_root="")
             _record(call, open_place(plain), details)
     except DatasafedError as error:
@@ -92,35 +90,8 @@ def _read_back(place: Place, stored: list[Item]) -> None:
 
 def _record(call: DatasafedAttend, place: Place, details: Details) -> None:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    said = {key: value for key, value in details.items() if key in _KNOWN}
+    said = {key: value for key, value in details.items() if key in KNOWN}
     said.setdefault("totalSize", str(details["storedBytes"]))
     status = {**call.record.get("status", {}), **said, "completionTimestamp": now, "phase": "Completed"}
     document = {**call.record, "status": status}
     place.write(call.record_file, [msgspec.json.format(msgspec.json.encode(document)) + b"\n"])
-
-
-class _Info:
-    """The info file of a script."""
-
-    def __init__(self, path: str) -> None:
-        self._path, self._seen, self._looked = path, b"", 0.0
-
-    def changed(self, interval: float) -> Details | None:
-        """Return what the file says now, if that is new; looks at most once per interval."""
-        if not self._path or time.monotonic() - self._looked < interval:
-            return None
-        self._looked, before = time.monotonic(), self._seen
-        details = self.read()
-        return details if self._seen != before and details else None
-
-    def read(self) -> Details:
-        """Return what the file says; nothing when there is none, or it is being written."""
-        try:
-            self._seen = Path(self._path).read_bytes()
-            found = msgspec.json.decode(self._seen, type=Details)
-        except OSError:
-            return {}
-        except msgspec.DecodeError as error:
-            log(f"{self._path} is not a JSON object (yet): {error}")
-            return {}
-        return {key: value for key, value in found.items() if key in _KNOWN}
