@@ -206,15 +206,15 @@ def _zone(name: str) -> tzinfo:
 
 def _expand(text: str, grammar: Grammar) -> str:
     if re.match(r"\s*(CRON_)?TZ=", text):
-        raise CronError(f"schedule {text!r} names a time zone: put it into the field for time zones instead")
+        raise CronError(f"schedule {text!r} names a time zone: write the five fields alone")
     word = text.strip()
     if not word.startswith("@"):
         return text
     if word.startswith("@every") and grammar.every:
         return _every(text, word.removeprefix("@every").strip())
     if word not in _MACROS or not grammar.macros:
-        known = ", ".join(_MACROS) if grammar.macros else "none"
-        raise CronError(f"schedule {text!r} is not a known macro (known: {known})")
+        hint = f"known: {', '.join(_MACROS)}" if grammar.macros else "write five fields, such as 0 2 * * *"
+        raise CronError(f"schedule {text!r} is not a known macro ({hint})")
     return _MACROS[word]
 
 

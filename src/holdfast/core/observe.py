@@ -14,7 +14,7 @@ from typing import Any, Final
 from holdfast.core.labels import MOVER
 from holdfast.core.objects import Object
 from holdfast.core.plan import Phase, StepState
-from holdfast.core.report import Progress, Report, decode_report
+from holdfast.core.report import Progress, Report, decode_progress, decode_report
 from holdfast.core.times import optional_time
 
 LAST_WORD_GRACE: Final = timedelta(seconds=15)
@@ -156,7 +156,8 @@ def _cause(pod: Object) -> tuple[str, str] | None:
 def _exit(container: str, pod: str, end: dict[str, Any]) -> tuple[str, str]:
     code: int = end["exitCode"]
     how = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
-    words = " ".join((end.get("message") or "").split())
+    lines = [line for line in (end.get("message") or "").splitlines() if decode_progress(line.encode()) is None]
+    words = " ".join(" ".join(lines).split())
     if len(words) > _LAST_WORDS:
         words = "..." + words[-_LAST_WORDS:]
     text = f"container {container} of pod {pod} {how}"

@@ -173,6 +173,12 @@ def test_a_pending_pod_says_what_it_waits_for(waiting: Object, reason: str, word
     assert words in state.message
 
 
+def test_progress_is_no_part_of_the_last_words() -> None:
+    lines = 'asking the server\n{"progress":{"repository":"users","filesTotal":1}}\nno answer\n'
+    state = observe_job(job("Failed"), [pod("Failed", terminated={"exitCode": 137, "message": lines})], (), NOW)
+    assert state.message.endswith("killed by signal 9: asking the server no answer")
+
+
 def test_a_suspended_job_says_so() -> None:
     assert observe_job(job(suspend=True), [], (), NOW).reason == "Suspended"
 

@@ -62,7 +62,7 @@ class AntflyBackupHandler:
             children=children,
             doomed=(*_told(obj, wanted, jobs, view), *retention.outdated(obj, wanted, newest, view)),
             runs=(*_adoptions(obj, wanted, cluster, jobs, now), *kept),
-            notes=_notes(obj, wanted, jobs, judged),
+            notes=_notes(obj, wanted, jobs, judged, view),
             wake_at=_wake(wanted, now) if judged.usable else None,
         )
 
@@ -195,7 +195,10 @@ def _told(obj: Object, wanted: Backup, jobs: Sequence[records.Seen], view: View)
     return tuple(gone)
 
 
-def _notes(obj: Object, wanted: Backup, jobs: Sequence[records.Seen], judged: clusters.Readiness) -> tuple[Note, ...]:
+def _notes(
+    obj: Object, wanted: Backup, jobs: Sequence[records.Seen], judged: clusters.Readiness, view: View
+) -> tuple[Note, ...]:
+    """Return the events of what is wrong now, and of each end that the status does not show yet."""
     known, notes = records.ended(obj), list[Note]()
     if not judged.usable:
         notes.append(Note(judged.reason, judged.message, warning=True))
@@ -203,10 +206,12 @@ def _notes(obj: Object, wanted: Backup, jobs: Sequence[records.Seen], judged: cl
         why = f"{wanted.storage.location} is a folder of the Antfly servers, meant for tests: it is lost with their volumes"
         notes.append(Note("LocationForTests", why, warning=True))
     for each in jobs:
-        if each.backup_id in known or not each.state.phase.terminal or each.lost:
+        looked = names.adoption_job(name_of(each.job))
+        state = view.step(wanted.place.namespace, looked) if each.lost else each.state
+        if each.backup_id in known or not state.phase.terminal:
             continue
-        if each.state.message:
-            notes.append(Note("BackupFailed", f"backup {each.backup_id}: {each.state.message}", warning=True))
+        if state.message:
+            notes.append(Note("BackupFailed", f"backup {each.backup_id}: {state.message}", warning=True))
         else:
             notes.append(Note("BackupCompleted", f"backup {each.backup_id} is complete"))
     return tuple(notes)

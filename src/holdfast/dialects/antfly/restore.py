@@ -137,7 +137,7 @@ def _progress(obj: Object, wanted: Restore, run: Run) -> tuple[Object, str]:
         }, f"{count} table{'' if count == 1 else 's'} restored{skipped}"
     if run.phase.terminal:
         done = format_time(state.finished) if state.finished else status["startTime"]
-        return {**status, "phase": "Failed", "completionTime": done}, state.message or state.reason
+        return {**status, "phase": "Failed", "completionTime": done}, _why(state)
     return {**status, "phase": "Running"}, state.message or "the server loads the tables"
 
 
@@ -162,7 +162,7 @@ def _job_ready(wanted: Restore, run: Run, generation: int) -> Condition:
     if run.phase is Phase.SUCCEEDED:
         return condition(JOB_READY, True, "JobCompleted", f"Job {job} restored everything", generation=generation)
     if run.phase.terminal:
-        return condition(JOB_READY, False, "JobFailed", state.message or state.reason, generation=generation)
+        return condition(JOB_READY, False, "JobFailed", _why(state), generation=generation)
     if not state.exists:
         return condition(JOB_READY, False, "JobPending", state.message or f"Job {job} starts", generation=generation)
     return condition(JOB_READY, True, "JobRunning", f"Job {job} runs", generation=generation)
@@ -175,4 +175,12 @@ def _notes(obj: Object, wanted: Restore, view: View) -> tuple[Note, ...]:
         return ()
     if state.phase is Phase.SUCCEEDED:
         return (Note("RestoreCompleted", f"backup {wanted.backup_id} is restored"),)
-    return (Note("RestoreFailed", state.message or state.reason, warning=True),)
+    return (Note("RestoreFailed", _why(state), warning=True),)
+
+
+def _why(state: StepState) -> str:
+    """Return why a restore failed. One whose pod left no report may have begun something that the server finishes alone."""
+    why = state.message or state.reason
+    if state.report is not None:
+        return why
+    return f"{why}; the server may go on with what was begun: look at the tables before you make another AntflyRestore"

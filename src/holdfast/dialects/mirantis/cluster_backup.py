@@ -11,7 +11,7 @@ from typing import Final
 from holdfast.core.calls import ControlPlaneBackup
 from holdfast.core.labels import owner_uid
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, Problems, Run, RunKind, Step
+from holdfast.core.plan import Desired, Doomed, Note, Phase, Plan, Problem, Problems, Run, RunKind, Step
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import deleting, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.core.report import ArchiveResult
@@ -64,7 +64,7 @@ class ClusterBackupHandler:
                 return Desired(amend=amend, wake_at=_patience_ends(obj))
             return Problems((plan,))
         wake = None if begun(obj) else _patience_ends(obj)
-        return Desired(amend=amend, doomed=_old_job(obj, view), runs=(plan,), wake_at=wake)
+        return Desired(amend=amend, doomed=_old_job(obj, view), runs=(plan,), notes=_notes(obj, view), wake_at=wake)
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status."""
@@ -187,6 +187,19 @@ def _plan(obj: Object, cluster: Object, view: View, now: datetime) -> Plan | Pro
     call = archive_jobs.call(wanted, target, wrapped)
     step = Step(name=PLAN, child=job, mover=call, deadline=LONGEST, begun=begun(obj))
     return Plan(name=PLAN, kind=RunKind.BACKUP, steps=(step,))
+
+
+def _notes(obj: Object, view: View) -> tuple[Note, ...]:
+    """Return the event of an end that the status does not show yet."""
+    job = view.get(JOB, namespace_of(obj), slot(_target(obj)))
+    if not begun(obj) or job is None or owner_uid(job) != uid_of(obj):
+        return ()
+    state = view.step(namespace_of(obj), slot(_target(obj)))
+    if not state.phase.terminal:
+        return ()
+    if state.phase is Phase.SUCCEEDED:
+        return (Note("BackupCompleted", f"the control plane of cluster {_target(obj)} is backed up"),)
+    return (Note("BackupFailed", state.message or state.reason, warning=True),)
 
 
 def _running(obj: Object, run: Run, view: View, now: datetime) -> Object:

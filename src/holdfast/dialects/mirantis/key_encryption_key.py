@@ -30,11 +30,11 @@ class KeyEncryptionKeyHandler:
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge the text of a key without ever repeating it."""
-        value = text(obj, "spec", "secret", "value")
+        value = _clear(obj)
         found: list[Problem] = []
         if value and len(value) < SHORTEST:
             found.append(Problem("spec.secret.value", f"has {len(value)} characters; at least {SHORTEST} are needed"))
-        if any(char in value.rstrip("\r\n") for char in "\r\n\0"):
+        if any(char in value for char in "\r\n\0"):
             found.append(Problem("spec.secret.value", "has more than one line, of which OpenSSL would take only the first"))
         if not value and not text(obj, "spec", "secret", "name"):
             found.append(Problem("spec.secret.value", "is needed: the text of the key, which is moved to a Secret at once"))
@@ -42,7 +42,7 @@ class KeyEncryptionKeyHandler:
 
     def seal(self, obj: Object) -> Sealed | None:
         """Take the text of the key out of the object."""
-        value = text(obj, "spec", "secret", "value").rstrip("\r\n")
+        value = _clear(obj)
         return sealing.moved(obj, "secret", f"{name_of(obj)}-{key_id(value.encode())}", value) if value else None
 
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
@@ -70,6 +70,11 @@ class KeyEncryptionKeyHandler:
             )
             conditions = upsert(conditions, condition("Deletable", False, "KeyInUse", why), now)
         return {**mapping(obj, "status"), "conditions": conditions}
+
+
+def _clear(obj: Object) -> str:
+    """Return the text of a key that stands in the object, as OpenSSL takes it: the end of its line is no part of it."""
+    return text(obj, "spec", "secret", "value").rstrip("\r\n")
 
 
 def _kept_for(obj: Object, view: View) -> list[str]:

@@ -37,7 +37,7 @@ class RCloneCredentialHandler:
         for name, value in options.items():
             if name in _SECRETS:
                 found.append(Problem(f"{field}.{name}", "is a secret: give it in spec.remoteSecret.value instead"))
-            elif not isinstance(value, str | bool | int) or not _OPTION.fullmatch(name) or "\n" in str(value):
+            elif not isinstance(value, str | bool | int) or not _OPTION.fullmatch(name) or _breaks(str(value)):
                 found.append(Problem(f"{field}.{name}", "is not an option of rclone with a value of one line"))
         name = text(obj, "spec", "remoteName", default=REMOTE)
         if not _NAME.fullmatch(name):
@@ -47,6 +47,10 @@ class RCloneCredentialHandler:
             found.append(Problem("spec.remoteConfigSecretKey", f"{option!r} is no option, or is in remoteConfig already"))
         if not _clear(obj) and not text(obj, "spec", "remoteSecret", "name"):
             found.append(Problem("spec.remoteSecret.value", "is needed: the secret, which is moved to a Secret at once"))
+        if _breaks(_clear(obj)):
+            found.append(Problem("spec.remoteSecret.value", "has more than one line, which rclone's file can't hold"))
+        if len(set(_given(obj))) > 1:
+            found.append(Problem("spec.remoteSecret", "has two values, in value and in secret.value: give one"))
         return Problems(tuple(found)) if found else None
 
     def seal(self, obj: Object) -> Sealed | None:
@@ -74,6 +78,16 @@ def options_of(obj: Object) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in found.items()}
 
 
+def _given(obj: Object) -> list[str]:
+    """Return what stands in clear in the two places of a secret, the newer place first."""
+    places = (text(obj, "spec", "remoteSecret", "value"), text(obj, "spec", "remoteSecret", "secret", "value"))
+    return [value for place in places if (value := place.strip("\r\n"))]
+
+
 def _clear(obj: Object) -> str:
-    newer = text(obj, "spec", "remoteSecret", "value")
-    return (newer or text(obj, "spec", "remoteSecret", "secret", "value")).strip("\r\n")
+    return next(iter(_given(obj)), "")
+
+
+def _breaks(value: str) -> bool:
+    """Whether a value would begin another line of rclone's file."""
+    return "\n" in value or "\r" in value
