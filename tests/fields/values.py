@@ -24,6 +24,8 @@ PATTERNED = (
     "s3://mutant/y",
     "a" * 64,
     "b" * 64,
+    "a" * 24,
+    "b" * 24,
     "Mutant",
     "mutant.example.com",
     "37Mi",

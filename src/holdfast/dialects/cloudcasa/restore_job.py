@@ -52,6 +52,8 @@ class RestoreJob:
         if missing:
             return _failed(f"the recovery point has no namespace {', '.join(missing)}")
         renamed = {text(each, "source"): text(each, "target") for each in items(restore, "spec", "namespace_mappings")}
+        if strange := [name for name in renamed if name not in chosen]:
+            return _failed(f"namespace_mappings name {', '.join(strange)}, which the recovery point does not have")
         claims = [
             {**each, "state": "PENDING", "target": renamed.get(text(each, "namespace"), text(each, "namespace"))}
             for each in items(info, "volumes")

@@ -198,6 +198,9 @@ def _kuberestore(spec: Object, old: Object | None, lookup: Lookup) -> Iterator[P
         twice = next((name for name in names if names.count(name) > 1), "")
         if twice:
             yield Problem("namespace_mappings", f"names {what} {twice} twice", _REASON)
+    lost = [name for name in sources if name not in strings(spec, "namespaces") and not flag(spec, "all_namespaces")]
+    if lost:
+        yield Problem("namespace_mappings", f"gives {lost[0]} a new name, which is not among namespaces", _REASON)
     if text(spec, "migrationdef"):
         yield Problem("migrationdef", "there are no migrations here: leave it out, and name the destination", _REASON)
     for index, use in enumerate(items(spec, "post_hooks")):
