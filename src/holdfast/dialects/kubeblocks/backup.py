@@ -27,6 +27,7 @@ from holdfast.dialects.kubeblocks import (
     notes,
     resources,
     retention,
+    stuck,
 )
 from holdfast.dialects.kubeblocks.backup_context import Context
 from holdfast.dialects.kubeblocks.backup_plan import Planned
@@ -123,12 +124,15 @@ class BackupHandler:
         context, planned = found
         plan = planned.plan(optional_time(text(obj, "status", "startTimestamp")))
         due = [at for step in plan.steps if (at := _owes(view, step.child, now)) is not None]
+        lacking = stuck.reasons(plan.steps, view, now)
+        gone = [step.child["metadata"] for step in plan.steps if step.name in lacking]
         return Desired(
             children=(*planned.children, *context.access.children),
             secret_copies=context.access.copies,
             runs=(plan,),
             notes=notes.waits(plan.steps, view),
-            wake_at=min(due, default=None),
+            doomed=tuple(Doomed(Ref(JOB, meta["namespace"], meta["name"]), "what it reads is missing") for meta in gone),
+            wake_at=min([*due, *stuck.due(plan.steps, view, now)], default=None),
         )
 
 
@@ -189,10 +193,12 @@ def _uid(view: View, meta: Mapping[str, Any]) -> str:
 
 
 def _patient(run: Run, planned: Planned, view: View, now: datetime) -> Run:
-    """Return the run with every job that owes its words as still running."""
+    """Return the run with every job that owes its words as still running, and each that waits for nothing as failed."""
     steps = [step for action in planned.actions for step in action.steps]
     open_ = {step.name for step in steps if step.attendants and _owes(view, step.child, now) is not None}
-    if not open_:
+    lacking = stuck.reasons(steps, view, now)
+    if not open_ and not lacking:
         return run
     states = {name: msgspec.structs.replace(run.steps[name], phase=Phase.RUNNING) for name in open_}
+    states |= {name: msgspec.structs.replace(run.steps[name], phase=Phase.FAILED, message=why) for name, why in lacking.items()}
     return msgspec.structs.replace(run, phase=Phase.RUNNING, steps={**run.steps, **states})

@@ -24,6 +24,7 @@ from holdfast.dialects.kubeblocks import (
     restore_ready,
     restore_sources,
     restore_status,
+    stuck,
 )
 from holdfast.dialects.kubeblocks.kinds import JOB, RESTORE
 from holdfast.dialects.kubeblocks.refusal import Refusal, Wait
@@ -95,7 +96,7 @@ class RestoreHandler:
             return problems
         if phase_of(obj) != "Running":
             return Desired()
-        return self._next(obj, self._where(obj, view, now), view)
+        return self._next(obj, self._where(obj, view, now), view, now)
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status."""
@@ -136,7 +137,7 @@ class RestoreHandler:
             return Where(stage=Stage.FAIL, sources=found, message=prepared.message)
         prepared = msgspec.structs.replace(prepared, works=_marked(obj, prepared.works, "prepareData"))
         states = _states(prepared.works, view)
-        if bad := _failure(prepared.works, states):
+        if bad := _failure(prepared.works, states) or _lacking(prepared.works, view, now):
             return Where(stage=Stage.FAIL, sources=found, prepared=prepared, message=bad)
         open_ = any(not state.phase.terminal for state in states)
         unbound = "" if open_ else next(filter(None, (restore_claims.why_unbound(each, view) for each in prepared.claims)), "")
@@ -162,11 +163,11 @@ class RestoreHandler:
         ready = msgspec.structs.replace(ready, works=_marked(obj, ready.works, "postReady"))
         states = _states(ready.works, view)
         where = msgspec.structs.replace(where, ready=ready)
-        if bad := _failure(ready.works, states):
+        if bad := _failure(ready.works, states) or _lacking(ready.works, view, now):
             return msgspec.structs.replace(where, stage=Stage.FAIL, message=bad)
         return msgspec.structs.replace(where, stage=Stage.DONE) if all(state.phase.terminal for state in states) else where
 
-    def _next(self, obj: Object, where: Where, view: View) -> Desired:
+    def _next(self, obj: Object, where: Where, view: View, now: datetime) -> Desired:
         if where.stage is Stage.FAIL:
             return Desired(doomed=_running_jobs(obj, view))
         started = optional_time(text(obj, "status", "startTimestamp"))
@@ -178,6 +179,7 @@ class RestoreHandler:
                 secret_copies=where.prepared.copies,
                 runs=(plan,) if plan.steps else (),
                 notes=notes.waits(plan.steps, view),
+                wake_at=min(stuck.due(plan.steps, view, now), default=None),
             )
         limit = where.since + PATIENCE if where.since else None
         if where.stage is Stage.WAIT:
@@ -192,6 +194,7 @@ class RestoreHandler:
             secret_copies=where.ready.copies,
             runs=(plan,),
             notes=notes.waits(plan.steps, view),
+            wake_at=min(stuck.due(plan.steps, view, now), default=None),
         )
 
 
@@ -221,6 +224,12 @@ def _failure(works: Sequence[Work], states: Sequence[StepState]) -> str:
             why = "its Job was deleted before it had ended" if gone else state.message or state.reason
             return f"{work.step.name}: {why}"
     return ""
+
+
+def _lacking(works: Sequence[Work], view: View, now: datetime) -> str:
+    """Return what a job has waited for too long that is missing; empty when there is none."""
+    found = stuck.reasons(_steps(works), view, now)
+    return next((f"{name}: {why}" for name, why in found.items()), "")
 
 
 def _since(obj: Object, states: Sequence[StepState], now: datetime) -> datetime:
