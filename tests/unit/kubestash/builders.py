@@ -51,7 +51,7 @@ def session(name: str, **spec: Any) -> Object:
     return {
         "apiVersion": "core.kubestash.com/v1alpha1",
         "kind": "BackupSession",
-        "metadata": {"name": name, "namespace": "demo"},
+        "metadata": {"name": name, "namespace": "demo", "labels": {"kubestash.com/invoker-name": BC}},
         "spec": {"invoker": invoker, "session": SESSION, **spec},
     }
 

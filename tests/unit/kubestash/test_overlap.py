@@ -4,7 +4,9 @@ import pytest
 from tests.unit.kubestash.builders import BC, REPO, SESSION, ready_world, sample, session
 from tests.unit.kubestash.world import World, condition
 
-from holdfast.core.objects import Object
+from holdfast.core.objects import Kind, Object
+from holdfast.dialects.kubestash import history
+from holdfast.dialects.kubestash.kinds import BACKUP_SESSION
 
 
 def policy(value: str) -> Object:
@@ -77,3 +79,55 @@ def test_the_annotation_asks_for_one_backup_at_once_and_only_once():
 
 def test_without_the_annotation_the_first_tick_makes_the_first_backup():
     assert ready_world().names("BackupSession") == []
+
+
+class Listing(World):
+    """Notes which BackupSessions are looked at without a label."""
+
+    def list(
+        self, kind: Kind, namespace: str | None = None, *, label: tuple[str, str] | None = None, owner: str = ""
+    ) -> list[Object]:
+        if kind == BACKUP_SESSION and label is None:
+            self.log.append(("all", kind.kind))
+        return super().list(kind, namespace, label=label, owner=owner)
+
+
+def by_hand(name: str) -> Object:
+    """A session as a person writes it, without labels."""
+    made = session(name)
+    del made["metadata"]["labels"]
+    return made
+
+
+def test_a_session_that_a_person_made_gets_the_label_by_which_it_is_found_and_runs():
+    world = ready_world()
+    world.add(by_hand("mine"))
+    world.settle()
+
+    mine = world.find("BackupSession", "mine")
+    assert mine["metadata"]["labels"] == {"kubestash.com/invoker-name": BC}
+    assert mine["status"]["phase"] == "Running"
+    assert [item["metadata"]["name"] for item in history.sessions(BC, "demo", world)] == ["mine"]
+
+
+def test_a_session_whose_label_comes_late_waits_until_the_younger_one_that_may_have_begun_is_judged():
+    world = ready_world()
+    world.add(session("older"))
+    world.later(seconds=1)
+    world.add(session("younger"))
+    world.reconcile((BACKUP_SESSION, "demo", "older"))
+    assert "demo/younger may have begun" in condition(world.find("BackupSession", "older"), "BackupExecutorEnsured")["message"]
+    world.settle()
+
+    assert world.find("BackupSession", "younger")["status"]["phase"] == "Skipped"
+    assert world.find("BackupSession", "older")["status"]["phase"] == "Running"
+
+
+def test_no_pass_reads_the_sessions_of_other_backup_configurations():
+    world = two_sessions("Allow")
+    world.__class__ = Listing
+    world.later(minutes=5)
+    world.add(session("third"))
+    world.settle()
+
+    assert world.log == []

@@ -117,7 +117,8 @@ def gather(obj: Object, view: View) -> Context | Refusal:
 def gate(obj: Object, view: View) -> Refusal | Turn | None:
     """Judge whether a new session may start: all is ready, nothing else runs, nothing writes to the target.
 
-    With concurrencyPolicy Replace it waits for its turn while the earlier session of its name is being cancelled.
+    With concurrencyPolicy Replace it waits for its turn while the earlier session of its name is being cancelled. It waits, too,
+    until a younger one has been judged, which may have begun before this one bore its label.
     """
     found = gather(obj, view)
     if isinstance(found, Refusal):
@@ -129,12 +130,16 @@ def gate(obj: Object, view: View) -> Refusal | Turn | None:
         return _missing(f"BackupConfiguration {place} is paused")
     if found.target and any(not executor.work_names(work, found.target, found.workload, view) for work in found.works):
         return _missing(f"{found.target.ref} has no pods, so there is nothing to back up")
-    for other in history.sessions(place.name, place.namespace, view):
-        if name_of(other) != name_of(obj) and _blocks(other, obj):
+    others = [other for other in history.sessions(place.name, place.namespace, view) if name_of(other) != name_of(obj)]
+    for other in others:
+        if _blocks(other, obj):
             runs = f"BackupSession {place.namespace}/{name_of(other)} is still running"
             if found.session.replaces and text(other, "spec", "session") == found.session.name:
                 return Turn(f"{runs}; it is being cancelled, since concurrencyPolicy is Replace")
             return Refusal(ANOTHER_RUNS, runs)
+    unjudged = next((other for other in others if not mapping(other, "status") and not deleting(other)), None)
+    if unjudged is not None:
+        return Turn(f"BackupSession {place.namespace}/{name_of(unjudged)} may have begun before this one could be seen")
     for restore in view.list(RESTORE_SESSION):
         if found.target and phase_of(restore) == "Running" and _writes_to(restore, found.target):
             there = f"{namespace_of(restore)}/{name_of(restore)}"

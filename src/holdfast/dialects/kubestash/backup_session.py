@@ -26,6 +26,7 @@ from holdfast.core.read import (
     namespace_of,
     number,
     phase_of,
+    strings,
     text,
     uid_of,
 )
@@ -119,6 +120,8 @@ class BackupSessionHandler:
 
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Say what the session needs next: Snapshots, the backup's Jobs, retention's Jobs, or its repetition."""
+        if not deleting(obj) and (amend := history.unlabelled(obj)) is not None:
+            return Desired(amend=amend, hold=self.finalizer in strings(obj, "metadata", "finalizers"))
         if phase_of(obj) in history.FINISHED:
             again = Desired(release=True) if deleting(obj) else retry.desired(obj, view, now)
             doomed = _running_jobs(obj, view) if phase_of(obj) == "Failed" else ()
@@ -140,7 +143,9 @@ class BackupSessionHandler:
         return found if isinstance(found, Problems) else msgspec.structs.replace(found, hold=frozen)
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
-        """Return the status."""
+        """Return the status; before it can be found by others, nothing is told of it."""
+        if not deleting(obj) and history.unlabelled(obj) is not None:
+            return mapping(obj, "status")
         if phase_of(obj) in history.FINISHED:
             return retry.noted(obj, view)
         if deleting(obj):

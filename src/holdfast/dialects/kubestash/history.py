@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Doomed
+from holdfast.core.plan import Amend, Doomed
 from holdfast.core.ports import View
 from holdfast.core.read import conditions_of, flag, mapping, name_of, phase_of, text
 from holdfast.core.times import optional_time, parse_duration
+from holdfast.dialects.kubestash import names
 from holdfast.dialects.kubestash.decode import Configuration, Session, is_backup_configuration
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION
 
@@ -20,13 +21,26 @@ FINISHED = ("Succeeded", "Failed", "Skipped")
 
 
 def sessions(configuration: str, namespace: str, view: View) -> list[Object]:
-    """Return every BackupSession of a BackupConfiguration, also those that people made, oldest first."""
+    """Return every BackupSession of a BackupConfiguration that bears its label, oldest first: see `unlabelled`."""
+    label = (names.INVOKER_NAME, names.label_value(configuration))
     found = [
         obj
-        for obj in view.list(BACKUP_SESSION, namespace)
+        for obj in view.list(BACKUP_SESSION, namespace, label=label)
         if is_backup_configuration(mapping(obj, "spec", "invoker")) and text(obj, "spec", "invoker", "name") == configuration
     ]
     return sorted(found, key=age)
+
+
+def unlabelled(obj: Object) -> Amend | None:
+    """Return the label by which its BackupConfiguration finds a BackupSession, where a person left it out; None when it is there.
+
+    Looked up without it, hundreds of BackupConfigurations would read each other's sessions in every pass.
+    """
+    invoker = mapping(obj, "spec", "invoker")
+    wanted = names.label_value(text(invoker, "name"))
+    if not is_backup_configuration(invoker) or not wanted or text(obj, "metadata", "labels", names.INVOKER_NAME) == wanted:
+        return None
+    return Amend({"metadata": {"labels": {names.INVOKER_NAME: wanted}}})
 
 
 def age(obj: Object) -> tuple[str, str]:
