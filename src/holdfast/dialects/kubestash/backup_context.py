@@ -117,8 +117,8 @@ def gather(obj: Object, view: View) -> Context | Refusal:
 def gate(obj: Object, view: View) -> Refusal | Turn | None:
     """Judge whether a new session may start: all is ready, nothing else runs, nothing writes to the target.
 
-    With concurrencyPolicy Replace it waits for its turn while the earlier session of its name is being cancelled. It waits, too,
-    until a younger one has been judged, which may have begun before this one bore its label.
+    With concurrencyPolicy Replace it waits for its turn while the earlier session of its name is being cancelled. It also
+    waits until a younger one has been judged, which may have begun before this one bore its label.
     """
     found = gather(obj, view)
     if isinstance(found, Refusal):

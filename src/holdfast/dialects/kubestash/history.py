@@ -32,7 +32,7 @@ def sessions(configuration: str, namespace: str, view: View) -> list[Object]:
 
 
 def unlabelled(obj: Object) -> Amend | None:
-    """Return the label by which its BackupConfiguration finds a BackupSession, where a person left it out; None when it is there.
+    """Return the label by which its BackupConfiguration finds a BackupSession, where it is missing; None where it is there.
 
     Looked up without it, hundreds of BackupConfigurations would read each other's sessions in every pass.
     """
