@@ -14,7 +14,8 @@ from holdfast.cli.dialects import KINDS, resource_of
 from holdfast.cli.install import addons
 from holdfast.core.times import format_time
 from holdfast.dialects.kubeblocks import rendering
-from holdfast.kube.builtin import JOBS, PODS
+from holdfast.dialects.kubestash import names
+from holdfast.kube.builtin import JOBS, PODS, STATEFULSETS
 from holdfast.kube.resource import Resource
 
 Object = dict[str, Any]
@@ -106,6 +107,68 @@ def _around_kubeblocks() -> Sequence[tuple[Resource, Object]]:
     ]
 
 
+STASH: Final = 500
+"""How many BackupConfigurations of KubeStash."""
+
+
+def _stash(kind: str, name: str, spec: Object, status: Object | None = None) -> Object:
+    resource = _resource("kubestash", kind)
+    document = {"apiVersion": resource.api_version, "kind": kind, "metadata": _meta(name), "spec": spec}
+    return {**document, **({"status": status} if status else {})}
+
+
+def _initialized(type_: str) -> Object:
+    """Return the status of what its Job has initialised, since no pod runs here."""
+    judged = {"type": type_, "status": "True", "reason": f"{type_}ByBench", "message": "", "observedGeneration": 1}
+    return {"phase": "Ready", "conditions": [{**judged, "lastTransitionTime": format_time(datetime.now(UTC))}]}
+
+
+def _kubestash(name: str, cron: str) -> Object:
+    """Return a BackupConfiguration with a Repository of its own."""
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    task = {"name": "LogicalBackup", "params": {"paths": "/data"}, "targetVolumes": {"volumeMounts": mounts}}
+    use = {"name": f"{name}-repo", "backend": "store", "directory": f"/{name}", "encryptionSecret": _meta("key")}
+    session = {
+        "name": "daily",
+        "scheduler": {"schedule": cron, "jobTemplate": {"template": {}}},
+        "addon": {"name": "workload-addon", "tasks": [task]},
+        "repositories": [use],
+    }
+    backend = {"name": "store", "storageRef": _meta("store"), "retentionPolicy": _meta("keep")}
+    target = {"apiGroup": "apps", "kind": "StatefulSet", **_meta("db")}
+    return _stash("BackupConfiguration", name, {"backends": [backend], "sessions": [session], "target": target})
+
+
+def _around_kubestash() -> Sequence[tuple[Resource, Object]]:
+    """Return a storage and every Repository, initialised, a retention policy and the target. Addons are installed."""
+    place = {"provider": "local", "local": {"mountPath": "/store", "persistentVolumeClaim": {"claimName": "store"}}}
+    usage = {"usagePolicy": {"allowedNamespaces": {"from": "Same"}}}
+    kept = {**usage, "maxRetentionPeriod": "1mo", "successfulSnapshots": {"last": 5}}
+    container = {"name": "db", "image": "db:1", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    labels = {"matchLabels": {"app": "db"}}
+    template = {"metadata": {"labels": labels["matchLabels"]}, "spec": {"containers": [container]}}
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claims = [{"metadata": {"name": "data"}, "spec": claim}]
+    target = {"serviceName": "db", "selector": labels, "template": template, "volumeClaimTemplates": claims}
+    workload = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": _meta("db"), "spec": target}
+    store = _stash("BackupStorage", "store", {"storage": place, **usage}, _initialized("BackendInitialized"))
+    found = [
+        (_resource("kubestash", "BackupStorage"), store),
+        (_resource("kubestash", "RetentionPolicy"), _stash("RetentionPolicy", "keep", kept)),
+        (STATEFULSETS, workload),
+    ]
+    found += [(_resource("kubestash", "Repository"), _stash_repository(f"s{number}")) for number in range(STASH)]
+    return found
+
+
+def _stash_repository(name: str) -> Object:
+    """Return the Repository of a BackupConfiguration, as that will ask for it."""
+    app = {"apiGroup": "apps", "kind": "StatefulSet", **_meta("db")}
+    spec = {"storageRef": _meta("store"), "path": f"/{name}", "deletionPolicy": "Delete", "appRef": app}
+    given = {**spec, "encryptionSecret": _meta("key")}
+    return _stash("Repository", f"{name}-repo", given, _initialized("RepositoryInitialized"))
+
+
 ROWS: Final = {
     "antfly": Row(
         resource=_resource("antfly", "AntflyBackup"),
@@ -126,6 +189,16 @@ ROWS: Final = {
         ready_within=20.0,
         started=JOBS,
         owner=lambda job: _label(job, f"{DP}/backup-schedule") if _label(job, f"{DP}/backup-name") else "",
+    ),
+    "kubestash": Row(
+        resource=_resource("kubestash", "BackupConfiguration"),
+        count=STASH,
+        around=_around_kubestash(),
+        schedule=_kubestash,
+        ready=lambda obj: _status(obj, "phase") == "Ready",
+        ready_within=30.0,
+        started=JOBS,
+        owner=lambda job: _label(job, names.INVOKER_NAME) if _label(job, names.SESSION_NAME) else "",
     ),
 }
 """The rows by name."""
