@@ -67,6 +67,7 @@ class VolumeBackup(Call, frozen=True, omit_defaults=True):
     """Back up paths of the pod's file system: one restic snapshot for each path, in each repository.
 
     The report holds one result for each repository, its `snapshot_ids` in the order of `paths`. `excludes` are restic patterns.
+    Of the packs that lie in a repository afterwards, `sample` bytes are read again; 0 reads none.
     """
 
     MOVER: ClassVar[str] = "volume-backup"
@@ -76,6 +77,7 @@ class VolumeBackup(Call, frozen=True, omit_defaults=True):
     excludes: tuple[str, ...] = ()
     host: str = ""
     tags: tuple[str, ...] = ()
+    sample: int = 0
 
 
 class VolumeRestore(Call, frozen=True, omit_defaults=True):

@@ -1,8 +1,9 @@
 """Backs up paths of a pod's file system into each repository of the call.
 
 A repository that is missing is made first. A result counts as good only when its snapshots list and their root trees read
-back from the store. Repositories are independent: one that fails does not keep the others from being tried. A file that can't
-be read makes the result a failure, since a backup that silently lacks something is none; the snapshot with the rest stays.
+back from the store; a sample of the packs, where one is asked for, decides on the integrity of the whole. Repositories are
+independent: one that fails does not keep the others from being tried. A file that can't be read makes the result a failure,
+since a backup that silently lacks something is none; the snapshot with the rest stays.
 """
 
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from holdfast.repo.errors import RepositoryError
 from holdfast.repo.maintain import read_root, stats
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import BackupResult
+from holdfast.repo.sample import sample
 
 _RESULT_BYTES, _ID_BYTES = 520, 70
 """What one repository's result and one snapshot id take in a report."""
@@ -46,7 +48,7 @@ def _one(target: RepositoryTarget, call: VolumeBackup, context: Context) -> Repo
         with open_or_init(target, context.stop) as repo:
             for path in call.paths:
                 result = _add(result, _path(repo, target, call, path, result, context))
-            result = msgspec.structs.replace(result, **_read_back(repo, result))
+            result = msgspec.structs.replace(result, **_read_back(repo, result, call.sample, context))
     except MoverError as error:
         result = msgspec.structs.replace(result, failure=error.failure)
     except RepositoryError as error:
@@ -105,8 +107,18 @@ def _add(result: RepositoryResult, done: BackupResult) -> RepositoryResult:
     )
 
 
-def _read_back(repo: Repository, result: RepositoryResult) -> dict[str, object]:
-    """Prove that every snapshot lists and its root reads back, from the store and not from memory."""
+def _read_back(repo: Repository, result: RepositoryResult, most: int, context: Context) -> dict[str, object]:
+    """Prove that every snapshot lists and its root reads back, from the store and not from memory; read a sample of packs.
+
+    A damaged pack need not be one of this backup's, so the backup stays good; its integrity is False.
+    """
     for ident in result.snapshot_ids:
         read_root(repo, ident)
-    return {"integrity": True, "repository_bytes": stats(repo).bytes}
+    sound = True
+    if most:
+        found = sample(repo, most, stop=context.stop)
+        log(f"repository {result.repository} {result.component}: {found.packs} packs of {found.bytes} bytes read as a sample")
+        for problem in found.problems:
+            log(f"damaged: {problem}; `holdfast repo check --read-data` tells which snapshots need it")
+        sound = not found.problems
+    return {"integrity": sound, "repository_bytes": stats(repo).bytes}

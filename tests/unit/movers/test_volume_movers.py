@@ -5,6 +5,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests import tools
 from tests.movers_builders import (
@@ -223,3 +224,21 @@ def test_a_backup_waits_for_a_prune_of_another_and_can_be_stopped_meanwhile(tmp_
     assert told_to_stop.failure is not None
     assert told_to_stop.failure.reason == "Terminated"
     assert report.failure is None
+
+
+def test_a_sample_that_does_not_read_back_says_so_in_the_integrity_of_a_good_backup(tmp_path: Path) -> None:
+    data, target = source(tmp_path), repository(tmp_path)
+    first = msgspec.structs.replace(volume_backup(target, paths=[data]), sample=1 << 30)
+    assert perform_call(first).results[0].integrity is True
+    for pack in Path(target.store.url).glob("data/*/*"):
+        pack.chmod(0o600)
+        content = bytearray(pack.read_bytes())
+        content[0] ^= 1
+        pack.write_bytes(content)
+        break
+    (data / "plain.txt").write_text("changed\n")
+    report = perform_call(first)
+
+    assert report.failure is None
+    assert report.results[0].integrity is False
+    assert perform_call(volume_backup(target, paths=[data])).results[0].integrity is True

@@ -12,6 +12,7 @@ from holdfast.repo.errors import BadRequest
 from holdfast.repo.findings import CheckProgress
 from holdfast.repo.pack import PackEntry
 from holdfast.repo.repository import Repository
+from holdfast.repo.sample import sample
 from holdfast.repo.store import path_of
 from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.subset import Subset, parse_subset
@@ -242,3 +243,32 @@ def test_a_check_without_a_lock_writes_nothing(repo: Repository, store: LocalSto
 
 def test_the_whole_is_not_a_subset() -> None:
     assert Subset("all").choose({b"a" * 32: 1, b"b" * 32: 2}) == {b"a" * 32, b"b" * 32}
+
+
+def test_a_sample_reads_no_more_than_it_may_and_finds_nothing_in_a_sound_repository(repo: Repository, source: Path) -> None:
+    assert sample(repo, 1 << 20).packs == 0
+    for number in range(4):
+        (source / "big").write_bytes(random.Random(number).randbytes(100_000))
+        backup(repo, [str(source)])
+    sizes = [entry.size for entry in repo.store.list("data")]
+    found = sample(repo, max(sizes) + 1, seed=3)
+
+    assert found.problems == ()
+    assert 0 < found.packs < len(sizes)
+    assert found.bytes <= max(sizes) + 1
+    assert sample(repo, 1, seed=3).packs == 1
+
+
+@pytest.mark.parametrize("where", ["blob", "header", "end"])
+def test_a_sample_names_a_damaged_pack(repo: Repository, store: LocalStore, source: Path, where: str) -> None:
+    backup(repo, [str(source)])
+    pack = pack_of(repo, store, (source / "file2").read_bytes())
+    if where == "blob":
+        damage(pack)
+    else:
+        pack.chmod(0o600)
+        data = pack.read_bytes()
+        pack.write_bytes(data[:-1] if where == "end" else data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    found = sample(repo, 1 << 30)
+
+    assert any(pack.name[:12] in problem for problem in found.problems)

@@ -7,6 +7,7 @@ when the Snapshots were made.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -34,6 +35,9 @@ from holdfast.dialects.kubestash.kinds import SNAPSHOT, api_version
 from holdfast.dialects.kubestash.recorded import TERMINAL, components_of
 from holdfast.dialects.kubestash.session_hooks import Hooks
 from holdfast.dialects.kubestash.task_access import Access
+
+SAMPLE_BYTES: Final = 16 << 20
+"""How much of a repository each backup reads again, for its integrity: one pack of usual size, drawn at random."""
 
 
 class Backup(msgspec.Struct, frozen=True):
@@ -172,6 +176,7 @@ def _files_step(name: str, work: Work, context: Context, access: Access, view: V
         excludes=comma_list(work.parameters.get("exclude", "")),
         host=name,
         tags=(name_of(context.obj),),
+        sample=SAMPLE_BYTES,
     ).call(access.secrets)
     return Step(name=name, child=task_access.shaped(job, context), mover=call)
 
