@@ -73,11 +73,15 @@ def credentials(place: Place, obj: Object | None, namespace: str, storage: Stora
     given = [*dict.fromkeys(_secrets(obj))]
     listed = f" (from {', '.join(given)})" if given else ""
     if place.namespace == namespace and storage.secret in given:
-        message = f"the servers of AntflyCluster {place} have Secret {storage.secret} in their environment, and use it"
+        message = (
+            f"AntflyCluster {place} puts Secret {storage.secret} into the environment of its servers; they read and write"
+            f" {storage.location} with it"
+        )
         return (condition(CREDENTIALS, True, "SameSecret", message, generation=generation),)
     message = (
         f"the servers of AntflyCluster {place} read and write {storage.location} themselves, with their own credentials"
-        f"{listed}; of Secret {storage.secret} only the key ANTFLY_TOKEN is used. A run fails only when they have no access"
+        f"{listed}; of Secret {storage.secret} Holdfast uses only the key ANTFLY_TOKEN, unless old backups shall be deleted."
+        " A run fails only when the servers have no access"
     )
     return (condition(CREDENTIALS, False, "ServersUseTheirOwn", message, generation=generation),)
 

@@ -98,10 +98,14 @@ def outdated(obj: Object, wanted: Backup, newest: str, view: View) -> tuple[Doom
 
 
 def told(run: Run | None, generation: int) -> Sequence[Condition]:
-    """Return how the last deletion went."""
-    if run is None or not run.phase.terminal:
+    """Return how the last deletion went, or why the present one can't begin."""
+    if run is None:
         return ()
     state = run.steps[PLAN]
+    if not run.phase.terminal:
+        if not state.exists or not state.message:
+            return ()
+        return (condition(APPLIED, False, state.reason or "Waiting", f"waits: {state.message}", generation=generation),)
     if run.phase is not Phase.SUCCEEDED:
         return (condition(APPLIED, False, state.reason or "RetentionFailed", state.message, generation=generation),)
     gone = [ident for result in state.report.results for ident in result.deleted] if state.report else []

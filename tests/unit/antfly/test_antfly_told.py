@@ -1,4 +1,4 @@
-"""What a user reads of a run whose pod was lost: how its backup ended all the same, and what a lost restore may have left."""
+"""What a user reads of a run whose pod was lost or can't start: how its backup ended, what a lost restore may have left."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from tests.sim.test_antfly_sim import BACKUP, BAD, GOOD, start
 
 from holdfast.core.objects import Kind, Ref
 from holdfast.core.observe import LAST_WORD_GRACE
-from holdfast.core.plan import Problems
+from holdfast.core.plan import Phase, Problems, Run, RunKind, StepState
 from holdfast.core.report import Report
+from holdfast.dialects.antfly import retention
 from holdfast.dialects.antfly.dialect import Antfly
 from holdfast.dialects.antfly.kinds import JOB
 
@@ -66,3 +67,23 @@ def test_a_restore_that_said_why_it_failed_is_quoted_alone() -> None:
     world.settle()
 
     assert world.objects[RESTORE]["status"]["message"] == "1 of 2 tables is missing"
+
+
+def test_a_deletion_of_old_backups_that_can_not_begin_says_why() -> None:
+    step = StepState(phase=Phase.RUNNING, exists=True, reason="CreateContainerConfigError", message='secret "keys" not found')
+    run = Run(name=retention.PLAN, kind=RunKind.RETENTION, phase=Phase.RUNNING, steps={retention.PLAN: step})
+
+    (told,) = retention.told(run, 1)
+
+    assert (told.status, told.reason) == ("False", "CreateContainerConfigError")
+    assert told.message == 'waits: secret "keys" not found'
+
+
+def test_a_deletion_that_works_says_nothing_yet() -> None:
+    run = Run(
+        name=retention.PLAN,
+        kind=RunKind.RETENTION,
+        phase=Phase.RUNNING,
+        steps={retention.PLAN: StepState(phase=Phase.RUNNING, exists=True)},
+    )
+    assert retention.told(run, 1) == ()
