@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from tests.kubeblocks_backups import action_set, backup, make_database, method, policy, shell
-from tests.kubeblocks_world import REST, World, condition, status, thing, world
+from tests.kubeblocks_world import GROUP, REST, World, condition, status, thing, world
 
 from holdfast.core.objects import Object
 from holdfast.kube.builtin import JOBS, PODS, PVCS, VOLUMESNAPSHOTS
@@ -130,10 +130,35 @@ async def test_nothing_is_deleted_under_a_restore_that_reads_it(world: World) ->
     held = await world.wait("Backup", "read", lambda obj: "deletionFailureReason" in status(obj))
     assert "Restore default/reading" in status(held)["deletionFailureReason"]
 
-    claim = await world.client.get(PVCS, "reading", "default")
+    claim = await world.until(PVCS, "reading", lambda obj: bool(obj["spec"].get("volumeName")))
     (world.directory / "volumes" / claim["spec"]["volumeName"] / "go").touch()
     await world.phase("Restore", "reading", "Completed")
     await world.gone(REST["Backup"], "read")
+
+
+async def test_nothing_is_deleted_under_a_claim_that_is_filled_from_it(world: World) -> None:
+    made = action_set("fill")
+    made["spec"]["restore"] = {"prepareData": shell("while [ ! -e /data/go ]; do sleep 0.1; done")}
+    await world.apply(made, policy("fill", method("fill")))
+    await taken(world, "fill", "fill")
+    source = {"name": "fill", "namespace": "default"}
+    config = {"dataSourceRef": {"mountPath": "/data"}, "volumeClaimRestorePolicy": "Parallel"}
+    await world.apply(thing("Restore", "filling", backup=source, prepareDataConfig=config))
+    await world.phase("Restore", "filling", "AsDataSource")
+    reference = {"apiGroup": GROUP, "kind": "Restore", "name": "filling"}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "filled", "namespace": "default"}}
+    await world.apply({**claim, "spec": {**CLAIM, "dataSourceRef": reference}})
+    uid = (await world.client.get(PVCS, "filled", "default"))["metadata"]["uid"]
+    scratch = await world.until(PVCS, f"populate-{uid}", lambda obj: bool(obj["spec"].get("volumeName")))
+    await world.until(JOBS, f"restore-preparedata-{uid[:8]}-fill-0", lambda _: True)
+
+    await delete(world, "fill")
+    held = await world.wait("Backup", "fill", lambda obj: "deletionFailureReason" in status(obj))
+    assert "Restore default/filling" in status(held)["deletionFailureReason"]
+
+    (world.directory / "volumes" / scratch["spec"]["volumeName"] / "go").touch()
+    await world.until(PVCS, "filled", lambda obj: obj.get("status", {}).get("phase") == "Bound")
+    await world.gone(REST["Backup"], "fill")
 
 
 async def test_16_snapshots_of_several_volumes_are_taken_restored_and_deleted(world: World) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from holdfast.core.calls import DatasafedDelete
+from holdfast.core.conditions import is_true
 from holdfast.core.objects import Object, Ref, bounded_name, ref_of
 from holdfast.core.plan import Desired, Doomed, Note, Phase, Plan, RunKind, SecretCopy, Step
 from holdfast.core.ports import Outcome, Refs, View
@@ -112,7 +113,7 @@ def _readers(obj: Object, refs: Refs) -> list[str]:
     """Return the Restores under way whose data comes from this Backup."""
     found: list[str] = []
     for restore in refs.list(RESTORE):
-        if phase_of(restore) not in ("", "Running") or deleting(restore):
+        if not _reads(restore, refs):
             continue
         named = {(text(restore, "spec", "backup", "namespace"), text(restore, "spec", "backup", "name"))}
         actions = [*items(restore, "status", "actions", "prepareData"), *items(restore, "status", "actions", "postReady")]
@@ -120,6 +121,14 @@ def _readers(obj: Object, refs: Refs) -> list[str]:
         if (namespace_of(obj), name_of(obj)) in named or _builds_on(restore, obj, refs):
             found.append(f"{namespace_of(restore)}/{name_of(restore)}")
     return found
+
+
+def _reads(restore: Object, refs: Refs) -> bool:
+    """Whether a Restore is under way; one that is a data source is while Jobs fill a claim from it."""
+    if phase_of(restore) != "AsDataSource":
+        return phase_of(restore) in ("", "Running") and not deleting(restore)
+    jobs = refs.list(JOB, namespace_of(restore), label=(names.RESTORE, bounded_name(name_of(restore))))
+    return any(not is_true(items(job, "status", "conditions"), "Failed") for job in jobs)
 
 
 def _builds_on(restore: Object, obj: Object, refs: Refs) -> bool:

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
+from holdfast.core.labels import OWNER_UID
 from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Plan, Problem, Problems, RunKind
 from holdfast.core.ports import View
 from holdfast.core.read import flag, mapping, name_of, namespace_of, uid_of
 from holdfast.dialects.kubeblocks import restore_plan, restore_sources
-from holdfast.dialects.kubeblocks.kinds import RESTORE
+from holdfast.dialects.kubeblocks.kinds import JOB, RESTORE
 from holdfast.dialects.kubeblocks.refusal import Refusal
 
 
@@ -25,7 +26,8 @@ class RestorePopulating:
         if not wanted:
             said = f"Restore {name_of(source)} is no data source: set its spec.prepareDataConfig.dataSourceRef"
             return Problems((Problem("spec.dataSourceRef", said),))
-        found = restore_sources.sources(source, view)
+        begun = bool(view.list(JOB, label=(OWNER_UID, uid_of(claim))))
+        found = restore_sources.sources(source, view, begun=begun)
         if isinstance(found, Refusal):
             return Problems((Problem("spec.dataSourceRef", found.message),))
         if any(flag(each.method, "snapshotVolumes") for each in found):

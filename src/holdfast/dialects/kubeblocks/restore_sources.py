@@ -48,8 +48,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         return mapping(self.action_set, "spec", "restore")
 
 
-def sources(restore: Object, refs: Refs) -> list[Source] | Refusal:
-    """Return the Backups of a Restore in order, or why it can't be done."""
+def sources(restore: Object, refs: Refs, *, begun: bool = False) -> list[Source] | Refusal:
+    """Return the Backups of a Restore in order, or why it can't be done.
+
+    A Backup that is being deleted waits for those that read it: it serves a Restore that runs, and a claim that is being
+    filled (`begun`), and no new one.
+    """
     wanted = mapping(restore, "spec", "backup")
     place, name = text(wanted, "namespace", default=namespace_of(restore)), text(wanted, "name")
     backup = refs.get(BACKUP, place, name)
@@ -61,7 +65,7 @@ def sources(restore: Object, refs: Refs) -> list[Source] | Refusal:
     if moment:
         said = f"spec.restoreTime needs a continuous backup, and Backup {place}/{name} is {type_}: leave it out"
         return Refusal("RestoreTimeNotWanted", said)
-    readable = ("Completed", "Deleting") if phase_of(restore) == "Running" else ("Completed",)
+    readable = ("Completed", "Deleting") if begun or phase_of(restore) == "Running" else ("Completed",)
     if phase_of(backup) not in readable:
         return Refusal("BackupNotCompleted", f"Backup {place}/{name} is {phase_of(backup) or 'new'}, not Completed")
     return _line(restore, backup, refs)
