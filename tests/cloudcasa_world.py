@@ -14,6 +14,7 @@ import aiohttp
 from holdfast.cli.apiserver import admission, backup_roles, sealers
 from holdfast.cli.dialects import resources
 from holdfast.cli.install import install
+from holdfast.cli.joblogs import JobLogs
 from holdfast.core.objects import Object
 from holdfast.dialects.cloudcasa.dialect import CloudCasa
 from holdfast.dialects.cloudcasa.kinds import APIKEY, ORGANIZATION, local_cluster_id
@@ -167,7 +168,14 @@ async def world(
         async def start_engine() -> asyncio.Task[None]:
             recorder = EventRecorder(client, component="test")
             made = Engine(client, [dialect], movers(), resources(), image="holdfast:test", recorder=recorder)
-            task = asyncio.create_task(made.run())
+            logs = JobLogs(client, made.manager)
+
+            async def engine_and_logs() -> None:
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(made.run())
+                    both.create_task(logs.run())
+
+            task = asyncio.create_task(engine_and_logs())
             await made.manager.synced()
             return task
 

@@ -137,6 +137,9 @@ async def test_a_copy_with_its_snapshot_ends_as_one_copy_that_comes_back_elsewhe
     point = (await rest.find("backupinstances", {"backupdef": backup}))[0]
     assert point["expiry_timestamp"] == point["start_time"] + 15 * 86_400
     await cleaned(here, job)
+    logs = (await rest.ok("GET", f"/jobs/{job}/logs"))["_items"]
+    assert {"shop", ORGANIZATION} <= {each["namespace"] for each in logs if each["lines"] and not each["running"]}
+    assert (await rest.call("GET", f"/jobs/{'0' * 24}/logs")).code == 404
 
     mapping = [{"source": "shop", "target": "shop-again"}]
     body = {

@@ -19,13 +19,14 @@ FORMATS = {
 }
 """Strings that mean something, by the type or the format of their row."""
 
+IDENT = "^[0-9a-f]{24}$"
+"""What a reference to a document looks like."""
+
 PATTERNED = (
     "s3://mutant/x",
     "s3://mutant/y",
     "a" * 64,
     "b" * 64,
-    "a" * 24,
-    "b" * 24,
     "Mutant",
     "mutant.example.com",
     "37Mi",
@@ -103,7 +104,9 @@ def _strings(node: Node, row: Row | None) -> Iterator[str]:
     if node.get("format") == "date-time":
         yield from FORMATS["time"]
     yield from STRINGS
-    if "pattern" in node:
+    if node.get("pattern") == IDENT:
+        yield from ("a" * 24, "b" * 24)
+    elif "pattern" in node:
         yield from PATTERNED
 
 

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import secrets
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast import __version__
@@ -17,7 +18,10 @@ from holdfast.cli.datadir import DataDir
 from holdfast.cli.dialects import KINDS, resources
 from holdfast.cli.health import Health, OperatorMetrics, served
 from holdfast.cli.install import install, supply
+from holdfast.cli.joblogs import JobLogs
 from holdfast.cli.service import add_kubeconfig, announce, connect, serve
+from holdfast.core.ports import Dialect
+from holdfast.dialects.cloudcasa.dialect import CloudCasa
 from holdfast.embedded.controllers.run import run_controllers
 from holdfast.engine.budgets import Budget
 from holdfast.engine.shell import Engine
@@ -109,9 +113,12 @@ async def _engine(
         metrics=health.runs,
     )
     health.engine = engine
+    logs = [JobLogs(client.gated(elector.check), engine.manager)] if _speaks_cloudcasa(choice.dialects) else []
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(engine.run())
+            for each in logs:
+                group.create_task(each.run())
             await engine.manager.synced()
             health.synced = True
             serving.set()
@@ -121,6 +128,10 @@ async def _engine(
             async with asyncio.timeout(FAREWELL):
                 await recorder.flush()
         await recorder.close()
+
+
+def _speaks_cloudcasa(spoken: Sequence[Dialect]) -> bool:
+    return any(dialect.name == CloudCasa.name for dialect in spoken)
 
 
 def _identity(arguments: argparse.Namespace) -> str:

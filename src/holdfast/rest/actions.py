@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.core.objects import Object
 from holdfast.core.read import mapping, text
-from holdfast.dialects.cloudcasa.kinds import ACTIVE_STATES, FINAL_STATES, KUBEJOB, derived_id
+from holdfast.dialects.cloudcasa.kinds import ACTIVE_STATES, FINAL_STATES, JOBLOG, KUBEJOB, derived_id
 from holdfast.dialects.cloudcasa.resources import Collection
 from holdfast.dialects.cloudcasa.runs import backup_job, copy_job, restore_job
 from holdfast.kube.errors import AlreadyExists, ApiError, NotFound
@@ -53,6 +53,22 @@ async def act(
             return await _cancel(state, organization, collection, entry)
         case _:
             return await _suspend(state, organization, collection, entry, suspended=action == "suspend")
+
+
+async def logs_of(state: State, organization: str, ident: str) -> Object:
+    """Return what the movers of a job printed last; those that run come first. Raises RestError 404."""
+    entry = state.find(organization, "jobs", ident)
+    if entry is None:
+        raise not_found("jobs", ident)
+    try:
+        kept = mapping(await state.client.get(RESOURCES[JOBLOG], ident, organization), "spec", "movers")
+    except NotFound:
+        kept = {}
+    except ApiError as error:
+        raise refused(error) from None
+    goes_on = entry.document.get("state", "PENDING") in ACTIVE_STATES
+    found = [{"pod": pod, **each, "running": goes_on and each["running"]} for pod, each in kept.items()]
+    return {"_items": sorted(found, key=lambda each: not each["running"])}
 
 
 async def _run(state: State, organization: str, collection: Collection, entry: Entry, given: Object, idempotency: str) -> Done:

@@ -294,6 +294,19 @@ def _own_paths() -> Object:
     listing = {"type": "object", "properties": {"_items": {"type": "array", "items": key}}, "required": ["_items"]}
     many = {"type": "object", "properties": {"_items": {"type": "array", "items": provider}}, "required": ["_items"]}
 
+    texts = {"type": "array", "items": {"type": "string"}}
+    mover = {
+        "type": "object",
+        "properties": {
+            "pod": {"type": "string"},
+            "namespace": {"type": "string"},
+            "running": {"type": "boolean", "description": "Whether more may come."},
+            "lines": texts,
+        },
+        "required": ["pod", "namespace", "running", "lines"],
+    }
+    logs = {"type": "object", "properties": {"_items": {"type": "array", "items": mover}}, "required": ["_items"]}
+
     def answer(schema: Object, status: str = "200", *errors: int) -> Object:
         return {status: {"description": "Done.", "content": _json(schema)}, **_errors(401, 403, 429, 503, *errors)}
 
@@ -324,6 +337,15 @@ def _own_paths() -> Object:
                 "operationId": "replace_settings",
                 "requestBody": {"required": True, "content": _json(settings)},
                 "responses": answer(named, "200", *body),
+            },
+        },
+        "/jobs/{id}/logs": {
+            "parameters": [_id()],
+            "get": {
+                "summary": "Read what the movers of a job printed last",
+                "tags": ["jobs"],
+                "operationId": "get_job_logs",
+                "responses": answer(logs, "200", 404),
             },
         },
         "/objectstores/provider-info": {

@@ -3,6 +3,7 @@
     /api/v1/<collection>                        GET POST
     /api/v1/<collection>/<id>                   GET PUT PATCH DELETE
     /api/v1/<collection>/<id>/action/<action>   POST
+    /api/v1/jobs/<id>/logs                      GET
     /api-docs                                   GET, the OpenAPI document, for everybody
 
 HEAD goes wherever GET goes, OPTIONS everywhere. PUT and PATCH need If-Match, DELETE honours it. A body is 1 MiB at most.
@@ -23,7 +24,7 @@ from holdfast.dialects.cloudcasa.documents import href
 from holdfast.dialects.cloudcasa.resources import COLLECTIONS, Collection
 from holdfast.rest import lists
 from holdfast.rest.access import Caller, Gatekeeper
-from holdfast.rest.actions import act
+from holdfast.rest.actions import act, logs_of
 from holdfast.rest.apikeys import ApikeyPages
 from holdfast.rest.errors import RestError, not_found
 from holdfast.rest.objectstores import Objectstores
@@ -95,6 +96,12 @@ class Server:
                 _methods(request, "GET")
                 await self._gate.allow(caller, "list", "objectstores")
                 return _plain(self._stores.providers(caller.organization))
+            case ["jobs", ident, "logs"]:
+                if request.method == "OPTIONS":
+                    return _options("GET")
+                _methods(request, "GET")
+                await self._gate.allow(caller, "get", "jobs")
+                return _packed(request, _encode(await logs_of(self._state, caller.organization, ident)), {})
             case [plural, *rest] if plural in COLLECTIONS and len(rest) in (0, 1, 3):
                 return await self._collection(request, caller, COLLECTIONS[plural], rest)
             case _:

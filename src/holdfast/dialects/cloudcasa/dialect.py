@@ -54,6 +54,7 @@ class CloudCasa:
         return (
             kinds.NAMECLAIM,
             kinds.KUBEJOB,
+            kinds.JOBLOG,
             kinds.BACKUPINSTANCE,
             kinds.NAMESPACE,
             kinds.CLAIM,

@@ -30,6 +30,7 @@ SETTINGS: Final = Kind(GROUP, "Organization")
 APIKEY: Final = Kind(GROUP, "Apikey")
 NAMECLAIM: Final = Kind(GROUP, "Nameclaim")
 BULKWRITE: Final = Kind(GROUP, "Bulkwrite")
+JOBLOG: Final = Kind(GROUP, "Joblog")
 
 JOB: Final = Kind("batch", "Job")
 CLAIM: Final = Kind("", "PersistentVolumeClaim")

@@ -13,6 +13,9 @@ BACKUP_RIGHTS: Final = ("DAC_READ_SEARCH",)
 RESTORE_RIGHTS: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
 """What bytes, owners, modes, device nodes and file capabilities take to come back."""
 
+MOVER_LABEL: Final = "app.kubernetes.io/name=cloudcasa-mover"
+"""The selector of movers' pods."""
+
 _NOBODY: Final = 65534
 
 

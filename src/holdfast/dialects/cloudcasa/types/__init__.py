@@ -43,5 +43,6 @@ KINDS: Final = (
     _kind("apikeys", definitions.Apikey, _NAME),
     _kind("nameclaims", definitions.Nameclaim, _NAME),
     _kind("bulkwrites", definitions.Bulkwrite),
+    _kind("joblogs", runs.Joblog),
 )
 """Every kind of the API."""

@@ -293,6 +293,26 @@ class Kubejob(Wire):
     status: Maybe[Annotated[KubejobStatus, doc("How far it is.")]] = UNSET
 
 
+class MoverLog(Document):
+    """What one mover printed."""
+
+    namespace: Annotated[str, doc("Namespace of its pod.")]
+    running: Annotated[bool, doc("Whether more may come.")]
+    lines: Annotated[list[str], doc("Its last lines.")]
+
+
+class JoblogSpec(Document):
+    """What the movers of a job printed last."""
+
+    movers: Annotated[dict[str, MoverLog], doc("Their last lines, by pod.")]
+
+
+class Joblog(Wire):
+    """What the movers of the Kubejob of this name printed last; `GET /jobs/<id>/logs` shows it."""
+
+    spec: Annotated[JoblogSpec, doc("The lines.")]
+
+
 class BackupLocation(Document):
     """Where a recovery point lies."""
 
