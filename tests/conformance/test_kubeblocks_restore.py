@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.kubeblocks_backups import SAVE, action_set, backup, make_database, method, policy, shell
-from tests.kubeblocks_world import World, condition, status, thing, world
+from tests.kubeblocks_world import REST, World, condition, status, thing, world
 
 from holdfast.core.objects import Object
 from holdfast.kube.builtin import JOBS, PVCS
@@ -99,6 +99,16 @@ async def test_24_serial_fills_one_claim_after_the_other_from_the_first_index(wo
     assert first["metadata"]["creationTimestamp"] <= second["metadata"]["creationTimestamp"]
     with pytest.raises(NotFound):
         await world.client.get(PVCS, "set-0", "default")
+
+
+async def test_events_tell_that_the_account_of_a_restore_is_missing_and_why_one_failed(world: World) -> None:
+    await world.apply(restore("nobody", "full", claims=["nobody"], serviceAccountName="nobody"))
+    told = await world.told("nobody", "ServiceAccount default/nobody does not exist")
+    assert told["reason"] == "ServiceAccountNotFound"
+    await world.client.delete(REST["Restore"], "nobody", "default")
+
+    await world.apply(restore("nothing", "not-there", claims=["nothing"]))
+    assert (await world.told("nothing", "Backup default/not-there does not exist"))["reason"] == "RestoreFailed"
 
 
 async def test_24_one_failure_fails_the_restore_and_says_why(world: World) -> None:

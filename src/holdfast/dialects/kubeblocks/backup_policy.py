@@ -134,5 +134,7 @@ def _repo(obj: Object, refs: Refs) -> Iterator[Problem]:
     """Look for the repository that is named; whether the default one will do is known when a backup starts."""
     name = text(obj, "spec", "backupRepoName")
     found = refs.get(BACKUP_REPO, "", name) if name else None
-    if name and (found is None or deleting(found)):
+    if name and found is None:
         yield Problem("spec.backupRepoName", f"BackupRepo {name} not found: create it", "BackupRepoNotFound")
+    elif found is not None and deleting(found):
+        yield Problem("spec.backupRepoName", f"BackupRepo {name} is being deleted: name another one", "BackupRepoNotFound")
