@@ -50,6 +50,8 @@ class Faults:
     """Tables that are re-created by a restore and stay empty."""
     hang_up: bool = False
     """Whether the answer to a backup is lost, while the backup goes on."""
+    lost_reads: int = 0
+    """How many calls that only read break off before one is answered, as while a server restarts."""
     answer: int = 0
     """A status with which backups are answered instead, with nothing done."""
     manifest: str = ""
@@ -358,6 +360,10 @@ def _handler(server: AntflyServer) -> type[BaseHTTPRequestHandler]:
                 body = json.loads(data) if data else None
             authorization = self.headers.get("Authorization", "")
             server.requests.append({"method": self.command, "path": parts.path, "body": body, "authorization": authorization})
+            if self.command == "GET" and server.faults.lost_reads > 0:
+                server.faults.lost_reads -= 1
+                self.close_connection = True
+                return
             try:
                 if server.token and authorization != f"Bearer {server.token}":
                     raise Refusal(401, "unauthorized")

@@ -1,8 +1,9 @@
 """A client of the public HTTP API of an Antfly server (root `/db/v1`), as far as backups need it.
 
 What matters to callers is what is known when a call goes wrong, so there are three errors: it was certainly not delivered
-(`NotDelivered`), it may have been and nobody answered (`NoAnswer`), the server refused it (`Refused`). A call may take hours;
-it ends at once when the mover is told to stop, and at its own deadline. The token never appears in a message.
+(`NotDelivered`; a call that only reads counts as such whenever its answer is lost), it may have been and nobody answered
+(`NoAnswer`), the server refused it (`Refused`). A call may take hours; it ends at once when the mover is told to stop, and at
+its own deadline. The token never appears in a message.
 """
 
 import http.client
@@ -45,7 +46,7 @@ class AntflyError(Exception):
 
 
 class NotDelivered(AntflyError):
-    """The server did not take the call on: it may be repeated."""
+    """The server did not take the call on, or it only reads: it may be repeated."""
 
 
 class NoAnswer(AntflyError):
@@ -179,6 +180,10 @@ class Client:
         connection = self._connect(what, min(CONNECT_SECONDS, within))
         try:
             status, data = self._exchange(connection, what, method, path, body, until)
+        except NoAnswer as error:
+            if method == "GET":  # it only reads, so it may be asked again
+                raise NotDelivered(str(error)) from error
+            raise
         finally:
             connection.close()
         if status // 100 == 2:
@@ -186,8 +191,9 @@ class Client:
         said = _error(data)
         if status in _NOT_BEGUN:
             raise NotDelivered(f"{what} was put off with {status}: {said}")
-        if status in _LOST_ON_THE_WAY and method == "POST":
-            raise NoAnswer(f"{what} was answered with {status} by a proxy: {said}")
+        if status in _LOST_ON_THE_WAY:
+            lost = NotDelivered if method == "GET" else NoAnswer
+            raise lost(f"{what} was answered with {status} by a proxy: {said}")
         raise Refused(what, status, said)
 
     def _connect(self, what: str, within: float) -> http.client.HTTPConnection:

@@ -94,6 +94,20 @@ def test_a_server_that_is_not_there_may_be_tried_again(server: AntflyServer) -> 
     assert failed(perform_call(gone)).reason == "ServerUnavailable"
 
 
+def test_a_reading_that_breaks_off_is_asked_again(server: AntflyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(antfly_backup, "REACH_SECONDS", 10.0)
+    server.faults.lost_reads = 2
+    assert perform_call(backup(server)).failure is None
+    assert len(server.asked("/backup")) == 1
+
+
+def test_a_server_that_answers_no_reading_was_not_asked(server: AntflyServer) -> None:
+    server.faults.lost_reads = 1000
+    found = failed(perform_call(backup(server)))
+    assert (found.reason, found.again) == ("ServerUnavailable", True)
+    assert server.asked("/backup") == []
+
+
 def test_a_server_that_puts_it_off_was_not_asked(server: AntflyServer) -> None:
     server.faults.answer = 503
     assert failed(perform_call(backup(server))).again
