@@ -1,12 +1,14 @@
 """Backups are tested by restoring them, and the Snapshot shows the outcome."""
 
 import pytest
-from tests.unit.kubestash.builders import REPO, SESSION, ready_world, run, sample, sample_world
+from tests.unit.kubestash.builders import BC, REPO, SESSION, ready_world, run, sample, sample_world
 from tests.unit.kubestash.verifiers import verifier, verify
 from tests.unit.kubestash.world import World, condition
 
+from holdfast.core.ledger import Outcome
 from holdfast.core.objects import Object
 from holdfast.core.report import Failure, RepositoryResult
+from holdfast.dialects.kubestash.ticks import schedules
 
 SNAPSHOT = f"{REPO}-run-1"
 
@@ -106,3 +108,27 @@ def test_a_script_looks_at_the_restored_data_and_has_the_last_word():
 )
 def test_a_verifier_is_refused(spec: Object, message: str):
     assert message in sample_world().problems(verifier(**spec))
+
+
+def test_the_ledger_of_a_verifier_tells_what_became_of_each_test():
+    world = world_with(verifier())
+    name = f"{REPO}-{SESSION}-{int(world.now.timestamp())}"
+    verify(world, name)
+    world.find("BackupVerificationSession", name)["metadata"]["labels"] = {"kubestash.com/invoker-name": BC}
+    backup, test = schedules(world.find("BackupConfiguration", BC), world)
+    assert (backup.part, test.part, test.text) == (SESSION, f"verify-{REPO}-{SESSION}", "0 4 * * 0")
+    assert [(mark.run, mark.outcome) for mark in test.marks] == [(name, Outcome.RUNNING)]
+    restored(world, name)
+    (mark,) = schedules(world.find("BackupConfiguration", BC), world)[1].marks
+    assert (mark.outcome, mark.due) == (Outcome.RAN, world.now)
+
+
+def test_the_ledger_of_a_verifier_says_why_a_test_failed():
+    world = world_with(verifier())
+    name = f"{REPO}-{SESSION}-{int(world.now.timestamp())}"
+    verify(world, name)
+    world.find("BackupVerificationSession", name)["metadata"]["labels"] = {"kubestash.com/invoker-name": BC}
+    restored(world, name, failure=Failure("Damaged", "pack 12 is damaged"))
+    (mark,) = schedules(world.find("BackupConfiguration", BC), world)[1].marks
+    assert (mark.outcome, mark.reason) == (Outcome.FAILED, "RestoreFailed")
+    assert "pack 12 is damaged" in mark.message

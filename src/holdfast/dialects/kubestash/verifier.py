@@ -54,22 +54,29 @@ def verifier_of(use: RepositoryUse, session: Session, namespace: str) -> Place |
     return place(mapping(raw, "backupVerifier"), namespace)
 
 
-def children(obj: Object, wanted: Configuration, view: View) -> tuple[Child, ...]:
-    """Return the CronJobs that have the repositories of a BackupConfiguration tested, with their accounts."""
-    found: list[Child] = []
+def tested(wanted: Configuration, view: View) -> list[tuple[Session, RepositoryUse, Object]]:
+    """Return each repository of a session that an existing BackupVerifier has tested, with that BackupVerifier."""
+    found: list[tuple[Session, RepositoryUse, Object]] = []
     for session in wanted.sessions:
         for use in session.repositories:
             where = verifier_of(use, session, wanted.place.namespace)
             verifier = view.get(VERIFIER, where.namespace, where.name) if where else None
-            if verifier is None or where is None:
-                continue
-            scheduler = mapping(verifier, "spec", "scheduler")
-            own = names.verifier_trigger(wanted.place.name, use.name, session.name)
-            retry = mapping(verifier, "spec", "retryConfig")
-            left = (number(retry, "maxRetry") or 1) if retry else 0
-            document = _document(obj, session.name, use.name, left)
-            call = Trigger("backupverificationsessions", names.verification_prefix(use.name, session.name), document)
-            found += triggers.scheduled(obj, own, session.name, scheduler, call.call(), paused=wanted.paused)
+            if verifier is not None:
+                found.append((session, use, verifier))
+    return found
+
+
+def children(obj: Object, wanted: Configuration, view: View) -> tuple[Child, ...]:
+    """Return the CronJobs that have the repositories of a BackupConfiguration tested, with their accounts."""
+    found: list[Child] = []
+    for session, use, verifier in tested(wanted, view):
+        scheduler = mapping(verifier, "spec", "scheduler")
+        own = names.verifier_trigger(wanted.place.name, use.name, session.name)
+        retry = mapping(verifier, "spec", "retryConfig")
+        left = (number(retry, "maxRetry") or 1) if retry else 0
+        document = _document(obj, session.name, use.name, left)
+        call = Trigger("backupverificationsessions", names.verification_prefix(use.name, session.name), document)
+        found += triggers.scheduled(obj, own, session.name, scheduler, call.call(), paused=wanted.paused)
     return tuple(found)
 
 
