@@ -10,9 +10,19 @@ import pytest_asyncio
 from tests.cloudcasa_world import LOCAL, Reply, Rest, World, world
 
 from holdfast.core.objects import Object
-from holdfast.dialects.cloudcasa.kinds import API_VERSION, APIKEY, KUBEHOOK, KUBEJOB, ORGANIZATION, PENDING_BULK, derived_id
+from holdfast.dialects.cloudcasa.kinds import (
+    API_VERSION,
+    APIKEY,
+    KUBEHOOK,
+    KUBEJOB,
+    MADE_FOR,
+    ORGANIZATION,
+    PENDING_BULK,
+    derived_id,
+    secret_name,
+)
 from holdfast.engine.grants import Grants
-from holdfast.kube.builtin import CLUSTERROLEBINDINGS, CLUSTERROLES, SERVICEACCOUNTS
+from holdfast.kube.builtin import CLUSTERROLEBINDINGS, CLUSTERROLES, SECRETS, SERVICEACCOUNTS
 from holdfast.kube.errors import NotFound
 from holdfast.rest import sweep
 from holdfast.rest.app import ensure_organization
@@ -290,12 +300,18 @@ async def test_what_a_crash_left_is_swept_and_what_was_committed_stays(here: Wor
     assert bulk.code == 201
     assert await here.rest.find("kubehooks", {"name": "half-done"}) == []
 
+    for name, labels in ((secret_name("a" * 24), {MADE_FOR: "a" * 24}), (secret_name("b" * 24), {})):
+        await here.client.create(SECRETS, {"metadata": {"name": name, "namespace": ORGANIZATION, "labels": labels}})
+
     swept = sweep.Sweeper(State(here.client, Grants(here.client)))
     await swept.sweep()
     await swept.sweep()
 
     with pytest.raises(NotFound):
         await here.client.get(resource, ident, ORGANIZATION)
+    secrets = {obj["metadata"]["name"] for obj in (await here.client.list(SECRETS, ORGANIZATION)).items}
+    assert secret_name("b" * 24) in secrets, "somebody brought it"
+    assert secret_name("a" * 24) not in secrets
     labels = [
         obj["metadata"].get("labels")
         for obj in (await here.client.list(resource)).items

@@ -1,4 +1,5 @@
-"""What a crash between two writes left behind: names held for nobody, documents of bulk requests that never came to be.
+"""What a crash between two writes left behind: names held for nobody, documents of bulk requests that never came to
+be, credentials without their objectstore.
 
 Everything is found again by what it carries, looked at only once it is older than any request, and deleted in exactly the life
 that was seen.
@@ -13,8 +14,17 @@ from typing import Final
 from holdfast.core.objects import Object
 from holdfast.core.read import namespace_of, strings, text, uid_of
 from holdfast.core.times import parse_time
-from holdfast.dialects.cloudcasa.kinds import BULKWRITE, NAMECLAIM, PENDING_BULK
+from holdfast.dialects.cloudcasa.kinds import (
+    APIKEY,
+    BULKWRITE,
+    KUBECLUSTER,
+    MADE_FOR,
+    NAMECLAIM,
+    OBJECTSTORE,
+    PENDING_BULK,
+)
 from holdfast.dialects.cloudcasa.resources import COLLECTIONS
+from holdfast.kube.builtin import SECRETS
 from holdfast.kube.errors import ApiError, Conflict, NotFound
 from holdfast.kube.objects import labels_of
 from holdfast.kube.resource import Resource
@@ -59,6 +69,22 @@ class Sweeper:
                 await self._delete(RESOURCES[BULKWRITE], bulk)
         for claim in (await self._client.list(RESOURCES[NAMECLAIM])).items:
             await self._judge(claim)
+        users = [obj for kind in (KUBECLUSTER, APIKEY) for obj in (await self._client.list(RESOURCES[kind])).items]
+        for organization in sorted({namespace_of(obj) for obj in users}):
+            await self._unowned(organization)
+
+    async def _unowned(self, organization: str) -> None:
+        """Remove the credentials of objectstores that never came to be: a crash came between the Secret and its store."""
+        secrets, client = self._state.secrets, self._client
+        found = await secrets.call(organization, lambda: client.list(SECRETS, organization, label_selector=MADE_FOR))
+        for secret in found.items:
+            ident = labels_of(secret)[MADE_FOR]
+            if secret["metadata"].get("ownerReferences") or not self._old(secret):
+                continue
+            try:
+                await client.get(RESOURCES[OBJECTSTORE], ident, organization)
+            except NotFound:
+                await self._delete(SECRETS, secret)
 
     async def _waited_for(self, bulk: Object) -> bool:
         """Whether a document still needs its Bulkwrite to be seen."""

@@ -23,6 +23,7 @@ from holdfast.dialects.cloudcasa.kinds import (
     BULKWRITE,
     CREDENTIALS,
     LOCAL_CLUSTER,
+    MADE_FOR,
     NAMECLAIM,
     PENDING_BULK,
     UPDATED,
@@ -315,7 +316,7 @@ class Writer:
             await client.get(SECRETS, name, self._organization)
         except NotFound:
             data.setdefault("RESTIC_PASSWORD", _coded(secrets.token_urlsafe(32)))
-            meta: Object = {"name": name, "namespace": self._organization}
+            meta: Object = {"name": name, "namespace": self._organization, "labels": {MADE_FOR: ident}}
             await client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
             return
         await client.merge_patch(SECRETS, name, self._organization, {"data": data})

@@ -57,6 +57,9 @@ UPDATED: Final = "cloudcasa.holdfast.dev/updated"
 CREDENTIALS: Final = "cloudcasa.holdfast.dev/credentials"
 """Annotation on an Objectstore: when its credentials were last written, in Unix milliseconds, so that it is tried anew."""
 
+MADE_FOR: Final = "cloudcasa.holdfast.dev/objectstore"
+"""Label on a Secret that REST made: the objectstore it is for. Secrets that users bring lack it, and are never swept."""
+
 POINT: Final = "cloudcasa.holdfast.dev/point"
 """Label on a VolumeSnapshot: the recovery point it belongs to."""
 
