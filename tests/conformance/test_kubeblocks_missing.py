@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.kubeblocks_backups import action_set, backup, make_database, method, policy, shell
-from tests.kubeblocks_world import World, condition, secret, status, thing, world
+from tests.kubeblocks_world import REST, World, condition, secret, status, thing, world
 
 from holdfast.kube.builtin import JOBS, SECRETS
 
@@ -65,3 +65,21 @@ async def test_14_a_secret_that_comes_a_moment_late_is_no_fault_and_a_restore_wi
 
     assert done["phase"] == "Completed", done
     assert 'secret "default/phrase" not found' in condition(failed, "PrepareData")["message"]
+
+
+async def test_a_backup_that_failed_after_its_data_was_stored_leaves_no_record_for_another_cluster_to_find(
+    world: World,
+) -> None:
+    fails = {"job": shell("exit 7")}
+    await world.apply(action_set("undone", postBackup=[fails]), policy("undone", method("undone"), backoffLimit=0))
+    await world.apply(backup("undone", "undone"))
+    failed = await world.phase("Backup", "undone", "Failed")
+    uid = (await world.wait("Backup", "undone", lambda _: True))["metadata"]["uid"]
+    await world.until(JOBS, f"{uid[:8]}-forget-undone", lambda job: bool(job.get("status", {}).get("succeeded")))
+
+    assert [action["phase"] for action in failed["actions"]] == ["Completed", "Failed"]
+    (folder,) = (world.directory / "volumes").glob("*/default/undone")
+    assert sorted(path.name for path in folder.iterdir()) == ["data", "env"]
+    await world.client.delete(REST["Backup"], "undone", "default")
+    await world.gone(REST["Backup"], "undone")
+    assert not folder.exists()

@@ -376,6 +376,19 @@ class DatasafedDelete(Call, frozen=True, omit_defaults=True):
     name: str
 
 
+class RecordDelete(Call, frozen=True, omit_defaults=True):
+    """Delete the records `file` of a backup, plain or sealed, from all folders below its own, and nothing else.
+
+    `path` must hold `name`, as in `DatasafedDelete`. What is gone already is no error.
+    """
+
+    MOVER: ClassVar[str] = "record-delete"
+
+    path: str
+    name: str
+    file: str
+
+
 CALLS: Mapping[str, type[Call]] = {
     kind.MOVER: kind
     for kind in (
@@ -401,6 +414,7 @@ CALLS: Mapping[str, type[Call]] = {
         DatasafedInstall,
         DatasafedAttend,
         DatasafedDelete,
+        RecordDelete,
         ManifestsBackup,
         ManifestsRestore,
     )

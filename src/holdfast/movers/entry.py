@@ -47,6 +47,7 @@ PROGRAMS: Mapping[str, str] = {
     "datasafed-install": "holdfast.movers.datasafed.jobs:install",
     "datasafed-attend": "holdfast.movers.datasafed.attend:attend",
     "datasafed-delete": "holdfast.movers.datasafed.jobs:delete",
+    "record-delete": "holdfast.movers.datasafed.jobs:forget",
     "manifests-backup": "holdfast.movers.manifests_backup:run",
     "manifests-restore": "holdfast.movers.manifests_restore:run",
 }

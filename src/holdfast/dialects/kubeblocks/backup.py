@@ -19,6 +19,7 @@ from holdfast.core.times import optional_time
 from holdfast.dialects.kubeblocks import (
     backup_context,
     backup_deletion,
+    backup_forget,
     backup_plan,
     backup_status,
     continuous,
@@ -68,7 +69,7 @@ class BackupHandler:
             own = continuous.desired(obj, view, self._home)
             return msgspec.structs.replace(own, doomed=(*own.doomed, *over.doomed), notes=over.notes, wake_at=over.wake_at)
         if phase_of(obj) in TERMINAL:
-            return _over(obj, view, now)
+            return _forgetting(_over(obj, view, now), backup_forget.desired(obj, view, self._home, now))
         if phase_of(obj) == "Running":
             return self._running(obj, view, now)
         if (problems := self.validate(obj, None, view)) is not None:
@@ -158,8 +159,17 @@ def _over(obj: Object, view: View, now: datetime) -> Desired:
     return Desired(doomed=gone, notes=(*told, *kept), wake_at=verdict.wake_at)
 
 
+def _forgetting(over: Desired, forget: Desired) -> Desired:
+    """Return what both ask for."""
+    due = [at for at in (over.wake_at, forget.wake_at) if at is not None]
+    return msgspec.structs.replace(
+        forget, doomed=(*over.doomed, *forget.doomed), notes=(*over.notes, *forget.notes), wake_at=min(due, default=None)
+    )
+
+
 def _running_jobs(obj: Object, view: View) -> tuple[Doomed, ...]:
     jobs = [(namespace_of(job), name_of(job)) for job in view.list(JOB, owner=uid_of(obj))]
+    jobs = [place for place in jobs if place[1] != backup_forget.job_name(obj)]
     running = [place for place in jobs if view.step(*place).phase is Phase.RUNNING]
     return tuple(Doomed(Ref(JOB, *place), "its Backup has failed") for place in running)
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.core.calls import DatasafedDelete, DatasafedInstall
+from holdfast.core.calls import DatasafedDelete, DatasafedInstall, RecordDelete
 from holdfast.core.report import Report
 from holdfast.movers.context import Context, MoverError, log
+from holdfast.movers.datasafed.codecs import SUFFIX
 from holdfast.movers.datasafed.faults import DatasafedError, NotThere
 from holdfast.movers.datasafed.paths import clean
 from holdfast.movers.datasafed.sealed import open_place
@@ -35,9 +36,7 @@ def install(call: DatasafedInstall, _: Context) -> Report:
 def delete(call: DatasafedDelete, _: Context) -> Report:
     """Delete a backup's folder. Raises MoverError for a path that is not one's own."""
     try:
-        path = clean(call.path)
-        if not call.name or call.name not in path.split("/"):
-            raise MoverError("RefusedToDelete", f"{call.path} is not the folder of backup {call.name}: nothing is deleted")
+        path = _own(call.path, call.name)
         settings = read_settings(os.environ)
         open_place(settings).delete_tree(path)
         place = open_place(msgspec.structs.replace(settings, kopia_root=""))
@@ -50,3 +49,28 @@ def delete(call: DatasafedDelete, _: Context) -> Report:
     except DatasafedError as error:
         raise MoverError("DeleteFailed", str(error), "check that the repository can be reached and written") from error
     return Report(call.MOVER)
+
+
+def forget(call: RecordDelete, context: Context) -> Report:
+    """Delete the records of a backup that has failed. Raises MoverError for a path that is not one's own."""
+    try:
+        path = _own(call.path, call.name)
+        place = open_place(msgspec.structs.replace(read_settings(os.environ), kopia_root=""))
+        for item in list(place.list(path, recursive=True)):
+            context.check()
+            if not item.is_folder and item.name in (call.file, f"{call.file}{SUFFIX}"):
+                place.delete(item.path)
+                log(f"deleted {item.path}")
+    except NotThere:
+        pass
+    except DatasafedError as error:
+        raise MoverError("DeleteFailed", str(error), "check that the repository can be reached and written") from error
+    return Report(call.MOVER)
+
+
+def _own(path: str, name: str) -> str:
+    """Return the path of a backup's folder. Raises MoverError for one that is not its own."""
+    found = clean(path)
+    if not name or name not in found.split("/"):
+        raise MoverError("RefusedToDelete", f"{path} is not the folder of backup {name}: nothing is deleted")
+    return found
