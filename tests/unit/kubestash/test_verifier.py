@@ -131,4 +131,4 @@ def test_the_ledger_of_a_verifier_says_why_a_test_failed():
     restored(world, name, failure=Failure("Damaged", "pack 12 is damaged"))
     (mark,) = schedules(world.find("BackupConfiguration", BC), world)[1].marks
     assert (mark.outcome, mark.reason) == (Outcome.FAILED, "RestoreFailed")
-    assert "pack 12 is damaged" in mark.message
+    assert mark.message == f"RestoreSession {name} is Failed: see its status"
