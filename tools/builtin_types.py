@@ -30,7 +30,7 @@ ENCODINGS = {
 }  # fmt: skip
 ROOTS = {
     "core": "Namespace Node PersistentVolume PersistentVolumeClaim Pod Secret ConfigMap Service Endpoints ServiceAccount Event "
-    "LimitRange ResourceQuota",
+    "LimitRange ResourceQuota ReplicationController",
     "apps": "StatefulSet Deployment DaemonSet ReplicaSet ControllerRevision",
     "batch": "Job CronJob",
     "storage": "StorageClass CSIDriver VolumeAttachment",
@@ -40,6 +40,7 @@ ROOTS = {
     "events": "Event",
     "discovery": "EndpointSlice",
     "policy": "PodDisruptionBudget",
+    "networking": "Ingress IngressClass NetworkPolicy",
     "admission": "ValidatingWebhookConfiguration MutatingWebhookConfiguration",
     "extensions": "CustomResourceDefinition",
 }

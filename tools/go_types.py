@@ -19,6 +19,7 @@ PACKAGES = {
     "authentication": "api@{v}/authentication/v1",
     "authorization": "api@{v}/authorization/v1",
     "autoscaling": "api@{v}/autoscaling/v1",
+    "networking": "api@{v}/networking/v1",
     "extensions": "apiextensions-apiserver@{v}/pkg/apis/apiextensions/v1",
     "meta": "apimachinery@{v}/pkg/apis/meta/v1",
 }

@@ -6,7 +6,8 @@ from typing import Final
 _SUFFIXES: Final = ("KiB", "MiB", "GiB", "TiB")
 _BINARY: Final = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
 _DECIMAL: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
-_QUANTITY: Final = re.compile(r"(\d+(?:\.\d+)?)(?:[eE]([+-]?\d{1,2})|([KMGTPE]i|[kMGTPE]|m)?)")
+_SMALL: Final = {"m": 10**3, "u": 10**6, "n": 10**9}
+_QUANTITY: Final = re.compile(r"\+?(\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d{1,2})|([KMGTPE]i|[kMGTPE]|[mun])?)")
 
 
 def format_bytes(count: int) -> str:
@@ -25,6 +26,6 @@ def parse_quantity(text: str) -> float:
     number, exponent, suffix = match.groups()
     if exponent is not None:
         return float(f"{number}e{exponent}")
-    if suffix == "m":
-        return float(number) / 1000
+    if suffix in _SMALL:
+        return float(number) / _SMALL[suffix]
     return float(number) * (_BINARY.get(suffix or "") or _DECIMAL[suffix or ""])

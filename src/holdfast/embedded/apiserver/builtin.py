@@ -25,6 +25,7 @@ class _Row(NamedTuple):
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 _STORAGE: Final = "storage.k8s.io"
+_NETWORKING: Final = "networking.k8s.io"
 _ADMISSION: Final = "admissionregistration.k8s.io"
 
 _ROWS: Final = (
@@ -41,6 +42,7 @@ _ROWS: Final = (
     _Row("", "Event", "events", "ev"),
     _Row("", "LimitRange", "limitranges", "limits"),
     _Row("", "ResourceQuota", "resourcequotas", "quota", "status"),
+    _Row("", "ReplicationController", "replicationcontrollers", "rc", "status scale", in_all=True),
     _Row("apps", "StatefulSet", "statefulsets", "sts", "status scale", in_all=True),
     _Row("apps", "Deployment", "deployments", "deploy", "status scale", in_all=True),
     _Row("apps", "DaemonSet", "daemonsets", "ds", "status", in_all=True),
@@ -60,10 +62,23 @@ _ROWS: Final = (
     _Row("events.k8s.io", "Event", "events", "ev"),
     _Row("discovery.k8s.io", "EndpointSlice", "endpointslices"),
     _Row("policy", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", "status"),
+    _Row(_NETWORKING, "Ingress", "ingresses", "ing", "status"),
+    _Row(_NETWORKING, "IngressClass", "ingressclasses", "", "", False),
+    _Row(_NETWORKING, "NetworkPolicy", "networkpolicies", "netpol"),
     _Row(_ADMISSION, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "", "", False),
     _Row(_ADMISSION, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "", "", False),
     _Row("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", "crd crds", "status", False),
 )
+
+INERT: Final = frozenset(
+    [
+        "/replicationcontrollers",
+        "networking.k8s.io/ingresses",
+        "networking.k8s.io/ingressclasses",
+        "networking.k8s.io/networkpolicies",
+    ]
+)
+"""Kinds that manifests bring along and that are backed up and restored as they are, without a controller behind them."""
 
 _SCALE: Final = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
 

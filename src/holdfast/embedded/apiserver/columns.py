@@ -187,6 +187,26 @@ def _ports(service: Object, now: dt.datetime) -> str:
     return ",".join(f"{port['port']}/{port.get('protocol', 'TCP')}" for port in ports) or _NONE
 
 
+def _outside(service: Object, now: dt.datetime) -> str:
+    """The addresses that a Service has outside; a load balancer has none here, ever."""
+    spec = part(service, "spec")
+    given = [spec["externalName"]] if spec.get("externalName") else [*(spec.get("externalIPs") or ())]
+    return ",".join(given) or ("<pending>" if spec.get("type") == "LoadBalancer" else _NONE)
+
+
+def _selector(service: Object, now: dt.datetime) -> str:
+    return ",".join(f"{key}={value}" for key, value in part(service, "spec", "selector").items()) or _NONE
+
+
+def _hosts(ingress: Object, now: dt.datetime) -> str:
+    return ",".join(rule.get("host") or "*" for rule in parts(ingress, "spec", "rules")) or "*"
+
+
+def _pod_selector(policy: Object, now: dt.datetime) -> str:
+    labels = part(policy, "spec", "podSelector", "matchLabels")
+    return ",".join(f"{key}={value}" for key, value in labels.items()) or _NONE
+
+
 def _default_class(obj: Object, now: dt.datetime) -> str:
     marks = part(obj["metadata"], "annotations")
     default = marks.get("storageclass.kubernetes.io/is-default-class") == "true"
@@ -247,9 +267,20 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "Service": (
         Column("Type", ".spec.type"),
         Column("Cluster-IP", ".spec.clusterIP"),
-        Column("Ports", "", cell=_ports),
+        Column("External-IP", "", cell=_outside),
+        Column("Port(s)", "", cell=_ports),
+        AGE,
+        Column("Selector", "", priority=1, cell=_selector),
+    ),
+    "ReplicationController": (
+        Column("Desired", ".spec.replicas", "integer"),
+        Column("Current", ".status.replicas", "integer"),
+        Column("Ready", ".status.readyReplicas", "integer"),
         AGE,
     ),
+    "Ingress": (Column("Class", ".spec.ingressClassName"), Column("Hosts", "", cell=_hosts), AGE),
+    "IngressClass": (Column("Controller", ".spec.controller"), AGE),
+    "NetworkPolicy": (Column("Pod-Selector", "", cell=_pod_selector), AGE),
     "StatefulSet": (Column("Ready", "", cell=_ready("readyReplicas")), AGE, _IMAGES),
     "Deployment": (
         Column("Ready", "", cell=_ready("readyReplicas")),

@@ -26,20 +26,24 @@ _DOCUMENTS: Final = "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi
 
 _VIEWED: Final = {
     "": "bindings configmaps endpoints events limitranges namespaces namespaces/status persistentvolumeclaims "
-    "persistentvolumeclaims/status pods pods/log pods/status resourcequotas resourcequotas/status serviceaccounts services "
+    "persistentvolumeclaims/status pods pods/log pods/status replicationcontrollers replicationcontrollers/scale "
+    "replicationcontrollers/status resourcequotas resourcequotas/status serviceaccounts services "
     "services/status",
     "apps": "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets "
     "replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status",
     "batch": "cronjobs cronjobs/status jobs jobs/status",
     "policy": "poddisruptionbudgets poddisruptionbudgets/status",
     "discovery.k8s.io": "endpointslices",
+    "networking.k8s.io": "ingresses ingresses/status networkpolicies",
 }
 _EDITED: Final = {
-    "": "configmaps events persistentvolumeclaims pods pods/attach pods/exec pods/portforward secrets serviceaccounts services",
+    "": "configmaps events persistentvolumeclaims pods pods/attach pods/exec pods/portforward replicationcontrollers "
+    "replicationcontrollers/scale secrets serviceaccounts services",
     "apps": "daemonsets deployments deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale",
     "batch": "cronjobs jobs",
     "policy": "poddisruptionbudgets",
     "coordination.k8s.io": "leases",
+    "networking.k8s.io": "ingresses networkpolicies",
 }
 
 

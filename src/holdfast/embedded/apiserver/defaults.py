@@ -18,8 +18,9 @@ _TOLERATION_SECONDS: Final = 300
 
 
 def _set(target: Object, **values: Any) -> None:
+    """Fill in what is left out; an empty word counts as left out."""
     for key, value in values.items():
-        if target.get(key) is None:
+        if target.get(key) in (None, ""):
             target[key] = value
 
 

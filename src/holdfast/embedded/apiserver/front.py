@@ -148,6 +148,10 @@ class Front:
                 body = discovery.resources(registry, group, version)
             case ["openapi", "v3", *rest]:
                 return _json(self._openapi.get("/".join(rest)))
+            case ["openapi", "v2"] if openapi.V2_MEDIA in accept:
+                return _json(openapi.V2_PROTOBUF, media=openapi.V2_CONTENT)
+            case ["openapi", "v2"]:
+                body = openapi.V2
             case _:
                 raise no_such_path()
         return _json(encode(body))

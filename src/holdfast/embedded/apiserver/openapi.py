@@ -4,7 +4,7 @@ kubectl reads it for `explain`, and to learn that the server checks fields itsel
 """
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 from holdfast.embedded.apiserver.errors import no_such_path
 from holdfast.embedded.apiserver.kinds import Kind
@@ -14,6 +14,16 @@ from holdfast.kube.codec import encode
 
 _GVK = "x-kubernetes-group-version-kind"
 _TEXT: Object = {"type": "string"}
+
+
+V2: Final[Object] = {"swagger": "2.0", "info": {"title": "Holdfast", "version": "v1"}, "paths": {}}
+"""OpenAPI v2: that no kind is described this way. kubectl falls back on it for a kind that it does not know, and only then
+says which kind that is; without the document it would say that the server is wrong. What is served is described in v3."""
+V2_MEDIA: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_CONTENT: Final = V2_MEDIA.replace("@", ".")
+"""How the protobuf form is asked for, and what its answer is called: a Content-Type can't hold an `@`."""
+V2_PROTOBUF: Final = b"\x0a\x032.0\x12\x0e\x0a\x08Holdfast\x12\x02v1\x42\x00"
+"""The same as protobuf: swagger (1), info (2) with title (1) and version (2), empty paths (8)."""
 
 
 def schema_name(kind: Kind) -> str:

@@ -7,6 +7,7 @@ admission checks read.
 
 from holdfast.embedded.apiserver import crds, defaults, escalation, metadata, rules, sealing
 from holdfast.embedded.apiserver.api import Api, Call, Reader
+from holdfast.embedded.apiserver.builtin import INERT
 from holdfast.embedded.apiserver.errors import bad_request, invalid
 from holdfast.embedded.apiserver.objects import Object
 from holdfast.embedded.apiserver.store import Transaction
@@ -89,6 +90,8 @@ def check(api: Api, call: Call, transaction: Transaction, new: Object, old: Obje
         causes = [(text.partition(":")[0], text) for text in admit(new, old, Reader(api.registry, transaction))]
     if causes:
         raise invalid(call.kind.kind, call.kind.group, new["metadata"].get("name", ""), causes)
+    if old is None and call.kind.resource in INERT:
+        call.warnings.append(f"{call.kind.kind} is kept, but nothing here acts on it")
     sealing.seal(api, call, transaction, new)
     if call.kind.resource == crds.CRDS:
         crds.establish(new)

@@ -5,10 +5,11 @@ Custom resources bring theirs in their schema and admission check. The words fol
 
 import base64
 import binascii
+import zoneinfo
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from holdfast.embedded.apiserver import job_rules, role_rules
+from holdfast.embedded.apiserver import job_rules, pod_rules, role_rules, service_rules
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.metadata import Cause
 from holdfast.embedded.apiserver.objects import Object, lookup, part, parts
@@ -24,42 +25,9 @@ def _at(obj: Object, path: str) -> Any:
     return lookup(obj, *path.split("."))
 
 
-def _containers(spec: Object, field: str) -> list[Cause]:
-    containers = parts(spec, "containers")
-    found = [] if containers else [_required(f"{field}.containers")]
-    names: set[str] = set()
-    for group in ("initContainers", "containers"):
-        for index, item in enumerate(parts(spec, group)):
-            at = f"{field}.{group}[{index}]"
-            name = item.get("name")
-            if not name:
-                found.append(_required(f"{at}.name"))
-            elif name in names:
-                found.append((f"{at}.name", f'{at}.name: Duplicate value: "{name}"'))
-            else:
-                names.add(name)
-            if not item.get("image"):
-                found.append(_required(f"{at}.image"))
-            found += _mounts(spec, item, at)
-    return found
-
-
-def _mounts(spec: Object, container: Object, field: str) -> list[Cause]:
-    known = {volume.get("name") for volume in parts(spec, "volumes")}
-    claims = cast(set[str], spec.get("_claims") or set())
-    found: list[Cause] = []
-    for index, mount in enumerate(parts(container, "volumeMounts")):
-        at = f"{field}.volumeMounts[{index}]"
-        if not mount.get("mountPath"):
-            found.append(_required(f"{at}.mountPath"))
-        if mount.get("name") not in known | claims:
-            found.append((f"{at}.name", f'{at}.name: Not found: "{mount.get("name", "")}"'))
-    return found
-
-
 def _pod(new: Object, old: Object | None) -> list[Cause]:
     if old is None:
-        return _containers(new["spec"], "spec")
+        return pod_rules.problems(new["spec"], "spec")
     if _frozen_pod(new["spec"]) == _frozen_pod(old["spec"]):
         return []
     free = "`spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations`"
@@ -90,7 +58,7 @@ def _job(new: Object, old: Object | None) -> list[Cause]:
     template = new["spec"]["template"]
     if old is not None:
         return _frozen(new, old, *(f"spec.{name}" for name in _JOB_FROZEN))
-    found = [*_containers(template["spec"], "spec.template.spec"), *_restart(template, "spec.template.spec")]
+    found = [*pod_rules.problems(template["spec"], "spec.template.spec"), *_restart(template, "spec.template.spec")]
     return [*found, *job_rules.problems(new["spec"], "spec", new["metadata"].get("name", ""))]
 
 
@@ -110,14 +78,23 @@ def _cronjob(new: Object, old: Object | None) -> list[Cause]:
     elif not (str(schedule).startswith("@") or len(str(schedule).split()) == 5) or "TZ=" in str(schedule):
         text = "must be minute hour day-of-month month day-of-week, or a macro such as @daily; a time zone goes into timeZone"
         found.append(("spec.schedule", f'spec.schedule: Invalid value: "{schedule}": {text}'))
+    if (zone := spec.get("timeZone")) and not _is_zone(zone):
+        found.append(("spec.timeZone", f'spec.timeZone: Invalid value: "{zone}": unknown time zone {zone}'))
     if spec.get("concurrencyPolicy") not in ("Allow", "Forbid", "Replace"):
         given = spec.get("concurrencyPolicy")
         text = f'spec.concurrencyPolicy: Unsupported value: "{given}": supported values: "Allow", "Forbid", "Replace"'
         found.append(("spec.concurrencyPolicy", text))
     template = spec["jobTemplate"]["spec"]["template"]
     field = "spec.jobTemplate.spec.template.spec"
-    found += [*_containers(template["spec"], field), *_restart(template, field)]
+    found += [*pod_rules.problems(template["spec"], field), *_restart(template, field)]
     return [*found, *job_rules.problems(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec", new["metadata"].get("name", ""))]
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return name.lower() != "local" and bool(zoneinfo.ZoneInfo(name))
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
 
 
 def _selects(new: Object) -> list[Cause]:
@@ -132,6 +109,12 @@ def _selects(new: Object) -> list[Cause]:
     return [("spec.template.metadata.labels", f"spec.template.metadata.labels: Invalid value: {text}")]
 
 
+def _always(spec: Object) -> list[Cause]:
+    """Pods of a workload that keeps them running start again by themselves."""
+    at, policy = "spec.template.spec.restartPolicy", spec.get("restartPolicy")
+    return [] if policy == "Always" else [(at, f'{at}: Unsupported value: "{policy}": supported values: "Always"')]
+
+
 _STS_FREE: Final = (
     "replicas", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy", "minReadySeconds", "ordinals",
     "revisionHistoryLimit",
@@ -142,7 +125,7 @@ def _statefulset(new: Object, old: Object | None) -> list[Cause]:
     found = _selects(new)
     spec = new["spec"]["template"]["spec"]
     claims = {_at(claim, "metadata.name") for claim in parts(new["spec"], "volumeClaimTemplates")}
-    found += _containers({**spec, "_claims": claims}, "spec.template.spec")
+    found += [*pod_rules.problems(spec, "spec.template.spec", claims), *_always(spec)]
     if old is not None:
         kept = [{key: value for key, value in item["spec"].items() if key not in _STS_FREE} for item in (new, old)]
         if kept[0] != kept[1]:
@@ -152,7 +135,8 @@ def _statefulset(new: Object, old: Object | None) -> list[Cause]:
 
 
 def _workload(new: Object, old: Object | None) -> list[Cause]:
-    found = [*_selects(new), *_containers(new["spec"]["template"]["spec"], "spec.template.spec")]
+    spec = new["spec"]["template"]["spec"]
+    found = [*_selects(new), *pod_rules.problems(spec, "spec.template.spec"), *_always(spec)]
     return found if old is None else [*found, *_frozen(new, old, "spec.selector")]
 
 
@@ -186,14 +170,50 @@ def _sealed(new: Object, old: Object | None) -> list[Cause]:
     return _frozen(new, old, "type") if new["kind"] == "Secret" else []
 
 
+_SECRET_KEYS: Final = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+"""What a Secret of a type that Kubernetes defines must hold."""
+
+
 def _secret(new: Object, old: Object | None) -> list[Cause]:
     found = _sealed(new, old)
+    for key in _SECRET_KEYS.get(new.get("type", ""), ()):
+        if key not in part(new, "data"):
+            found.append(_required(f"data[{key}]"))
     for key, value in part(new, "data").items():
         try:
             base64.b64decode(value or "", validate=True)
         except (binascii.Error, TypeError, ValueError):
             found.append((f"data.{key}", f"data.{key}: Invalid value: not base64: use stringData for plain text"))
     return found
+
+
+def _volume(new: Object, old: Object | None) -> list[Cause]:
+    """What a PersistentVolume must say; its source may not be exchanged later."""
+    spec: Object = new.get("spec") or {}
+    if old is not None:
+        source = next((name for name in spec if name in _VOLUME_SOURCES), "")
+        return _frozen(new, old, f"spec.{source}") if source else []
+    found = [] if spec.get("accessModes") else [_required("spec.accessModes")]
+    found += [] if part(spec, "capacity") else [_required("spec.capacity")]
+    sources = [name for name in spec if name in _VOLUME_SOURCES]
+    if not sources:
+        found.append(("spec", "spec: Required value: must specify a volume type"))
+    found += [(f"spec.{name}", f"spec.{name}: Forbidden: may not specify more than 1 volume type") for name in sources[1:]]
+    return found
+
+
+_VOLUME_SOURCES: Final = frozenset(
+    [
+        "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker",
+        "gcePersistentDisk", "glusterfs", "hostPath", "iscsi", "local", "nfs", "photonPersistentDisk", "portworxVolume",
+        "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume",
+    ]
+)  # fmt: skip
 
 
 def _class(new: Object, old: Object | None) -> list[Cause]:
@@ -204,9 +224,11 @@ def _class(new: Object, old: Object | None) -> list[Cause]:
 
 _RULES: Final[dict[str, Rule]] = {
     "/pods": _pod,
+    "/services": service_rules.problems,
     "/secrets": _secret,
     "/configmaps": _sealed,
     "/persistentvolumeclaims": _claim,
+    "/persistentvolumes": _volume,
     "apps/statefulsets": _statefulset,
     "apps/deployments": _workload,
     "apps/daemonsets": _workload,

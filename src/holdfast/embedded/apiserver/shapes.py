@@ -13,6 +13,7 @@ import msgspec
 
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.objects import Object, part
+from holdfast.embedded.apiserver.values import QUANTITY, limited
 from holdfast.kube.codec import decode
 
 _PACKAGES: Final = {
@@ -26,6 +27,7 @@ _PACKAGES: Final = {
     "events.k8s.io": "events",
     "discovery.k8s.io": "discovery",
     "policy": "policy",
+    "networking.k8s.io": "networking",
     "admissionregistration.k8s.io": "admission",
     "apiextensions.k8s.io": "extensions",
     "authentication.k8s.io": "authentication",
@@ -184,7 +186,7 @@ _SCALARS: Final[dict[str, Object]] = {
     "n": {"type": "number"},
     "b": {"type": "boolean"},
     "x": {"x-kubernetes-int-or-string": True},
-    "q": {"x-kubernetes-preserve-unknown-fields": True},
+    "q": QUANTITY,
     "o": {"x-kubernetes-preserve-unknown-fields": True},
 }
 
@@ -197,11 +199,12 @@ def _schema(spelling: str) -> Object:
         return {"type": "array", "items": _schema(name[2:])}
     if name.startswith("{}"):
         return {"type": "object", "additionalProperties": _schema(name[2:])}
-    return {"type": "object", "properties": {field: _schema(text) for field, text in _table()[name].items()}}
+    fields = {field: limited(name, field, _schema(text)) for field, text in _table()[name].items()}
+    return {"type": "object", "properties": fields}
 
 
 @cache
 def schema_of(group: str, kind: str) -> Object:
-    """The structural schema of a built-in kind: names and types of all fields, nothing about their values."""
+    """The structural schema of a built-in kind: names and types of all fields, and what `values` knows of them."""
     document = _schema(type_name(group, kind))
     return msgspec.json.decode(msgspec.json.encode(document))
