@@ -95,11 +95,14 @@ def test_label_selectors(text: str, labels: dict, expected: bool):
     assert test(labels) is expected
 
 
-def test_field_selectors_compare_any_path_as_text():
+def test_field_selectors_compare_as_text_what_a_kind_lets_them_name():
+    paths = ("status.phase", "spec.on", "status.reason", "spec.hostNetwork")
     record = Record(Key("/pods", "default", "p"), 1, "u", {}, b'{"spec":{"on":true},"status":{"phase":"Running"}}')
-    assert Selector(fields="status.phase=Running,spec.on=true,metadata.name=p").matches(record)
-    assert Selector(fields="status.reason=").matches(record)
-    assert not Selector(fields="status.phase!=Running").matches(record)
+    assert Selector("", "status.phase=Running,spec.on=true,metadata.name=p", paths).matches(record)
+    assert Selector("", "status.reason=,spec.hostNetwork=false", paths).matches(record)
+    assert not Selector("", "status.phase!=Running", paths).matches(record)
+    with pytest.raises(StatusError, match=r'field label not supported: "status.phse"'):
+        Selector("", "status.phse!=Running", paths)
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,28 @@ INERT: Final = frozenset(
         "networking.k8s.io/ingresses",
         "networking.k8s.io/ingressclasses",
         "networking.k8s.io/networkpolicies",
+        "policy/poddisruptionbudgets",
     ]
 )
 """Kinds that manifests bring along and that are backed up and restored as they are, without a controller behind them."""
+
+_EVENT: Final = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]
+_SELECTABLE: Final = {
+    "pods": "spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName spec.hostNetwork status.phase "
+    "status.podIP status.nominatedNodeName",
+    "events": " ".join(
+        ["reason type reportingComponent reportingController"]
+        + [f"{about}.{name}" for about in ("involvedObject", "regarding") for name in _EVENT]
+    ),
+    "secrets": "type",
+    "namespaces": "status.phase",
+    "nodes": "spec.unschedulable",
+    "services": "spec.clusterIP spec.type",
+    "jobs": "status.successful",
+    "replicasets": "status.replicas",
+    "replicationcontrollers": "status.replicas",
+}
+"""What field selectors of built-in kinds may name, as in Kubernetes."""
 
 _SCALE: Final = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
 
@@ -97,6 +116,7 @@ def _kind(row: _Row) -> Kind:
         namespaced=row.namespaced,
         subresources=tuple(row.subresources.split()),
         columns=COLUMNS.get(row.kind, ()),
+        selectable=tuple(_SELECTABLE.get(row.plural, "").split()),
         scale=_SCALE if "scale" in row.subresources else None,
         schema=cache(lambda: Schema.compile(schema_of(group, name))),
         openapi=lambda: schema_of(group, name),

@@ -165,6 +165,7 @@ def kinds_of(crd: Object) -> list[Kind]:
                 schema=cache(partial(Schema.compile, openapi)),
                 openapi=partial(_itself, openapi),
                 scale=subs.get("scale"),
+                selectable=tuple(str(field.get("jsonPath", "")).lstrip(".") for field in parts(version, "selectableFields")),
                 custom=True,
             )
         )

@@ -143,7 +143,7 @@ def _cut_loose(transaction: Transaction, uid: str) -> None:
 async def delete_collection(api: Api, call: Call) -> Answer:
     """DELETE of all selected objects: one transaction each, so that a large collection does not hold others up."""
     options = _options(call)
-    selector = Selector(call.query.text("labelSelector"), call.query.text("fieldSelector"))
+    selector = Selector(call.query.text("labelSelector"), call.query.text("fieldSelector"), call.kind.selectable)
     records, meta = select(api, call, selector)
 
     def one(found: Record) -> Any:

@@ -4,6 +4,7 @@ Handlers raise `StatusError`; only the outermost layer turns it into a response,
 """
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from holdfast.embedded.apiserver.objects import Object
 
@@ -29,7 +30,7 @@ class StatusError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.details or self.code == HTTPStatus.NOT_FOUND:  # `kubectl debug` breaks on a 404 without details
             body["details"] = self.details
         return body
 

@@ -34,7 +34,7 @@ from holdfast.embedded.apiserver.request import (
     parse_route,
     read_json,
 )
-from holdfast.embedded.apiserver.selectors import Selector
+from holdfast.embedded.apiserver.selectors import only_name
 from holdfast.embedded.apiserver.watch import Watch
 from holdfast.embedded.apiserver.writes import create, update
 from holdfast.embedded.upgrade import SPDY, Upgrade
@@ -82,7 +82,7 @@ def _act(verb: str, route: Route, query: Query) -> Act:
             verb = "watch"
         elif not name:
             verb = "list"
-        name = name or Selector("", query.text("fieldSelector")).name
+        name = name or only_name(query.text("fieldSelector"))
     resource = f"{route.plural}/{route.sub}" if route.sub else route.plural
     ns = route.ns or (route.name if route.plural == "namespaces" and not route.group else "")
     return Act(verb, route.group, resource, ns, name)

@@ -27,8 +27,9 @@ class Column(msgspec.Struct, frozen=True):
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One served version of one kind. `storage` is the version whose apiVersion the stored bytes carry.
 
-    The last four fields follow from the others: `v1` or `group/version`, the same of the stored bytes, the key of the kind's
-    objects in the store (the same for all its versions), and whether status is written through its own subresource only.
+    `selectable` are the paths that a field selector may name beside those of the metadata. The last four fields follow from
+    the others: `v1` or `group/version`, the same of the stored bytes, the key of the kind's objects in the store (the same
+    for all its versions), and whether status is written through its own subresource only.
     """
 
     group: str
@@ -46,6 +47,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     schema: Callable[[], Schema] | None = None
     openapi: Callable[[], Object] | None = None
     scale: Object | None = None
+    selectable: tuple[str, ...] = ()
     custom: bool = False
     api_version: str = ""
     storage_api_version: str = ""

@@ -123,7 +123,7 @@ def _everything(api: Api, call: Call) -> tuple[list[bytes], Object]:
 
 def list_objects(api: Api, call: Call) -> bytes:
     """The list document, or the Table of the selected objects."""
-    selector = Selector(call.query.text("labelSelector"), call.query.text("fieldSelector"))
+    selector = Selector(call.query.text("labelSelector"), call.query.text("fieldSelector"), call.kind.selectable)
     if selector.everything and not call.accept.table and not call.accept.metadata_only:
         return _list(call.kind, *_everything(api, call))
     records, meta = select(api, call, selector)

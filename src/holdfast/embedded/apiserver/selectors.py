@@ -1,12 +1,12 @@
 """Label and field selectors: text to predicate.
 
-Label selectors know equality, sets and existence. Field selectors compare any dotted path as text, which is more than a
-real API server allows and what `kubectl describe` needs for events.
+Label selectors know equality, sets and existence. Field selectors compare as text what a kind lets them name; another path is
+refused, since a slip in `kubectl delete --field-selector` would select everything.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, NamedTuple, cast
 
 from holdfast.embedded.apiserver.errors import bad_request
 from holdfast.embedded.apiserver.objects import Object, part, parts, texts
@@ -87,12 +87,15 @@ def _text_at(obj: Object, path: str) -> str:
             return ""
         value = cast(Object, value).get(step)
     if value is None:
-        return ""
+        return "false" if path in _FLAGS else ""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
 
 
+_ALWAYS: Final = ("metadata.name", "metadata.namespace")
+_FLAGS: Final = ("spec.hostNetwork", "spec.unschedulable")
+"""What counts as false when it is left out."""
 _FIELD = re.compile(r"^(?P<path>[\w.\-/\[\]]+?)\s*(?P<op>==|!=|=)(?P<value>.*)$")
 
 
@@ -108,18 +111,25 @@ def parse_fields(text: str) -> list[FieldTerm]:
     return terms
 
 
-class Selector:
-    """Both selectors of one request; `everything` is true when none was given."""
+def only_name(text: str) -> str:
+    """The only name that a field selector can match, or empty: what a role that names its objects is asked about."""
+    return next((term.value for term in parse_fields(text) if term.path == "metadata.name" and term.equal), "")
 
-    def __init__(self, labels: str = "", fields: str = "") -> None:
+
+class Selector:
+    """Both selectors of one request; `everything` is true when none was given.
+
+    400 for what can't be read and for a path that is not in `selectable`.
+    """
+
+    def __init__(self, labels: str = "", fields: str = "", selectable: Collection[str] = ()) -> None:
         self._labels = parse_labels(labels)
         self._fields = parse_fields(fields)
+        for term in self._fields:
+            if term.path not in _ALWAYS and term.path not in selectable:
+                known = ", ".join([*_ALWAYS, *selectable])
+                raise bad_request(f'field label not supported: "{term.path}" is none of {known}')
         self.everything = self._labels is None and not self._fields
-
-    @property
-    def name(self) -> str:
-        """The only name that can match, or empty."""
-        return next((term.value for term in self._fields if term.path == "metadata.name" and term.equal), "")
 
     def matches(self, record: Record) -> bool:
         """Whether a stored object is selected."""
@@ -136,7 +146,7 @@ class Selector:
 
     @staticmethod
     def _by_key(term: FieldTerm) -> bool:
-        return term.path in ("metadata.name", "metadata.namespace")
+        return term.path in _ALWAYS
 
     @staticmethod
     def _key_matches(term: FieldTerm, record: Record) -> bool:

@@ -34,7 +34,7 @@ class Watch:
         self._call = call
         only = f"metadata.name={call.route.name}" if call.route.name else ""
         fields = ",".join(filter(None, (call.query.text("fieldSelector"), only)))
-        self._selector = Selector(call.query.text("labelSelector"), fields)
+        self._selector = Selector(call.query.text("labelSelector"), fields, call.kind.selectable)
         self._ring = api.rings.of(call.kind.resource)
         is_plain = self._selector.everything and not call.accept.table and not call.accept.metadata_only
         kind = call.kind
