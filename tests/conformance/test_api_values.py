@@ -72,6 +72,13 @@ async def test_amounts_may_be_numbers_and_an_empty_word_is_left_out(http: Http):
     assert kept["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"] == "Always"
 
 
+async def test_a_claim_grows_and_never_shrinks(http: Http):  # noqa: F811
+    await http.ok("POST", f"{NS}/persistentvolumeclaims", _claim("2Gi"))
+    sizes = [({"spec": {"resources": {"requests": {"storage": size}}}}, code) for size, code in (("1Gi", 422), ("3Gi", 200))]
+    for body, code in sizes:
+        assert (await http.patch(f"{NS}/persistentvolumeclaims/v", body)).code == code
+
+
 async def test_a_slip_in_a_field_selector_selects_nothing_and_deletes_nothing(http: Http):  # noqa: F811
     await http.ok("POST", f"{NS}/configmaps", {"metadata": {"name": "kept"}})
     answer = await http.call("DELETE", f"{NS}/configmaps?fieldSelector=metadata.nmae!%3Dkept")

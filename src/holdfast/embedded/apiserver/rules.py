@@ -13,6 +13,7 @@ from holdfast.embedded.apiserver import job_rules, pod_rules, role_rules, servic
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.metadata import Cause
 from holdfast.embedded.apiserver.objects import Object, lookup, part, parts
+from holdfast.schema.quantity import parse
 
 Rule = Callable[[Object, Object | None], list[Cause]]
 
@@ -149,6 +150,10 @@ def _claim(new: Object, old: Object | None) -> list[Cause]:
             else [("spec.accessModes", "spec.accessModes: Required value: at least 1 access mode is required")]
         )
         return found if _at(spec, "resources.requests.storage") else [*found, _required("spec.resources[storage]")]
+    asked, was = (_at(item, "spec.resources.requests.storage") or "0" for item in (new, old))
+    if parse(str(asked)) < parse(str(was)):
+        at = "spec.resources.requests.storage"
+        return [(at, f"{at}: Forbidden: field can not be less than previous value")]
     before = dict(old["spec"])
     free = {
         "resources",
