@@ -1,18 +1,20 @@
 """The node controller: a node whose Lease is no longer renewed is not ready, and its pods are lost.
 
 Whether a Lease is stale is judged by how long this process has seen it unchanged, on a clock that stands still while
-the machine sleeps: a laptop that wakes up must not lose its pods.
+the machine sleeps: a laptop that wakes up must not lose its pods. Nor may an API server that was away for a while: before a
+node is given up, its Lease is read again and again for a quarter of the grace period, and each read must be answered.
 """
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from holdfast.core.conditions import condition, find, upsert
 from holdfast.core.objects import Object
 from holdfast.embedded.controllers import pods as podlib
 from holdfast.embedded.read import mapping
-from holdfast.kube.builtin import NODES, PODS
+from holdfast.kube.builtin import LEASES, NODES, PODS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
 from holdfast.kube.errors import NotFound
@@ -45,6 +47,7 @@ class NodeController:
         self._grace = grace
         self._clock = clock
         self._renewed: dict[str, tuple[str, float]] = {}
+        self._doubted: dict[str, float] = {}
         pods.add_index("node", podlib.by_node)
         self.controller = Controller("node", self.reconcile, workers=2)
         self.controller.watches(nodes, lambda node: [key_of(node)])
@@ -58,6 +61,9 @@ class NodeController:
             return Result()
         left = self._left(key[1])
         if left > 0:
+            self._doubted.pop(key[1], None)
+            return Result(after=left)
+        if (left := await self._doubt(key[1])) > 0:
             return Result(after=left)
         await self._mark(node)
         await self._lose_pods(key[1], f"node {key[1]} has stopped renewing its lease")
@@ -72,6 +78,23 @@ class NodeController:
         if seen is None or seen[0] != renewed:
             seen = self._renewed[name] = (renewed, now)
         return seen[1] + self._grace - now
+
+    async def _doubt(self, name: str) -> float:
+        """Ask the API server for a Lease that seems stale; return the seconds until the next look, 0 when the node is lost."""
+        try:
+            lease = await self._client.get(LEASES, name, LEASE_NAMESPACE)
+        except NotFound:
+            lease = dict[str, Any]()
+        except BaseException:
+            self._doubted.pop(name, None)
+            raise
+        now, renewed = self._clock(), str(mapping(lease, "spec").get("renewTime") or "")
+        if renewed != self._renewed[name][0]:
+            self._renewed[name] = (renewed, now)
+            self._doubted.pop(name, None)
+            return self._grace
+        left = self._doubted.setdefault(name, now) + self._grace / 4 - now
+        return max(0.0, min(left, self._grace / 20))
 
     async def _mark(self, node: Object) -> None:
         status = mapping(node, "status")
