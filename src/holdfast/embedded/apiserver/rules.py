@@ -172,7 +172,7 @@ _MOST: Final = 1 << 20
 
 def _sealed(new: Object, old: Object | None) -> list[Cause]:
     """The size of Secrets and ConfigMaps; those that were marked immutable, and a Secret's type."""
-    size = sum(len(key) + len(value) for name in ("data", "binaryData") for key, value in part(new, name).items())
+    size = sum(len(key) + len(value or "") for name in ("data", "binaryData") for key, value in part(new, name).items())
     room = _MOST * 4 // 3 if new["kind"] == "Secret" else _MOST
     if size > room and (old is None or part(old, "data") != part(new, "data")):
         return [("data", f"data: Too long: must have at most {_MOST} bytes")]
