@@ -38,6 +38,7 @@ def test_the_job_reads_the_claim_of_its_pod_and_writes_the_documented_path():
         "excludes": ["/source/data/lost+found"],
         "host": "dump-pod-0",
         "tags": ["run-1"],
+        "sample": 16 << 20,
     }
     pod = world.find("Job", JOB)["spec"]["template"]["spec"]
     claims = {volume["name"]: volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod["volumes"]}

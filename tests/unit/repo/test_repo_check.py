@@ -93,9 +93,10 @@ def test_orphan_packs_are_counted_and_no_problem(repo: Repository, store: LocalS
 
 
 def test_indexes_of_an_interrupted_run_and_those_that_replace_others_are_read(
-    repo: Repository, store: LocalStore, source: Path
+    repo: Repository, store: LocalStore, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backup(repo, [str(source)])
+    monkeypatch.chdir(source.parent)  # a relative path: the folders above, which others write in, are not in the trees
+    backup(repo, [source.name])
     blobs = len(repo.load_index())
     (entry,) = store.list("index")
     old = repo.load_json(path_of("index", entry.name))
@@ -105,7 +106,7 @@ def test_indexes_of_an_interrupted_run_and_those_that_replace_others_are_read(
 
     assert check(repo, read_data=True).ok
     assert len(repo.load_index()) == blobs
-    assert backup(repo, [str(source)], parent="").added_raw == 0
+    assert backup(repo, [source.name], parent="").added_raw == 0
 
 
 def test_damage_names_the_snapshots_and_the_paths_that_it_hurts_and_no_others(
