@@ -30,9 +30,10 @@ _log = logging.getLogger(__name__)
 class Grants:
     """The grants of one operator."""
 
-    def __init__(self, client: Client) -> None:
-        """`client` is the operator's own: what it is told about itself becomes the subject of the grants."""
-        self._client = client
+    def __init__(self, client: Client, name: str = ROLE) -> None:
+        """`client` is the grantee's own; `name` is that of its bindings, so that two who need the same namespace don't meet."""
+        self._client, self._name = client, name
+        self._mark = name.removeprefix("holdfast-")
         self._subject: Object | None = None
 
     async def call(self, namespace: str, request: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -50,7 +51,7 @@ class Grants:
 
     async def namespaces(self) -> Sequence[str]:
         """Return the namespaces for which there is a grant."""
-        found = await self._client.list(ROLEBINDINGS, label_selector=f"{_GRANT}=secrets")
+        found = await self._client.list(ROLEBINDINGS, label_selector=f"{_GRANT}={self._mark}")
         return sorted({obj["metadata"]["namespace"] for obj in found.items})
 
     async def _take(self, namespace: str) -> None:
@@ -60,12 +61,12 @@ class Grants:
             {
                 "apiVersion": f"{_RBAC}/v1",
                 "kind": "RoleBinding",
-                "metadata": {"name": ROLE, "namespace": namespace, "labels": {_GRANT: "secrets"}},
+                "metadata": {"name": self._name, "namespace": namespace, "labels": {_GRANT: self._mark}},
                 "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": ROLE},
                 "subjects": [subject],
             },
         )
-        _log.info("took the right to read and write Secrets in namespace %s (RoleBinding %s)", namespace, ROLE)
+        _log.info("took the right to read and write Secrets in namespace %s (RoleBinding %s)", namespace, self._name)
 
     async def _me(self) -> Object:
         review: Object = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}}
