@@ -73,9 +73,9 @@ class Plane:
         raise AssertionError(f"no {part} runs")
 
 
-def eventually(what: Callable[[], bool], text: str) -> None:
+def eventually(what: Callable[[], bool], text: str, seconds: float = BOUND) -> None:
     """Look until it holds: for what other programs show, and announce to nobody."""
-    deadline = time.monotonic() + BOUND
+    deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, text
         time.sleep(0.05)
