@@ -41,10 +41,14 @@ async def test_a_secret_is_read_after_a_grant_for_its_namespace_alone(tmp_path: 
             with pytest.raises(Forbidden):
                 await operator.get(SECRETS, "s", "two")
             assert list(await grants.namespaces()) == ["one"]
-            (binding,) = (await admin.list(ROLEBINDINGS, "one")).items
+            async with Client(load_kubeconfig(server.data_dir / "rest.kubeconfig"), field_manager="test") as rest:
+                await Grants(rest).call("one", lambda: rest.get(SECRETS, "s", "one"))
+                assert list(await grants.namespaces()) == ["one"]
+            await operator.get(SECRETS, "s", "one")  # not taken away by the grant of another
+            binding, _ = (await admin.list(ROLEBINDINGS, "one")).items
             assert binding["roleRef"]["name"] == "holdfast-secrets"
 
-            await admin.delete(ROLEBINDINGS, "holdfast-secrets", "one")
+            await admin.delete(ROLEBINDINGS, binding["metadata"]["name"], "one")
             with pytest.raises(Forbidden):
                 await operator.get(SECRETS, "s", "one")
     finally:

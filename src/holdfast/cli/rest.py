@@ -82,7 +82,7 @@ async def _serve_with(client: Client, arguments: argparse.Namespace, data: DataD
         tls=_tls(arguments, data),
         per_second=arguments.requests_per_second,
         probe=probe_objectstore,
-        secrets=Grants(client, "holdfast-rest-secrets"),
+        secrets=Grants(client),
     )
     async with serving(client, options) as port:
         if data is not None:

@@ -75,8 +75,13 @@ class Collector:
             return (await self._client.list(SECRETS, label_selector=OWNER_UID)).items
         except Forbidden:
             granted = await self._grants.namespaces()
-        pages = [await self._client.list(SECRETS, namespace, label_selector=OWNER_UID) for namespace in granted]
-        return [obj for page in pages for obj in page.items]
+        found: list[Object] = []
+        for namespace in granted:
+            try:
+                found += (await self._client.list(SECRETS, namespace, label_selector=OWNER_UID)).items
+            except Forbidden as error:
+                _log.warning("leftover Secrets of one namespace stay for now: %s", error)
+        return found
 
     def _orphaned(self, obj: Object) -> bool:
         uid = labels_of(obj).get(OWNER_UID)

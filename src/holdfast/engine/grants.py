@@ -1,8 +1,9 @@
 """Rights on Secrets, taken namespace by namespace when first needed: the operator reads no Secret cluster-wide.
 
-A namespace's grant is a RoleBinding of the operator to the ClusterRole `holdfast-secrets`, which an administrator sees with
-`kubectl get rolebindings -A` and can take back. The operator may bind that role, so it takes the grant itself, on the
-first refusal. API servers learn of a new binding with a delay, hence the few tries after it.
+A namespace's grant is a RoleBinding to the ClusterRole `holdfast-secrets`, which an administrator sees with `kubectl get
+rolebindings -A` and can take back. Each identity (the operator, the REST server) has bindings of its own name. It may bind
+that role, so it takes the grant itself, on the first refusal. API servers learn of a new binding with a delay, hence the few
+tries after it.
 """
 
 import asyncio
@@ -10,13 +11,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+from holdfast.core.objects import bounded_name
 from holdfast.kube.builtin import ROLEBINDINGS, SELFSUBJECTREVIEWS
 from holdfast.kube.client import Client
 from holdfast.kube.errors import Forbidden
 from holdfast.kube.objects import Object
 
 ROLE: Final = "holdfast-secrets"
-"""The ClusterRole of a grant, and the name of its RoleBinding in each namespace."""
+"""The ClusterRole of a grant, and how the name of its RoleBinding in each namespace begins."""
 
 _GRANT: Final = "holdfast.dev/grant"
 _PAUSES: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)
@@ -28,12 +30,11 @@ _log = logging.getLogger(__name__)
 
 
 class Grants:
-    """The grants of one operator."""
+    """The grants of one identity."""
 
-    def __init__(self, client: Client, name: str = ROLE) -> None:
-        """`client` is the grantee's own; `name` is that of its bindings, so that two who need the same namespace don't meet."""
-        self._client, self._name = client, name
-        self._mark = name.removeprefix("holdfast-")
+    def __init__(self, client: Client) -> None:
+        """`client` is the identity's own: what it is told about itself becomes the subject of the grants."""
+        self._client = client
         self._subject: Object | None = None
 
     async def call(self, namespace: str, request: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -50,28 +51,37 @@ class Grants:
         return await request()
 
     async def namespaces(self) -> Sequence[str]:
-        """Return the namespaces for which there is a grant."""
-        found = await self._client.list(ROLEBINDINGS, label_selector=f"{_GRANT}={self._mark}")
-        return sorted({obj["metadata"]["namespace"] for obj in found.items})
+        """Return the namespaces for which this identity has a grant."""
+        me = await self._me()
+        found = await self._client.list(ROLEBINDINGS, label_selector=f"{_GRANT}=secrets")
+        return sorted({obj["metadata"]["namespace"] for obj in found.items if obj["metadata"]["name"] == binding_name(me)})
 
     async def _take(self, namespace: str) -> None:
-        subject = self._subject = self._subject or await self._me()
+        me = await self._me()
         await self._client.apply(
             ROLEBINDINGS,
             {
                 "apiVersion": f"{_RBAC}/v1",
                 "kind": "RoleBinding",
-                "metadata": {"name": self._name, "namespace": namespace, "labels": {_GRANT: self._mark}},
+                "metadata": {"name": binding_name(me), "namespace": namespace, "labels": {_GRANT: "secrets"}},
                 "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": ROLE},
-                "subjects": [subject],
+                "subjects": [me],
             },
         )
-        _log.info("took the right to read and write Secrets in namespace %s (RoleBinding %s)", namespace, self._name)
+        _log.info("took the right to read and write Secrets in namespace %s (RoleBinding %s)", namespace, binding_name(me))
 
     async def _me(self) -> Object:
-        review: Object = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}}
-        made = await self._client.create(SELFSUBJECTREVIEWS, review)
-        return subject(made["status"]["userInfo"]["username"])
+        if self._subject is None:
+            review: Object = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}}
+            made = await self._client.create(SELFSUBJECTREVIEWS, review)
+            self._subject = subject(made["status"]["userInfo"]["username"])
+        return self._subject
+
+
+def binding_name(who: Object) -> str:
+    """Return the name of an identity's bindings: two that need Secrets of the same namespace must not share one."""
+    place = f"{who['namespace']}-" if "namespace" in who else ""
+    return bounded_name(f"{ROLE}-{place}{who['name'].replace(':', '-')}")
 
 
 def subject(username: str) -> Object:
