@@ -1,9 +1,10 @@
 """The cost of a process as the kernel accounts it, and what several runs of two programs say about each other."""
 
+import json
 import os
 import statistics
 import subprocess
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -42,29 +43,29 @@ def ratios(ours: Sequence[Cost], theirs: Sequence[Cost]) -> dict[str, Spread]:
 
 
 def run(argv: Sequence[str], env: Mapping[str, str], *, feed: Sequence[str] = (), cwd: Path | None = None) -> Cost:
-    """Run a program to its end; with `feed` another one's output is its input, and counts in the wall clock only.
+    """Run a program to its end through `launcher`; with `feed` another one's output is its input, and its time is waited for.
 
     Raises SystemExit when one of them fails: a figure of a failed run is worth nothing.
     """
-    started = time.monotonic()
     source = subprocess.Popen(feed, env=dict(env), stdout=subprocess.PIPE) if feed else None
-    with open(os.devnull, "wb") as null:
+    told, tell = os.pipe()
+    launched = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")), str(tell), *argv]
+    with os.fdopen(told) as answer, open(os.devnull, "wb") as null:
+        stdin = source.stdout if source else None
         child = subprocess.Popen(
-            argv, env=dict(env), stdin=source.stdout if source else None, stdout=null, stderr=subprocess.PIPE, cwd=cwd
+            launched, env=dict(env), stdin=stdin, stdout=null, stderr=subprocess.PIPE, cwd=cwd, pass_fds=(tell,)
         )
-    if source is not None and source.stdout is not None:
-        source.stdout.close()
-    assert child.stderr is not None
-    words = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.monotonic() - started
-    child.returncode = os.waitstatus_to_exitcode(status)
-    child.stderr.close()
+        os.close(tell)
+        if source is not None and source.stdout is not None:
+            source.stdout.close()
+        _, words = child.communicate()
+        wall, cpu, peak, status = json.loads(answer.read() or "[0, 0, 0, 1]")
     if source is not None and source.wait():
         raise SystemExit(f"{feed[0]} ended with status {source.returncode}")
-    if child.returncode:
-        raise SystemExit(f"{' '.join(argv)} ended with status {child.returncode}:\n{words.decode(errors='replace')[-2000:]}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    if status:
+        code = os.waitstatus_to_exitcode(status)
+        raise SystemExit(f"{' '.join(argv)} ended with status {code}:\n{words.decode(errors='replace')[-2000:]}")
+    return Cost(wall, cpu, peak / 1024)
 
 
 def size_of(folder: Path) -> float:

@@ -68,6 +68,7 @@ class Holdfast(Restic):
     def __init__(self, url: str, work: Path) -> None:
         self.name = "holdfast"
         self.env = {**os.environ, "RESTIC_PASSWORD": PASSWORD, "RESTIC_CACHE_DIR": str(work / "restic-cache")}
+        self.env.pop("PYTHONDONTWRITEBYTECODE", None)  # else every start compiles all modules anew
         self._base = [str(Path(sys.executable).with_name("holdfast")), "repo", "-q", "-r", url]
 
 
