@@ -13,6 +13,10 @@ need etcd-server command -v etcd
 need etcd-client command -v etcdctl
 need openssl command -v openssl
 need postgresql sh -c 'ls /usr/lib/postgresql/*/bin/postgres'
+need mariadb-server test -x /usr/sbin/mariadbd
+need mariadb-backup command -v mariadb-backup
+need redis-server command -v redis-server
+need redis-tools command -v redis-cli
 need libnfs13 sh -c 'ldconfig -p | grep -q libnfs.so.13'
 need rpcbind test -x /usr/sbin/rpcbind
 need nfs-ganesha test -x /usr/bin/ganesha.nfsd

@@ -1,12 +1,14 @@
 """`datasafed` as scripts call it: in a directory, in an S3 bucket, sealed, and by the client for foreign images."""
 
+import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
@@ -20,6 +22,7 @@ from holdfast.movers.datasafed.attend import bounded, conclude
 from holdfast.movers.datasafed.command import Streams, main
 from holdfast.movers.datasafed.faults import DatasafedError
 from holdfast.movers.datasafed.jobs import CLIENT
+from holdfast.movers.datasafed.keeper import Kept
 from holdfast.repo import keys
 
 TEXT = b"".join(b"row %d\n" % number for number in range(200_000))
@@ -277,8 +280,8 @@ while True:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
-    """The client's program in a folder of its own, with a server beside it."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Path, int]]:
+    """The client's program in a folder of its own, and the process of the server beside it."""
     folder = tmp_path_factory.mktemp("bin")
     program = folder / "datasafed"
     program.write_bytes(CLIENT.read_bytes())
@@ -286,10 +289,15 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
     server = subprocess.Popen([sys.executable, "-c", SERVE, str(folder)], stdout=subprocess.PIPE)
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
-    yield program
+    yield program, server.pid
     server.kill()
     server.wait()
     server.stdout.close()
+
+
+@pytest.fixture
+def client(served: tuple[Path, int]) -> Path:
+    return served[0]
 
 
 def test_the_client_reads_and_writes_files_of_its_own(client: Path, tmp_path: Path) -> None:
@@ -307,10 +315,12 @@ def test_the_client_reads_and_writes_files_of_its_own(client: Path, tmp_path: Pa
     assert (missing.returncode, missing.stderr) == (1, b"Error: none: No such file or directory\n")
 
 
+@pytest.mark.parametrize("sees", [True, False], ids=["the server sees it", "the end of its input is seen first"])
 @pytest.mark.parametrize("kind", ["local", "s3"])
 def test_a_client_that_is_killed_leaves_nothing_under_the_final_name(
-    kind: str, client: Path, tmp_path: Path, endpoint: str
+    kind: str, sees: bool, served: tuple[Path, int], tmp_path: Path, endpoint: str
 ) -> None:
+    client, server = served
     env = {"DATASAFED_LOCAL_BACKEND_PATH": str(tmp_path)}
     config: list[str] = []
     if kind == "s3":
@@ -319,13 +329,74 @@ def test_a_client_that_is_killed_leaves_nothing_under_the_final_name(
     assert push.stdin is not None
     push.stdin.write(b"x" * 20_000_000)
     push.stdin.flush()
+    if not sees:
+        os.kill(server, signal.SIGSTOP)
 
-    push.kill()
-    push.wait()
-    push.stdin.close()
+    try:
+        push.kill()
+        push.wait()
+        push.stdin.close()
+        if not sees:
+            wait_until(lambda: not living("ppid", server))
+    finally:
+        os.kill(server, signal.SIGCONT)
 
     listed = subprocess.run([client, *config, "list", "-r", "/"], env=env, capture_output=True, check=True).stdout
     assert b"half" not in listed
+    if kind == "local":
+        wait_until(lambda: not living("ppid", server))
+        assert list((tmp_path / ".datasafed").iterdir()) == []
+
+
+WRITER = """
+import os, signal, sys
+from holdfast.movers.datasafed.keeper import Kept
+program = Kept(["sh", "-c", "cat >out; : >ended"], os.environ)
+print(program._keeper.pid, flush=True)
+for _ in range(int(sys.argv[1])):
+    program.write(bytes(100_000))
+if sys.argv[2] == "ends":
+    sys.exit(program.finish()[0])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("blocks", [0, 5])
+@pytest.mark.parametrize("way", ["dies", "ends"])
+def test_a_program_sees_the_end_of_its_input_only_if_its_writer_said_so(way: str, blocks: int, tmp_path: Path) -> None:
+    writer = subprocess.run(
+        [sys.executable, "-c", WRITER, str(blocks), way], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=False
+    )
+    wait_until(lambda: not living("pgid", int(writer.stdout)))
+
+    assert (tmp_path / "ended").exists() == (way == "ends")
+    if way == "ends":
+        assert (tmp_path / "out").stat().st_size == blocks * 100_000
+
+
+def test_a_program_that_fails_is_told_with_its_words() -> None:
+    with Kept(["sh", "-c", "echo no room >&2; exit 3"], os.environ) as program:
+        with contextlib.suppress(BrokenPipeError):
+            program.write(bytes(1_000_000))
+        assert program.finish() == (3, b"no room\n")
+
+
+def living(field: str, number: int) -> list[int]:
+    """The processes of a parent or a group that are not yet dead."""
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, *numbers = (entry / "stat").read_text().rpartition(")")[2].split()
+            if state != "Z" and int(numbers[("ppid", "pgid").index(field)]) == number:
+                found.append(int(entry.name))
+    return found
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_what_a_script_says_is_checked_against_what_lies_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@
  * The server's socket lies beside this program. What is sent first: the three standard descriptors with one byte, then the
  * length of the rest (four bytes, big endian) and the rest: every argument and variable as "a" or "e" and its text, each
  * ended by NUL. What comes back, each ended by NUL: "r<path>" or "w<path>" (open that file here and send its descriptor with
- * one byte, or "!<errno>"), and at the end "x<code>". Linked statically, so that it runs in any image.
+ * one byte, or "!<errno>"), "c" (say with one byte that you live), and at the end "x<code>". Linked statically, so that it
+ * runs in any image.
  */
 
 #include <errno.h>
@@ -156,6 +157,9 @@ int main(int count, char **words)
         next_answer(handle, answer, sizeof answer);
         if (answer[0] == 'x')
             return atoi(answer + 1);
-        open_for(handle, answer);
+        if (answer[0] == 'c')
+            send_all(handle, "+", 1);
+        else
+            open_for(handle, answer);
     }
 }

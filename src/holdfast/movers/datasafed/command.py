@@ -26,11 +26,16 @@ from holdfast.movers.datasafed.settings import CONFIG, Settings, read_sections, 
 
 
 class Streams(msgspec.Struct, frozen=True):
-    """Where the command reads and writes: `open_file` opens a path of the caller for reading (`rb`) or writing (`wb`)."""
+    """Where the command reads and writes: `open_file` opens a path of the caller for reading (`rb`) or writing (`wb`).
+
+    `confirm` returns if the caller is there to say that the end of its input is the end of the file, and raises DatasafedError
+    if it isn't: of a pipeline that is killed, input and caller end in any order.
+    """
 
     stdin: IO[bytes]
     stdout: IO[bytes]
     open_file: Callable[[str, str], IO[bytes]]
+    confirm: Callable[[], None] = lambda: None
 
 
 class _Usage(Exception):
@@ -107,7 +112,7 @@ def _push(arguments: argparse.Namespace, env: Mapping[str, str], streams: Stream
         source = streams.stdin
         if arguments.lpath != "-":
             source = stack.enter_context(streams.open_file(arguments.lpath, "rb"))
-        blocks: Iterable[bytes] = _blocks(source)
+        blocks: Iterable[bytes] = _blocks(source, streams.confirm)
         size = _size(source)
         if arguments.compress:
             blocks, size = codecs.compressor(arguments.compress)(blocks), None
@@ -196,10 +201,12 @@ def _getconf(arguments: argparse.Namespace, env: Mapping[str, str], streams: Str
     streams.stdout.write(f"{found[key]}\n".encode())
 
 
-def _blocks(source: IO[bytes]) -> Iterator[bytes]:
+def _blocks(source: IO[bytes], confirm: Callable[[], None]) -> Iterator[bytes]:
+    """Read to the end, and end only if that is confirmed: else the place that stores the blocks gives up its draft."""
     read = getattr(source, "read1", source.read)
     while block := read(BLOCK):
         yield block
+    confirm()
 
 
 def _size(source: IO[bytes]) -> int | None:

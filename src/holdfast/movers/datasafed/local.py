@@ -1,21 +1,28 @@
 """Files in a directory: a mounted repository.
 
-A file is written into `.datasafed/` of the same directory, synced and renamed. What killed pushes left there goes after a day.
+A file is written without a name, synced, linked into `.datasafed/` and renamed, so that a killed push leaves nothing. File
+systems that know no files without a name (NFS, FUSE) show it in `.datasafed/` from the start; what killed pushes left there
+goes after a day.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from holdfast.movers.datasafed.faults import DatasafedError, NotThere
 from holdfast.movers.datasafed.places import BLOCK, Item
 
 DRAFTS = ".datasafed"
 SWEEP_AFTER = 24 * 3600.0
+
+_NAMES_NEEDED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+"""What file systems answer that know no files without a name."""
 
 
 class LocalPlace:
@@ -33,10 +40,11 @@ class LocalPlace:
             draft.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._sweep(draft.parent)
             try:
-                with open(draft, "xb", buffering=0) as file:
+                with _opened(draft) as file:
                     for block in blocks:
                         _write_all(file.fileno(), block)
                     os.fsync(file.fileno())
+                    _name(file.fileno(), draft)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(draft, target)
             finally:
@@ -115,6 +123,27 @@ class LocalPlace:
             raise NotThere(f"can't {verb} {path or '/'}: it does not exist in the repository") from error
         except OSError as error:
             raise DatasafedError(f"can't {verb} {path or '/'} in {self._root}: {error.strerror}") from error
+
+
+def _opened(draft: Path) -> IO[bytes]:
+    """Open a file for writing: without a name where the file system can do that, else under the name of the draft."""
+    try:
+        handle = os.open(draft.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in _NAMES_NEEDED:
+            raise
+        return open(draft, "xb", buffering=0)
+    return os.fdopen(handle, "wb", buffering=0)
+
+
+def _name(handle: int, draft: Path) -> None:
+    """Give an open file its name, if it has none. (Only with a folder of its own does `os.link` follow the link in /proc.)"""
+    descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(str(handle), draft, src_dir_fd=descriptors, follow_symlinks=True)
+    finally:
+        os.close(descriptors)
 
 
 def _write_all(handle: int, block: bytes) -> None:

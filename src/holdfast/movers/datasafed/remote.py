@@ -1,22 +1,22 @@
 """Files in a remote of any kind that rclone knows: S3 and its relatives, Azure, FTP, SFTP.
 
 One rclone process per operation; settings and secrets travel in its environment. rclone takes the end of its input for the end
-of the file, so a `keeper` holds that pipe open as well: when we die in the middle of a push it ends rclone before the pipe
+of the file, so a `keeper` (see `keeper`) stands between: when we die in the middle of a push it ends rclone before the pipe
 closes, and nothing appears. On servers that show half an upload (those with folders) a file is sent under a hidden name and
 then renamed. What was sent is looked for at the end, with its size. Buckets are made by their owner, not by a backup.
 """
 
 import contextlib
-import os
 import secrets
 import subprocess
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, cast
 
 import msgspec
 
 from holdfast.movers.datasafed.faults import DatasafedError, NotThere
+from holdfast.movers.datasafed.keeper import Kept
 from holdfast.movers.datasafed.places import BLOCK, Item
 from holdfast.movers.datasafed.settings import OBSCURE
 from holdfast.repo.errors import BadLocation
@@ -34,8 +34,6 @@ PART = "32M"
 
 _MISSING = ("directory not found", "object not found", "no such file", "not found (404)", "couldn't find file")
 _FLAGS = ("--retries", "3", "--low-level-retries", "5", "--contimeout", "20s", "--timeout", "5m", "--log-level", "ERROR")
-
-_KEEPER = 'if read -r done; then exit 0; fi; kill -9 "$1"'
 
 
 class _Entry(msgspec.Struct, rename="pascal"):
@@ -101,28 +99,15 @@ class RemotePlace:
 
     def _upload(self, command: Sequence[str], blocks: Iterable[bytes], fault: str) -> int:
         sent = 0
-        with (
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=self._env
-            ) as rclone,
-            _kept(rclone) as done,
-        ):
-            sink, said = cast(IO[bytes], rclone.stdin), cast(IO[bytes], rclone.stderr)
+        with Kept(command, self._env) as rclone:
             try:
                 for block in blocks:
-                    sink.write(block)
+                    rclone.write(block)
                     sent += len(block)
-                sink.flush()
             except BrokenPipeError:
                 pass
-            except BaseException:
-                rclone.kill()
-                raise
-            done()
-            with contextlib.suppress(BrokenPipeError):
-                sink.close()
-            words = said.read()
-        if rclone.returncode:
+            code, words = rclone.finish()
+        if code:
             raise self._failed(fault, words)
         return sent
 
@@ -207,51 +192,6 @@ class RemotePlace:
         if any(sign in last.lower() for sign in _MISSING):
             return NotThere(f"can't {fault}: it does not exist in the repository")
         return DatasafedError(f"can't {fault}: {last}")
-
-
-@contextlib.contextmanager
-def _kept(rclone: subprocess.Popen[bytes]) -> Generator["_Done"]:
-    """Let a keeper hold rclone's input as long as the block has not called `done`; it ends rclone when we vanish."""
-    assert rclone.stdin is not None
-    life, ours = os.pipe()
-    held = os.dup(rclone.stdin.fileno())
-    try:
-        keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "datasafed-keeper", str(rclone.pid)],
-            stdin=life,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(held,),
-            start_new_session=True,
-        )
-    finally:
-        os.close(held)
-        os.close(life)
-    done = _Done(ours, keeper)
-    try:
-        yield done
-    finally:
-        done.abandon()
-
-
-class _Done:
-    """Says the keeper that all was written; it then lets go of the pipe."""
-
-    def __init__(self, pipe: int, keeper: subprocess.Popen[bytes]) -> None:
-        self._pipe, self._keeper = pipe, keeper
-        self._open = True
-
-    def __call__(self) -> None:
-        """Let the keeper go, and wait until it has."""
-        os.write(self._pipe, b"done\n")
-        self._keeper.wait()
-
-    def abandon(self) -> None:
-        """Close our end: a keeper that was not told otherwise ends rclone now."""
-        if self._open:
-            self._open = False
-            os.close(self._pipe)
-            self._keeper.wait()
 
 
 def _item(entry: _Entry, path: str) -> Item:

@@ -2,7 +2,8 @@
 
 Each client is served by a fork of this process, with the client's own descriptors as its standard streams; files that the line
 names are opened by the client, with its rights and in its file system, and handed over. A client that dies takes its fork with
-it, so a push that was killed leaves nothing behind. The server runs no second thread, since a fork copies one only.
+it, and at the end of its input a fork asks whether the client is still there, so a push that was killed leaves nothing behind.
+The server runs no second thread, since a fork copies one only.
 """
 
 import contextlib
@@ -106,7 +107,7 @@ def _handle(connection: socket.socket) -> NoReturn:
         for source, target in zip(files, (0, 1, 2), strict=True):
             os.dup2(source, target)
             os.close(source)
-        streams = Streams(os.fdopen(0, "rb"), os.fdopen(1, "wb"), _opener(connection))
+        streams = Streams(os.fdopen(0, "rb"), os.fdopen(1, "wb"), _opener(connection), lambda: _confirm(connection))
         sys.stderr = os.fdopen(2, "w")
         code = main(words, env, streams)
         sys.stderr.flush()
@@ -117,6 +118,15 @@ def _handle(connection: socket.socket) -> NoReturn:
         with contextlib.suppress(OSError):
             connection.sendall(f"x{code}\0".encode())
         os._exit(0)
+
+
+def _confirm(connection: socket.socket) -> None:
+    """Let the client say that it lives. One that was killed says nothing any more, even if it still has its end open."""
+    try:
+        connection.sendall(b"c\0")
+        _exactly(connection, 1)
+    except OSError as error:
+        raise DatasafedError("who pushed it has been killed, so nothing is stored") from error
 
 
 def _opener(connection: socket.socket) -> Callable[[str, str], IO[bytes]]:
