@@ -8,6 +8,7 @@ import pytest_asyncio
 from tests.kubeblocks_backups import action_set, backup, make_database, method, policy, shell
 from tests.kubeblocks_world import REST, World, condition, secret, status, thing, world
 
+from holdfast.core.objects import Object
 from holdfast.kube.builtin import JOBS, SECRETS
 
 __all__ = ["world"]
@@ -65,6 +66,58 @@ async def test_14_a_secret_that_comes_a_moment_late_is_no_fault_and_a_restore_wi
 
     assert done["phase"] == "Completed", done
     assert 'secret "default/phrase" not found' in condition(failed, "PrepareData")["message"]
+
+
+def sleeper(name: str) -> Object:
+    """Build a pod of the database `name`, which does nothing."""
+    container = {"name": "db", "image": "busybox", "command": ["sleep", "100000"]}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    meta = {"name": f"{name}-0", "namespace": "default", "labels": {"app": name}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+async def test_a_backup_that_is_applied_before_its_database_waits_for_it(world: World) -> None:
+    target = {"podSelector": {"matchLabels": {"app": "young"}}}
+    await world.apply(policy("young", method("plain"), target=target), backup("young", "young"))
+    assert (await world.phase("Backup", "young", "New", "Failed"))["phase"] == "New"
+    assert (await world.told("young", "no ready pod"))["reason"] == "TargetPodNotFound"
+    await world.apply(sleeper("young"))
+
+    done = await world.phase("Backup", "young", "Completed", "Failed")
+    assert done["phase"] == "Completed", done
+
+
+async def test_a_backup_whose_database_never_comes_fails_in_the_end_and_a_continuous_one_heals(world: World) -> None:
+    target = {"podSelector": {"matchLabels": {"app": "never"}}}
+    await world.apply(action_set("endless", "sleep 1000", "Continuous"))
+    await world.apply(policy("never", method("plain"), method("endless", "log"), target=target))
+    await world.apply(backup("never", "never"), backup("endless", "never", "log"))
+    await world.phase("Backup", "never", "New")
+    await world.phase("Backup", "endless", "New")
+    await world.set_clock(timedelta(minutes=11))
+    failed = await world.phase("Backup", "never", "Failed")
+    await world.phase("Backup", "endless", "Failed")
+    await world.apply(sleeper("never"))
+    healed = await world.phase("Backup", "endless", "Running")
+    await world.set_clock(timedelta())
+
+    assert failed["failureReason"] == "no ready pod of namespace default matches the target"
+    assert "failureReason" not in healed
+    assert "completionTimestamp" not in healed
+    assert (await world.phase("Backup", "never", "Failed"))["phase"] == "Failed"
+    await world.client.delete(REST["Backup"], "endless", "default")
+
+
+async def test_a_job_whose_account_does_not_exist_fails_soon_and_names_it(world: World) -> None:
+    target = {"podSelector": {"matchLabels": {"app": "db"}}, "serviceAccountName": "nobody"}
+    await world.apply(policy("nobody", method("plain"), target=target), backup("nobody", "nobody"))
+    await has_actions(world, "Backup", "nobody")
+    await world.told("nobody", "ServiceAccount default/nobody does not exist")
+    await world.set_clock(timedelta(minutes=1))
+    failed = await world.phase("Backup", "nobody", "Failed")
+    await world.set_clock(timedelta())
+
+    assert "ServiceAccount default/nobody does not exist: create what is named" in failed["failureReason"]
 
 
 async def test_a_backup_that_failed_after_its_data_was_stored_leaves_no_record_for_another_cluster_to_find(

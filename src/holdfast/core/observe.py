@@ -171,6 +171,11 @@ def _waits_for(job: Object, pods: Sequence[Object]) -> tuple[str, str]:
     pod = next((pod for pod in pods if pod.get("status", {}).get("phase", "Pending") == "Pending"), None)
     if pod is None:
         return "", ""
+    return why_pending(pod)
+
+
+def why_pending(pod: Object) -> tuple[str, str]:
+    """Return what a pod that has not begun waits for, as (reason, message); both empty while all goes its normal way."""
     name = pod["metadata"]["name"]
     for item in pod.get("status", {}).get("conditions") or ():
         if item.get("type") == "PodScheduled" and item.get("status") == "False":

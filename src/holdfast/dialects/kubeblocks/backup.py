@@ -66,9 +66,9 @@ class BackupHandler:
             return Desired()
         if continuous.is_continuous(obj):
             over = _over(obj, view, now) if phase_of(obj) == "Completed" else Desired()
-            own = continuous.desired(obj, view, self._home)
+            own = continuous.desired(obj, view, self._home, now)
             return msgspec.structs.replace(own, doomed=(*own.doomed, *over.doomed), notes=over.notes, wake_at=over.wake_at)
-        if phase_of(obj) in TERMINAL:
+        if phase_of(obj) in TERMINAL and not continuous.may_begin(obj, view):
             return _forgetting(_over(obj, view, now), backup_forget.desired(obj, view, self._home, now))
         if phase_of(obj) == "Running":
             return self._running(obj, view, now)
@@ -76,20 +76,20 @@ class BackupHandler:
             return problems
         found = backup_context.gather(obj, view, self._home, now)
         if isinstance(found, Wait):
-            return Desired(notes=(Note("RepositoryNotReady", found.message),), wake_at=now + backup_context.REPO_PATIENCE)
+            return Desired(notes=(Note(found.reason, found.message),), wake_at=found.until)
         return Desired() if isinstance(found, Refusal) else Desired(amend=_amend(found))
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status."""
         status = mapping(obj, "status")
         if deleting(obj):
-            return backup_deletion.status(obj, view, outcome)
+            return backup_deletion.status(obj, view, self._home, outcome, now)
         if _is_left_alone(obj):
             return status
         if continuous.is_continuous(obj) and outcome.problems is None:
             refused = outcome.refused.get(continuous.runner_name(obj), "")
             return continuous.status(obj, view, self._home, refused, now)
-        if phase_of(obj) in TERMINAL:
+        if phase_of(obj) in TERMINAL and not continuous.may_begin(obj, view):
             return status
         if outcome.problems is not None:
             return backup_status.failed(obj, str(outcome.problems), now)
@@ -104,10 +104,11 @@ class BackupHandler:
     def _first(self, obj: Object, view: View, now: datetime) -> Object:
         found = backup_context.gather(obj, view, self._home, now)
         if isinstance(found, Wait):
-            return {**mapping(obj, "status"), "phase": "New"}
+            return {"phase": "New"}
         planned = backup_plan.planned(found, view) if isinstance(found, Context) else found
         if isinstance(planned, Refusal):
-            return backup_status.failed(obj, planned.message, now)
+            told = phase_of(obj) == "Failed" and text(obj, "status", "failureReason") == planned.message
+            return mapping(obj, "status") if told else backup_status.failed(obj, planned.message, now)
         assert isinstance(found, Context)
         return backup_status.begun(found, planned, now)
 
@@ -132,7 +133,7 @@ class BackupHandler:
             secret_copies=context.access.copies,
             runs=(plan,),
             notes=notes.waits(plan.steps, view),
-            doomed=tuple(Doomed(Ref(JOB, meta["namespace"], meta["name"]), "what it reads is missing") for meta in gone),
+            doomed=tuple(Doomed(Ref(JOB, meta["namespace"], meta["name"]), "it can't start") for meta in gone),
             wake_at=min([*due, *stuck.due(plan.steps, view, now)], default=None),
         )
 

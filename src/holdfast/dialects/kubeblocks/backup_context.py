@@ -23,6 +23,9 @@ from holdfast.dialects.kubeblocks.targets import Target
 REPO_PATIENCE: Final = timedelta(minutes=15)
 """How long a Backup waits for its repository to be checked."""
 
+POD_PATIENCE: Final = timedelta(minutes=10)
+"""How long a Backup waits for a pod of its target: it may be applied together with the database."""
+
 
 class TargetPods(msgspec.Struct, frozen=True):
     """A target with its pods. A pod that is gone is None; `names` are those that were picked."""
@@ -87,10 +90,11 @@ def gather(obj: Object, refs: Refs, home: str, now: datetime) -> Context | Refus
         return action_set
     if (unfit := action_parameters.refusal(obj, action_set, "backup")) is not None:
         return unfit
-    lasting = text(action_set, "spec", "backupType") == "Continuous"
     picked = _pick(obj, method, policy, refs)
     if isinstance(picked, Refusal):
-        return Wait(picked.message) if lasting and picked.reason == targets.NO_PODS else picked
+        until = _born(obj) + POD_PATIENCE
+        waits = picked.reason == targets.NO_PODS and now < until
+        return Wait(picked.message, picked.reason, until) if waits else picked
     context = Context(
         obj=obj,
         policy=policy,
@@ -134,6 +138,14 @@ def resume(obj: Object, refs: Refs, home: str) -> Context | Refusal:
     if isinstance(reached, Refusal):
         return reached
     return msgspec.structs.replace(context, repo=reached.repo, access=reached.access)
+
+
+def type_of(obj: Object, refs: Refs) -> str:
+    """Return the backup type of what a Backup's policy and method name now; empty when they name nothing."""
+    policy = refs.get(BACKUP_POLICY, namespace_of(obj), text(obj, "spec", "backupPolicyName"))
+    method = _method(policy, text(obj, "spec", "backupMethod")) if policy is not None else None
+    found = refs.get(ACTION_SET, "", text(method, "actionSetName")) if method is not None else None
+    return text(found, "spec", "backupType", default="Full") if found is not None else ""
 
 
 def _method(policy: Object, name: str) -> Object | None:
@@ -180,10 +192,10 @@ def _with_repo(context: Context, refs: Refs, home: str, now: datetime) -> Contex
     if isinstance(repo, Refusal):
         return repo
     if why := repos.not_ready(repo):
-        waited = now - parse_time(text(context.obj, "metadata", "creationTimestamp"))
-        if phase_of(repo) == "Failed" or waited > REPO_PATIENCE:
+        until = _born(context.obj) + REPO_PATIENCE
+        if phase_of(repo) == "Failed" or now >= until:
             return Refusal("RepoNotReady", why)
-        return Wait(why)
+        return Wait(why, "RepositoryNotReady", until)
     kopia = flag(context.policy, "spec", "useKopia")
     reached = repos.reach(name_of(repo), context.namespace, refs, home, kopia=kopia)
     if isinstance(reached, Refusal):
@@ -196,6 +208,10 @@ def _with_repo(context: Context, refs: Refs, home: str, now: datetime) -> Contex
         path=f"{folder}/{name_of(context.obj)}",
         kopia=f"{folder}/kopia" if kopia else "",
     )
+
+
+def _born(obj: Object) -> datetime:
+    return parse_time(text(obj, "metadata", "creationTimestamp"))
 
 
 def labels_of(context: Context) -> Mapping[str, str]:

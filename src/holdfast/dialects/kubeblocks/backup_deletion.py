@@ -22,8 +22,10 @@ from holdfast.dialects.kubeblocks import (
     continuous,
     env,
     names,
+    notes,
     paths,
     repos,
+    stuck,
     worker,
     workload,
 )
@@ -77,23 +79,31 @@ def desired(obj: Object, view: View, home: str, now: datetime) -> Desired:
         children=(*worker.children(namespace_of(obj)), *reached.access.children),
         secret_copies=copies,
         runs=(plan,),
-        wake_at=ended + AGAIN if ended else None,
+        notes=notes.waits(plan.steps, view),
+        wake_at=min([*([ended + AGAIN] if ended else []), *stuck.due(plan.steps, view, now)], default=None),
     )
 
 
-def status(obj: Object, view: View, outcome: Outcome) -> Object:
+def status(obj: Object, view: View, home: str, outcome: Outcome, now: datetime) -> Object:
     """Return the status of a Backup that is being deleted: what holds it up, if anything."""
     found: Object = {**mapping(obj, "status"), "phase": "Deleting"}
     run = outcome.runs.get(RUN)
     why = obstacle(obj, view)
     if not why and run is not None:
         failed = [state.message or state.reason for state in run.steps.values() if state.phase is Phase.FAILED]
-        why = next(iter(failed), "")
+        why = next(iter(failed), "") or _stuck(obj, view, home, now)
     if why:
         found["deletionFailureReason"] = why
     elif run is None or run.phase is not Phase.RUNNING:
         found.pop("deletionFailureReason", None)
     return found
+
+
+def _stuck(obj: Object, view: View, home: str, now: datetime) -> str:
+    """Return what keeps a job of the deletion from its start for too long: it goes on by itself once that is mended."""
+    reached = _reach(obj, view, home)
+    steps = _steps(obj, reached, view, home)[0] if isinstance(reached, Reached) else []
+    return next(iter(stuck.reasons(steps, view, now).values()), "")
 
 
 def obstacle(obj: Object, refs: Refs) -> str:

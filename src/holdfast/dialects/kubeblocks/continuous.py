@@ -16,7 +16,17 @@ from holdfast.core.plan import Child, Desired, Doomed
 from holdfast.core.ports import Refs, View
 from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, number, phase_of, text, uid_of
 from holdfast.core.times import format_time
-from holdfast.dialects.kubeblocks import backup_context, backup_plan, backup_status, names, targets, triggers, worker, workload
+from holdfast.dialects.kubeblocks import (
+    backup_context,
+    backup_plan,
+    backup_status,
+    names,
+    stuck,
+    targets,
+    triggers,
+    worker,
+    workload,
+)
 from holdfast.dialects.kubeblocks.backup_context import Context, TargetPods
 from holdfast.dialects.kubeblocks.kinds import BACKUP_SCHEDULE, POD, STATEFUL_SET
 from holdfast.dialects.kubeblocks.refusal import Refusal
@@ -34,7 +44,14 @@ def runner_name(obj: Object) -> str:
     return bounded_name(name_of(obj), 52)
 
 
-def desired(obj: Object, view: View, home: str) -> Desired:
+def may_begin(obj: Object, refs: Refs) -> bool:
+    """Whether a Backup that failed before it began is continuous and still wanted: what kept it may have been mended."""
+    if phase_of(obj) != "Failed" or text(obj, "status", "startTimestamp"):
+        return False
+    return backup_context.type_of(obj, refs) == "Continuous" and wanted(obj, refs)
+
+
+def desired(obj: Object, view: View, home: str, now: datetime) -> Desired:
     """Say what the Backup needs: its StatefulSet, or that it goes."""
     runner = view.get(STATEFUL_SET, namespace_of(obj), runner_name(obj))
     found = _context(obj, view, home) if wanted(obj, view) else None
@@ -46,7 +63,9 @@ def desired(obj: Object, view: View, home: str) -> Desired:
     child = _child(found)
     accounts = worker.children(found.namespace)
     children = (*accounts, *found.access.children, *((child,) if child else ()))
-    return Desired(children=children, secret_copies=found.access.copies)
+    waits = stuck.of_runner(view, runner) if runner is not None else None
+    due = waits.end if waits is not None and waits.end > now else None
+    return Desired(children=children, secret_copies=found.access.copies, wake_at=due)
 
 
 def status(obj: Object, view: View, home: str, refused: str, now: datetime) -> Object:
@@ -59,7 +78,7 @@ def status(obj: Object, view: View, home: str, refused: str, now: datetime) -> O
         return before if phase_of(obj) == "Completed" else _completed(obj, before, now)
     found = _context(obj, view, home)
     runner = view.get(STATEFUL_SET, namespace_of(obj), runner_name(obj))
-    why = found.message if isinstance(found, Refusal) else refused or _trouble(runner, view)
+    why = found.message if isinstance(found, Refusal) else refused or _trouble(runner, view, now)
     ready = number(runner or {}, "status", "availableReplicas") or 0
     action: Object = {
         "name": ACTION,
@@ -146,15 +165,18 @@ def _child(context: Context) -> Child | None:
     return Child(made, attendants=attendants)
 
 
-def _trouble(runner: Object | None, view: View) -> str:
-    """Return why the StatefulSet's pod does not work, if it keeps failing."""
-    for pod in view.list(POD, namespace_of(runner), owner=uid_of(runner)) if runner is not None else ():
+def _trouble(runner: Object | None, view: View, now: datetime) -> str:
+    """Return why the StatefulSet's pod does not work, if it keeps failing or has waited too long for its start."""
+    if runner is None:
+        return ""
+    for pod in view.list(POD, namespace_of(runner), owner=uid_of(runner)):
         for container in items(pod, "status", "containerStatuses"):
             if text(container, "state", "waiting", "reason") == "CrashLoopBackOff":
                 last = mapping(container, "lastState", "terminated")
                 said = text(last, "message").strip() or f"it ended with exit code {number(last, 'exitCode')}"
                 return f"container {text(container, 'name')} keeps failing: {said[-500:]}"
-    return ""
+    waits = stuck.of_runner(view, runner)
+    return stuck.told(waits, runner) if waits is not None and now >= waits.end else ""
 
 
 def _told(obj: Object, view: View) -> Object:

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from holdfast.core.objects import Object
-from holdfast.core.plan import Note, Phase, Step
+from holdfast.core.plan import Note, Step
 from holdfast.core.ports import View
-from holdfast.core.read import mapping, phase_of, text
+from holdfast.core.read import phase_of, text
 from holdfast.core.times import optional_time
-from holdfast.dialects.kubeblocks.kinds import SERVICE_ACCOUNT
+from holdfast.dialects.kubeblocks import stuck
 
 _NEWS: Final = timedelta(minutes=5)
 """How old a failure may be to be told: a restart does not tell those of last year again."""
@@ -17,27 +17,10 @@ _NEWS: Final = timedelta(minutes=5)
 
 def waits(steps: Sequence[Step], view: View) -> tuple[Note, ...]:
     """Return what keeps running steps from their work, such as a Secret or an account that does not exist."""
-    found: list[Note] = []
-    for step in steps:
-        meta = mapping(step.child, "metadata")
-        state = view.step(text(meta, "namespace"), text(meta, "name"))
-        if not state.exists or state.phase is not Phase.RUNNING:
-            continue
-        if state.reason and state.message:
-            found.append(Note(state.reason, f"{step.name} waits: {state.message}", warning=True))
-        elif missing := _missing_account(step.child, view):
-            found.append(
-                Note("ServiceAccountNotFound", f"{step.name} waits: {missing} does not exist: create it", warning=True)
-            )
-    return tuple(found)
-
-
-def _missing_account(child: Object, view: View) -> str:
-    """Return the account without which a Job gets no pod, if it is not there; the Job's own events are all that tells else."""
-    namespace = text(child, "metadata", "namespace")
-    account = text(child, "spec", "template", "spec", "serviceAccountName")
-    there = not account or view.get(SERVICE_ACCOUNT, namespace, account) is not None
-    return "" if there else f"ServiceAccount {namespace}/{account}"
+    found = [(step.name, stuck.obstacle(view, step.child)) for step in steps]
+    return tuple(
+        Note(each.reason, f"{name} waits: {each.message}", warning=True) for name, each in found if each and each.message
+    )
 
 
 def failure(obj: Object, why: str, now: datetime) -> tuple[Note, ...]:

@@ -1,5 +1,7 @@
 """Why something can't go on: for good, or for now."""
 
+from datetime import datetime
+
 import msgspec
 
 
@@ -11,6 +13,8 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """It can't yet: `message` says what it waits for."""
+    """It can't yet: `message` says what it waits for, `reason` is CamelCase; it is looked at again by `until`."""
 
     message: str
+    reason: str = "Waiting"
+    until: datetime | None = None

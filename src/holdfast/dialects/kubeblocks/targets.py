@@ -17,6 +17,7 @@ from holdfast.dialects.kubeblocks.kinds import POD
 from holdfast.dialects.kubeblocks.refusal import Refusal
 
 NO_PODS = "TargetPodNotFound"
+"""The reason while no pod is there that a target selects: it may still come."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -79,7 +80,7 @@ def recorded(status: Object) -> tuple[Target, ...]:
 def pick(target: Target, namespace: str, refs: Refs) -> list[Object] | Refusal:
     """Return the pods of a target, by name: one that is ready, or with All every one, ready or not."""
     if selectors.is_empty(target.selector):
-        return Refusal(NO_PODS, f"podSelector of the target {target.name} selects nothing: name labels of its pods")
+        return Refusal("NoTarget", f"podSelector of the target {target.name} selects nothing: name labels of its pods")
     found = _selected(target.selector, namespace, refs)
     if not target.takes_all:
         found = [pod for pod in found if is_ready(pod)][:1] or _fallback(target, namespace, refs)
