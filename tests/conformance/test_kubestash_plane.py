@@ -115,6 +115,22 @@ def test_hooks_run_in_the_pod_before_and_after_the_backup(cluster: Cluster) -> N
     assert said.splitlines() == ["frozen", "thawed Succeeded"]
 
 
+def told(cluster: Cluster, name: str, reason: str) -> str:
+    """The messages of the events of that reason on the object of that name."""
+    where = f"involvedObject.name={name},reason={reason}"
+    return cluster.plane.kubectl("get", "events", "-n", "demo", "--field-selector", where, "-o", "jsonpath={.items[*].message}")
+
+
+def test_how_a_session_ended_is_told_in_its_events(cluster: Cluster) -> None:
+    lost = session("told-1")
+    lost["spec"]["session"] = "no-such-session"
+    cluster.apply(lost)
+    cluster.until("backupsession", "told-1", "Failed", "Skipped")
+
+    eventually(lambda: "no-such-session" in told(cluster, "told-1", "BackupSessionSkipped"), "nothing is told of why")
+    eventually(lambda: told(cluster, "hooked-1", "BackupSessionSucceeded"), "nothing is told of the good end")
+
+
 def holdfast(cluster: Cluster, *words: str) -> str:
     command = [HOLDFAST, "kubestash", *words, "-n", "demo", "--kubeconfig", str(cluster.plane.kubeconfig)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

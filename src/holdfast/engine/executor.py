@@ -116,9 +116,15 @@ class Executor:
                 self._refused(key, owner, effect, refusal)
         return owner, well
 
-    async def conclude(self, key: Key, owner: Object, effects: Sequence[Effect], now: datetime) -> None:
-        """Write the status and what comes after it. Raises Conflict when the owner has changed meanwhile."""
+    async def conclude(
+        self, key: Key, owner: Object, effects: Sequence[Effect], now: datetime, news: Sequence[Note] = ()
+    ) -> None:
+        """Write the status and what comes after it. Raises Conflict when the owner has changed meanwhile.
+
+        `news` is what the new status itself tells: said only where the dialect has no word of its own for it in this pass.
+        """
         notes: set[Note] = set()
+        said: set[bool] = set()
         for effect in effects:
             match effect:
                 case PatchStatus(patch=patch):
@@ -126,7 +132,8 @@ class Executor:
                 case Emit(note=note):
                     notes.add(note)
                     if note not in self._told.get(key, frozenset()):
-                        self._recorder.emit(owner, "Warning" if note.warning else "Normal", note.reason, note.message)
+                        said.add(note.warning)
+                        self._tell(owner, note)
                 case Delete():
                     await self._delete(effect, now)
                 case ReleaseFinalizer(finalizer=finalizer):
@@ -134,6 +141,9 @@ class Executor:
                     await self._finalizers(owner, kept)
                 case _:
                     pass
+        for note in news:
+            if note.warning not in said:
+                self._tell(owner, note)
         self._told[key] = frozenset(notes)
 
     async def record(self, ledger: Object) -> None:
@@ -173,6 +183,9 @@ class Executor:
             case _:
                 pass
         return None
+
+    def _tell(self, owner: Object, note: Note) -> None:
+        self._recorder.emit(owner, "Warning" if note.warning else "Normal", note.reason, note.message)
 
     async def _start(self, key: Key, owner: Object, step: Step, run: str) -> None:
         namespace = step.child["metadata"].get("namespace", "")

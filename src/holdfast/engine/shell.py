@@ -17,10 +17,12 @@ from holdfast.core.advance import Decision, advance
 from holdfast.core.diff import merge_patch
 from holdfast.core.effects import Create, Emit, PatchStatus
 from holdfast.core.kinds import CLAIM, JOB, LEDGER, POD, STATEFUL_SET, STORAGE_CLASS, VOLUME_SNAPSHOT
+from holdfast.core.news import news
 from holdfast.core.objects import Kind, Object, ref_of
 from holdfast.core.plan import Child, Desired, Problems
 from holdfast.core.populate import populators
 from holdfast.core.ports import Dialect, Handler, Mover, Outcome, Scheduled
+from holdfast.core.read import mapping
 from holdfast.engine.budgets import Budget, Budgets
 from holdfast.engine.cache import Cache
 from holdfast.engine.collect import Collector
@@ -149,7 +151,8 @@ class Engine:
             for ledger in due_ledgers(owner, handler, view, now):
                 await self._executor.record(ledger)
         try:
-            await self._executor.conclude(key, owner, effects, now)
+            told = news(key.kind.kind, mapping(owner, "status"), status) if patch else ()
+            await self._executor.conclude(key, owner, effects, now, told)
         except NotFound:
             _log.debug("%s went away during its pass", key)
         return decision

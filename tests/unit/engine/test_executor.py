@@ -195,3 +195,10 @@ async def test_a_key_that_is_made_once_is_never_made_again_and_outlives_its_owne
     scene.now = 700.0
     assert await scene.prepare(effect)
     assert scene.client.applied == [made]
+
+
+async def test_the_news_of_a_status_yield_to_the_dialects_own_word_for_it(scene: Scene) -> None:
+    own, news = Note("BackupFailed", "the disk is full", warning=True), Note("RunFailed", "failed", warning=True)
+    await scene.executor.conclude(KEY, OWNER, [Emit(own)], NOW, [news])
+    await scene.executor.conclude(KEY, OWNER, [Emit(own)], NOW, [news])
+    assert scene.recorder.events == [("BackupFailed", "the disk is full"), ("RunFailed", "failed")]

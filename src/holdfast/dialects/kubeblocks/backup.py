@@ -156,8 +156,7 @@ def _over(obj: Object, view: View, now: datetime) -> Desired:
     if verdict.expired:
         gone = (*gone, Doomed(Ref(BACKUP, namespace_of(obj), name_of(obj)), "it has expired"))
     kept = (Note("Kept", verdict.kept),) if verdict.kept else ()
-    told = notes.failure(obj, text(obj, "status", "failureReason"), now)
-    return Desired(doomed=gone, notes=(*told, *kept), wake_at=verdict.wake_at)
+    return Desired(doomed=gone, notes=kept, wake_at=verdict.wake_at)
 
 
 def _forgetting(over: Desired, forget: Desired) -> Desired:

@@ -91,7 +91,7 @@ class RestoreHandler:
         if deleting(obj):
             return Desired(release=True)
         if phase_of(obj) in FINISHED:
-            return _over(obj, view, now)
+            return _over(obj, view)
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
         if phase_of(obj) != "Running":
@@ -238,12 +238,11 @@ def _since(obj: Object, states: Sequence[StepState], now: datetime) -> datetime:
     return max(ends, default=optional_time(text(obj, "status", "startTimestamp")) or now)
 
 
-def _over(obj: Object, view: View, now: datetime) -> Desired:
+def _over(obj: Object, view: View) -> Desired:
     """Collect the jobs of a Completed Restore; those of a Failed one stay for people to read, but none goes on."""
     rights = resources.rights_over(obj, view)
     if phase_of(obj) != "Completed":
-        told = notes.failure(obj, restore_status.why_failed(obj), now)
-        return Desired(doomed=(*_running_jobs(obj, view), *rights), notes=told)
+        return Desired(doomed=(*_running_jobs(obj, view), *rights))
     jobs = view.list(JOB, owner=uid_of(obj))
     done = [Doomed(Ref(JOB, namespace_of(job), name_of(job)), "its Restore is Completed") for job in jobs]
     return Desired(doomed=(*done, *rights))

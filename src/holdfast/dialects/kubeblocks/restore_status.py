@@ -57,11 +57,6 @@ def failed(obj: Object, why: str, now: datetime, actions: Actions | None = None,
     return _ended(obj, _status(obj, "Failed", found, now, actions or {}), now)
 
 
-def why_failed(obj: Object) -> str:
-    """Return why a failed Restore has failed, from its conditions."""
-    return "; ".join(text(each, "message") for each in items(obj, "status", "conditions") if text(each, "status") == "False")
-
-
 def actions(obj: Object, prepare: Sequence[Work], ready: Sequence[Work], view: View) -> Actions:
     """Return the entries of all steps that have started."""
     found: Actions = {}
