@@ -140,9 +140,10 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(
-    directory: Path, *, pods: bool = False, engine: bool = False, probe: Probe | None = None, per_second: float = 1e6
+    directory: Path, *, pods: bool = False, engine: bool | None = None, probe: Probe | None = None, per_second: float = 1e6
 ) -> AsyncGenerator[World]:
-    """Run an API server and the REST server; with `engine` also what carries jobs out, with `pods` what runs pods."""
+    """Run an API server and the REST server; with `engine` also what carries jobs out, with `pods` what runs pods (and
+    an engine, unless that is declined)."""
     dialect = CloudCasa()
     server = ApiServer(
         directory, admission=admission(dialect.handlers), roles=backup_roles(), sealers=sealers(dialect.handlers)
@@ -188,7 +189,7 @@ async def world(
         connector = aiohttp.TCPConnector(ssl=trust, limit=0)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         found = World(server, client, Rest(session, f"https://127.0.0.1:{port}/api/v1", ""), directory, start_engine)
-        found.engine = await start_engine() if engine or pods else None
+        found.engine = await start_engine() if (pods if engine is None else engine) else None
         found.rest = await found.key("admin")
         try:
             yield found

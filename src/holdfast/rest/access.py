@@ -36,13 +36,17 @@ _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="holdfast"'}
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks. `roles` are those of a key; a user of the cluster has none, and every request is asked about."""
+    """Who asks. `roles` are those of a key; a user of the cluster has none, and every request is asked about.
+
+    `cluster` is the one that an agent's key is for.
+    """
 
     identity: str
     organization: str
     roles: frozenset[str] = frozenset()
     user: str = ""
     groups: tuple[str, ...] = ()
+    cluster: str = ""
 
 
 class KeyStore(Protocol):
@@ -102,6 +106,8 @@ class Gatekeeper:
 
     async def allow(self, caller: Caller, verb: str, plural: str) -> None:
         """Raise RestError 403 unless a caller may do this. `verb`: get, list, run, create, update, patch, delete."""
+        if caller.cluster:
+            raise RestError(403, f"an agent's key only reports for its cluster: it may not {verb} {plural}")
         if caller.user:
             if not await self._reviewed(caller, verb, plural):
                 where = f"{plural} of organisation {caller.organization}"
@@ -111,6 +117,11 @@ class Gatekeeper:
         if needed not in caller.roles:
             raise RestError(403, f"this API key may not {verb} {plural}: that needs role {needed}")
 
+    def allow_agent(self, caller: Caller, cluster: str) -> None:
+        """Raise RestError 403 unless a caller is the agent of this cluster."""
+        if caller.cluster != cluster:
+            raise RestError(403, f"only the agent of kubecluster {cluster} reports for it: use the key of its own manifest")
+
     def _by_key(self, token: str) -> Caller | str:
         found = keys.parts(token)
         obj = self._store.key(found[0]) if found else None
@@ -118,7 +129,7 @@ class Gatekeeper:
             return "this API key is not known: it may have been revoked"
         if keys.expired(obj, self._clock()):
             return "this API key has expired: make a new one"
-        return Caller(f"key {found[0]}", namespace_of(obj), keys.roles_of(obj))
+        return Caller(f"key {found[0]}", namespace_of(obj), keys.roles_of(obj), cluster=text(obj, "spec", "cluster"))
 
     async def _by_review(self, token: str, headers: Mapping[str, str]) -> Caller | str:
         organization = headers.get(ORGANIZATION_HEADER, ORGANIZATION)

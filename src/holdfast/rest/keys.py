@@ -17,7 +17,7 @@ import msgspec
 
 from holdfast.core.objects import Object
 from holdfast.core.read import mapping, number, strings, text
-from holdfast.dialects.cloudcasa.kinds import API_VERSION, APIKEY
+from holdfast.dialects.cloudcasa.kinds import AGENT, API_VERSION, APIKEY
 
 MOST: Final = 10
 """Active keys of one organisation."""
@@ -39,12 +39,14 @@ class Made(msgspec.Struct, frozen=True):
         return f"Made({self.object['metadata']['name']})"
 
 
-def make(organization: str, name: str, roles: Sequence[str], expires: int | None = None) -> Made:
-    """Make a key for an organisation. `expires` is in Unix seconds."""
+def make(organization: str, name: str, roles: Sequence[str], expires: int | None = None, cluster: str = "") -> Made:
+    """Make a key for an organisation. `expires` is in Unix seconds; `cluster` is the one that an agent's key is for."""
     ident, secret = secrets.token_hex(12), secrets.token_urlsafe(32)
     spec: Object = {"name": name, "roles": list(roles), "digest": digest(secret)}
     if expires is not None:
         spec["expires"] = expires
+    if cluster:
+        spec["cluster"] = cluster
     meta: Object = {"name": ident, "namespace": organization}
     obj: Object = {"apiVersion": API_VERSION, "kind": APIKEY.kind, "metadata": meta, "spec": spec}
     return Made(f"hfk_{ident}_{secret}", obj)
@@ -73,12 +75,14 @@ def expired(obj: Object, now: float) -> bool:
 
 
 def active(objects: Iterable[Object], now: float) -> int:
-    """Count the keys that have not ended."""
-    return sum(1 for obj in objects if not expired(obj, now))
+    """Count the keys that have not ended; agents have theirs besides."""
+    return sum(1 for obj in objects if not expired(obj, now) and AGENT not in strings(obj, "spec", "roles"))
 
 
 def roles_of(obj: Object) -> frozenset[str]:
-    """Return every role that a key's roles include."""
+    """Return every role that a key's roles include. An agent's key has no other."""
+    if AGENT in strings(obj, "spec", "roles"):
+        return frozenset({AGENT})
     highest = max((ROLES.index(role) for role in strings(obj, "spec", "roles") if role in ROLES), default=-1)
     return frozenset(ROLES[: highest + 1])
 

@@ -54,15 +54,9 @@ class CopyJob:
         offload = documents.get("kubeoffloads", text(job, "spec", "copydef"))
         if backup is None or cluster is None or (offload is None and _copies(job)):
             return _failed("its definition is gone")
-        if annotation(cluster, kinds.LOCAL_CLUSTER) != "true":
-            return _failed(
-                f"cluster {text(cluster, 'spec', 'name')} is not the one that Holdfast runs in, and no agent reports"
-            )
         if (other := _earlier(job, view)) is not None:
             return {"state": "SKIPPED", "message": f"job {name_of(other)} of it is running: one at a time"}
-        preferences = [mapping(offload or {}, "spec", "offload_provider"), mapping(cluster, "spec", "backup_provider")]
-        preferences.append(_settings(job, view))
-        store = stores.choose(preferences, view.list(kinds.OBJECTSTORE, namespace_of(job)))
+        store = target(job, view)
         if isinstance(store, str) and _copies(job):
             return _failed(store)
         if not isinstance(store, str) and (waits := _not_ready(store, job, now)):
@@ -247,6 +241,21 @@ def _longhorn(offload: Object | None) -> bool:
 
 def _failed(message: str) -> Object:
     return {"state": "FAILED", "message": message}
+
+
+def target(job: Object, view: View) -> Object | str:
+    """Return the objectstore of a job as things are now, or why there is none. Where a job came from may have chosen it."""
+    documents = documents_of(job, view)
+    offload = documents.spec_of("kubeoffloads", text(job, "spec", "copydef")) or {}
+    cluster = documents.spec_of("kubeclusters", text(job, "spec", "cluster")) or {}
+    chosen = annotation(job, kinds.TARGET)
+    preferences = [
+        {"user_objectstore": chosen} if chosen else {},
+        mapping(offload, "offload_provider"),
+        mapping(cluster, "backup_provider"),
+        _settings(job, view),
+    ]
+    return stores.choose(preferences, view.list(kinds.OBJECTSTORE, namespace_of(job)))
 
 
 def _settings(job: Object, view: View) -> Object:

@@ -12,7 +12,8 @@ from holdfast.core.objects import Object
 from holdfast.core.plan import Desired, Phase, Plan, Problems, RunKind, Step
 from holdfast.core.ports import Outcome, Sealed, View
 from holdfast.core.read import flag, generation_of, mapping, name_of, namespace_of, text
-from holdfast.dialects.cloudcasa import pods, sealing, stores, ticks
+from holdfast.core.times import format_time
+from holdfast.dialects.cloudcasa import pods, remote, sealing, stores, ticks
 from holdfast.dialects.cloudcasa.handler import DocumentHandler
 from holdfast.dialects.cloudcasa.kinds import CREDENTIALS, LOCAL_CLUSTER
 
@@ -21,17 +22,27 @@ _PROBE_LIMIT: Final = timedelta(minutes=5)
 
 
 class KubeclusterHandler(DocumentHandler):
-    """Handles Kubeclusters: the one that we run in is ACTIVE, others wait for an agent."""
+    """Handles Kubeclusters: the one that we run in is ACTIVE, another one as long as its agent reports."""
+
+    def wanted(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+        """Look again when a cluster that reports would count as silent."""
+        until = remote.heard_until(obj)
+        return Desired(wake_at=until if until is not None and until > now else None)
 
     def status(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
-        """Return the state."""
-        status = mapping(obj, "status")
+        """Return the state. What an agent reports of its cluster stays."""
+        status, until = mapping(obj, "status"), remote.heard_until(obj)
         if outcome.problems is not None:
             return {**status, "state": text(status, "state", default="REGISTERED"), "message": str(outcome.problems)}
         if annotation(obj, LOCAL_CLUSTER) == "true":
             return {"state": "ACTIVE", "message": "this is the cluster that Holdfast runs in"}
-        said = "no agent reports from it: this version works on the cluster that it runs in, and on no other"
-        return {**status, "state": text(status, "state", default="REGISTERED"), "message": said}
+        if until is None:
+            said = "no agent has reported: apply what its agentURL serves there, with kubectl"
+            return {**status, "state": "REGISTERED", "message": said}
+        if now < until:
+            return {**status, "state": "ACTIVE", "message": "its agent reports"}
+        since = format_time(until - remote.SILENT)
+        return {**status, "state": "PENDING", "message": f"its agent has been silent since {since}"}
 
 
 class PolicyHandler(DocumentHandler):

@@ -48,6 +48,18 @@ LOCAL_CLUSTER: Final = "cloudcasa.holdfast.dev/local"
 ORGANIZATION_LABEL: Final = "cloudcasa.holdfast.dev/organization"
 """Label on a Namespace: `true` makes it an organisation. Nothing of this API runs elsewhere: its runs read all namespaces."""
 
+ORIGIN: Final = "cloudcasa.holdfast.dev/origin"
+"""Label on what came from another installation, which keeps the original: the `_id` of the Kubecluster that we are there."""
+
+TARGET: Final = "cloudcasa.holdfast.dev/target"
+"""Annotation on a Kubejob that came from there: the objectstore that was chosen for it."""
+
+AGENT_NAMESPACE: Final = "cloudcasa-agent"
+"""The organisation, and so the namespace, in which an agent lays down what it brings."""
+
+AGENT: Final = "agent"
+"""The role of an agent's key: it reports for its own cluster, and does nothing else."""
+
 PENDING_BULK: Final = "cloudcasa.holdfast.dev/bulk"
 """Label: the Bulkwrite without which this object does not exist yet for anybody."""
 

@@ -18,7 +18,7 @@ from holdfast.core.plan import Desired, Doomed, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import deleting, flag, mapping, name_of, namespace_of, number, text, uid_of
 from holdfast.core.times import format_time
-from holdfast.dialects.cloudcasa import kinds, ticks
+from holdfast.dialects.cloudcasa import kinds, remote, ticks
 from holdfast.dialects.cloudcasa.copy_job import CopyJob
 from holdfast.dialects.cloudcasa.deletion_job import DeletionJob
 from holdfast.dialects.cloudcasa.restore_job import RestoreJob
@@ -95,11 +95,11 @@ class KubejobHandler:
         if _is_final(obj):
             return _after(obj, view, now)
         if flag(obj, "spec", "cancel") or text(obj, "spec", "skip"):
-            return Desired(doomed=leftovers(obj, view))
+            return Desired(doomed=leftovers(obj, view), wake_at=now + WAITS)
         problems = self.validate(obj, None, view)
         if problems is not None:
             return problems
-        if not started(obj):
+        if not started(obj) or remote.cluster_of(obj, view) is not None:
             return Desired(wake_at=now + WAITS)
         return WORK[text(obj, "spec", "type")].desired(obj, view, now)
 
@@ -120,6 +120,8 @@ class KubejobHandler:
             return {**before, "state": "FAILED", "message": str(outcome.problems)}
         if why := text(obj, "spec", "skip"):
             return {**before, "state": "SKIPPED", "message": why}
+        if (cluster := remote.cluster_of(obj, view)) is not None:
+            return remote.status(obj, cluster, view, now)
         if flag(obj, "spec", "cancel"):
             if leftovers(obj, view):
                 return {**before, "state": state_of(obj), "message": "is being cancelled"}

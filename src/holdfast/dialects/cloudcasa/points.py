@@ -24,6 +24,7 @@ from holdfast.dialects.cloudcasa.kinds import (
     KUBEJOB,
     NAMESPACE,
     ORGANIZATION_LABEL,
+    ORIGIN,
     derived_id,
 )
 from holdfast.dialects.cloudcasa.scheduled import is_active, state_of
@@ -104,7 +105,10 @@ def _point(job: Object, ident: str, kind: str, now: datetime, info: Object) -> O
         fields["objectstore"] = text(status, "objectstore")
     if flag(spec, "locked"):
         fields["locked"] = True
-    meta: Object = {"name": ident, "namespace": namespace_of(job), "labels": {BACKUPDEF: text(spec, "backupdef")}}
+    labels: Object = {BACKUPDEF: text(spec, "backupdef")}
+    if origin := text(job, "metadata", "labels", ORIGIN):
+        labels[ORIGIN] = origin
+    meta: Object = {"name": ident, "namespace": namespace_of(job), "labels": labels}
     return {"apiVersion": API_VERSION, "kind": BACKUPINSTANCE.kind, "metadata": meta, "spec": fields}
 
 
@@ -126,6 +130,8 @@ class BackupinstanceHandler:
         jobs = view.list(KUBEJOB, namespace_of(obj), label=(DELETES, name_of(obj)))
         if any(state_of(job) == "COMPLETED" for job in jobs):
             return Desired(release=True) if deleting(obj) else Desired(doomed=(Doomed(ref_of(obj), "its data is gone"),))
+        if _is_guest(obj) and not (deleting(obj) and text(obj, "spec", "type") == "SNAPSHOT"):
+            return Desired(release=deleting(obj))
         wait, wake = _waits(obj, view, now)
         if wait:
             return Desired(wake_at=wake)
@@ -146,9 +152,14 @@ class BackupinstanceHandler:
         if deleting(obj):
             return {"state": "DELETING", **({"message": wait} if wait else {})}
         expired = (number(obj, "spec", "expiry_timestamp") or 0) <= ticks.seconds(now)
-        if not expired:
+        if not expired or _is_guest(obj):
             return {"state": "READY"}
         return {"state": "READY", "message": f"has expired and stays: {wait}"} if wait else {"state": "DELETING"}
+
+
+def _is_guest(obj: Object) -> bool:
+    """Whether a point belongs to another installation, which alone decides how long it stays; copies are data of its stores."""
+    return bool(text(obj, "metadata", "labels", ORIGIN))
 
 
 def _waits(obj: Object, view: View, now: datetime) -> tuple[str, datetime | None]:

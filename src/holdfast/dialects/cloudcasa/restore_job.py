@@ -14,7 +14,7 @@ import msgspec
 from holdfast.core.access import manifests_access, run_as
 from holdfast.core.calls import VolumeRestore
 from holdfast.core.cluster_calls import ManifestsRestore
-from holdfast.core.labels import OWNER_UID, annotation
+from holdfast.core.labels import OWNER_UID
 from holdfast.core.manifests import Changes, Selection
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Run, RunKind, SecretCopy, Step
@@ -38,13 +38,8 @@ class RestoreJob:
         documents = documents_of(job, view)
         restore = documents.get("kuberestores", text(job, "spec", "restoredef"))
         point = documents.get("backupinstances", text(job, "spec", "backup_inst"))
-        cluster = documents.get("kubeclusters", text(job, "spec", "cluster"))
-        if restore is None or point is None or cluster is None:
+        if restore is None or point is None or documents.get("kubeclusters", text(job, "spec", "cluster")) is None:
             return _failed("its definition or the recovery point is gone")
-        if annotation(cluster, kinds.LOCAL_CLUSTER) != "true":
-            return _failed(
-                f"cluster {text(cluster, 'spec', 'name')} is not the one that Holdfast runs in, and no agent reports"
-            )
         info, store = points.info_of(point), text(point, "spec", "objectstore")
         if store and documents.get("objectstores", store) is None:
             return _failed(f"objectstore {store} is gone")

@@ -192,6 +192,8 @@ def _kuberestore(spec: Object, old: Object | None, lookup: Lookup) -> Iterator[P
     source = text(spec, "source_cluster")
     if point is not None and source and source != text(point, "cluster"):
         yield Problem("source_cluster", f"is not that of the recovery point, which is {text(point, 'cluster')}", _REASON)
+    if point is not None and text(point, "type") == "SNAPSHOT" and text(spec, "cluster") != text(point, "cluster"):
+        yield Problem("backup_inst", "is a snapshot, which stays in its cluster: restore it there, or restore a copy", _REASON)
     sources = [text(each, "source") for each in items(spec, "namespace_mappings")]
     targets = [text(each, "target") for each in items(spec, "namespace_mappings")]
     for what, names in (("source", sources), ("target", targets)):

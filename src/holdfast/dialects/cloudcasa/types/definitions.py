@@ -31,10 +31,17 @@ class KubeclusterStatus(Document):
     """Whether the cluster can be worked on."""
 
     state: Maybe[
-        Annotated[Literal["REGISTERED", "PENDING", "ACTIVE"], doc("Registered, or an agent reports from the cluster.")]
+        Annotated[
+            Literal["REGISTERED", "PENDING", "ACTIVE"],
+            doc("Never heard of, silent for two minutes, or an agent reports from the cluster."),
+        ]
     ] = UNSET
     agentURL: Maybe[Annotated[str, doc("Where the agent's manifest is served.")]] = UNSET
     last_seen: Maybe[Annotated[int, doc("When its agent last reported, in Unix seconds.")]] = UNSET
+    version: Maybe[Annotated[str, doc("Version of its agent.")]] = UNSET
+    kubernetes_version: Maybe[Annotated[str, doc("Version of its API server.")]] = UNSET
+    nodes: Maybe[Annotated[int, doc("How many nodes it has.", ge=0)]] = UNSET
+    namespaces: Maybe[Annotated[int, doc("How many namespaces it has.", ge=0)]] = UNSET
     message: Maybe[Annotated[str, doc("State in words.")]] = UNSET
 
 
@@ -203,10 +210,12 @@ class ApikeySpec(Document):
 
     name: Annotated[str, doc("What it is for.", min_length=1, max_length=253)]
     roles: Annotated[
-        list[Literal["admin", "editor", "operator", "viewer"]], Meta(description="What it may do.", min_length=1, max_length=4)
+        list[Literal["admin", "editor", "operator", "viewer", "agent"]],
+        Meta(description="What it may do.", min_length=1, max_length=4),
     ]
     digest: Annotated[str, doc("SHA-256 of the key's secret part, in hex.", pattern="^[0-9a-f]{64}$")]
     expires: Maybe[Annotated[int, doc("When it ends, in Unix seconds; absent, it does not.")]] = UNSET
+    cluster: Maybe[Annotated[str, reference("The one cluster that an agent's key is for.")]] = UNSET
 
 
 class Apikey(Wire):
