@@ -23,7 +23,8 @@ GROUP = "engine.test.holdfast.dev"
 THING = Kind(GROUP, "Thing")
 CONFIG_MAP, SECRET, CRON_JOB = Kind("", "ConfigMap"), Kind("", "Secret"), Kind("batch", "CronJob")
 THINGS = Resource(GROUP, "v1", "Thing", "things")
-RESOURCES = {THING: THINGS, CONFIG_MAP: CONFIGMAPS, CRON_JOB: CRONJOBS}
+OTHER, OTHERS = Kind(GROUP, "Other"), Resource(GROUP, "v1", "Other", "others")
+RESOURCES = {THING: THINGS, OTHER: OTHERS, CONFIG_MAP: CONFIGMAPS, CRON_JOB: CRONJOBS}
 DONE = ("Succeeded", "Failed")
 
 
@@ -92,7 +93,9 @@ def cron_job(owner: Object) -> Object:
     return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec}
 
 
-def crd() -> Object:
+def crd_of(kind: str) -> Object:
+    """The definition of a kind of the tests' group that takes any spec and status."""
+    plural = f"{kind.lower()}s"
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {
         "name": "v1",
@@ -101,18 +104,18 @@ def crd() -> Object:
         "subresources": {"status": {}},
         "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}},
     }
-    names = {"kind": "Thing", "listKind": "ThingList", "plural": "things", "singular": "thing"}
+    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"things.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
     }
 
 
 async def install(client: Client) -> None:
     """Make namespaces demo and app, and the kind Thing, and wait until it is served."""
-    await client.create(CRDS, crd())
+    await client.create(CRDS, crd_of("Thing"))
     for name in ("demo", "app"):
         await client.create(NAMESPACES, {"metadata": {"name": name}})
 

@@ -2,13 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from tests.conformance.engine_world import (
+    CONFIG_MAP,
+    OTHER,
+    OTHERS,
     THING,
     THINGS,
     ThingDialect,
+    ThingHandler,
+    crd_of,
     end_job,
     engine_on,
     exists,
@@ -22,6 +28,8 @@ from tests.conformance.engine_world import (
 
 from holdfast.core.kinds import VOLUME_SNAPSHOT
 from holdfast.core.labels import OWNER, OWNER_UID
+from holdfast.core.objects import Object
+from holdfast.core.ports import Outcome, Sums, View
 from holdfast.embedded.apiserver.server import ApiServer
 from holdfast.embedded.controllers import snapshot_types
 from holdfast.kube.builtin import CONFIGMAPS, CRDS, CRONJOBS, EVENTS, JOBS, SECRETS, VOLUMESNAPSHOTS
@@ -250,3 +258,56 @@ async def test_snapshots_in_another_namespace_are_collected_unless_they_outlive_
 
         await until(collected)
         assert await exists(client, VOLUMESNAPSHOTS, "product", "app")
+
+
+class Counting(ThingHandler):
+    """Sums up all ConfigMaps of its namespace."""
+
+    sums = Sums(CONFIG_MAP, frozenset({"count"}))
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        return {"phase": obj["spec"].get("say", "Ready"), "count": len(view.list(CONFIG_MAP, "demo"))}
+
+
+class Looking(ThingHandler):
+    """Looks at the Thing of its own name."""
+
+    kind = OTHER
+
+    def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+        found = view.get(THING, "demo", obj["metadata"]["name"])
+        return {"phase": found["status"].get("phase") if found and "status" in found else None}
+
+
+class Summed(ThingDialect):
+    def __init__(self) -> None:
+        self.handlers = (Counting(), Looking())
+
+
+async def test_a_sum_is_written_once_for_many_changes_and_wakes_nobody_who_does_not_read_it(client: Client) -> None:
+    await client.create(CRDS, crd_of("Other"))
+    await served(client, OTHERS)
+    async with engine_on(client, dialects=[Summed()]) as engine:
+        await make(client, "t")
+        await client.create(OTHERS, {"metadata": {"name": "t", "namespace": "demo"}, "spec": {}})
+        await phase_is(client, "t", "Ready")
+        counting, looking = (engine.controllers[kind] for kind in (THING, OTHER))
+        await quiet(looking)
+        passes, looked = counting.stats.passes, looking.stats.passes
+        for number in range(30):
+            await client.create(CONFIGMAPS, {"metadata": {"name": f"c{number}", "namespace": "demo"}})
+
+        async def summed() -> bool:
+            return (await status_of(client, "t")).get("count", 0) >= 30
+
+        await until(summed)
+        await quiet(counting)
+        assert counting.stats.passes - passes < 6
+        assert looking.stats.passes == looked
+
+        await client.merge_patch(THINGS, "t", "demo", {"spec": {"say": "Sated"}})
+
+        async def seen() -> bool:
+            return (await client.get(OTHERS, "t", "demo")).get("status", {}).get("phase") == "Sated"
+
+        await until(seen)

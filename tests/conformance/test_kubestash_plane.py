@@ -221,9 +221,7 @@ def test_a_cluster_that_has_forgotten_everything_learns_it_from_the_bucket(clust
     assert (cluster.store / "demo" / "data" / "snapshots" / f"{newest}.yaml").is_file()
     cluster.plane.kubectl("delete", "backupconfiguration", "--all", "-n", "demo", "--wait=true")
     cluster.plane.kubectl("delete", "backupstorage", STORAGE, "-n", "demo", "--wait=true")
-    # A rediscovery that was under way may bring them back once: half a minute later they go for good.
-    gone = "Repositories outlive their storage"
-    eventually(lambda: not cluster.names("repositories.storage.kubestash.com"), gone, seconds=90)
+    assert cluster.names("repositories.storage.kubestash.com") == []
     assert cluster.names("snapshots.storage.kubestash.com") == []
 
     cluster.apply(cluster.storage())

@@ -15,7 +15,6 @@ from holdfast.core.ports import Handler, Refs, Sealing
 from holdfast.embedded.apiserver import default_roles
 from holdfast.embedded.apiserver.api import AdmissionCheck, Reader, Sealer
 from holdfast.embedded.apiserver.server import ApiServer
-from holdfast.embedded.read import items, mapping
 from holdfast.engine.secrets import owned_secret
 
 
@@ -130,10 +129,4 @@ class StoredRefs:
         self, kind: Kind, namespace: str | None = None, *, label: tuple[str, str] | None = None, owner: str = ""
     ) -> Sequence[Object]:
         """Return objects by namespace, and by label or owner."""
-        found = self._reader.list(kind.group, kind.kind, namespace)
-        if label is not None:
-            key, value = label
-            return [obj for obj in found if mapping(obj, "metadata", "labels").get(key) == value]
-        if owner:
-            return [obj for obj in found if any(ref["uid"] == owner for ref in items(obj, "metadata", "ownerReferences"))]
-        return found
+        return self._reader.list(kind.group, kind.kind, namespace, label=label, owner=owner)

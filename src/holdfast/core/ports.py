@@ -112,6 +112,27 @@ class Scheduled(Protocol):
         ...
 
 
+class Sums(msgspec.Struct, frozen=True):
+    """What a status sums up: the objects of kind `of`, in the fields `fields` of the status, which nobody else looks at."""
+
+    of: Kind
+    fields: frozenset[str]
+
+
+@runtime_checkable
+class Summing(Protocol):
+    """A handler whose status sums up many objects of one kind.
+
+    A change of one of them lets its pass wait a little, so that many changes are one; a deletion does not. A change of nothing
+    but the sums wakes nobody else, however many look at the object.
+    """
+
+    @property
+    def sums(self) -> Sums:
+        """What is summed up, and where."""
+        ...
+
+
 class Dialect(Protocol):
     """One API: its handlers, and the kinds they look at."""
 

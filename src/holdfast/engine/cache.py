@@ -83,13 +83,13 @@ class Cache:
         seen = self._informers[ref.kind].get(ref.namespace, ref.name)
         if seen is None and _let_go(obj):
             return  # the last finalizer is off, and the watch has told already that the object is gone
-        if seen is None or not _reached(seen, obj):
+        if seen is None or not (_reached(seen, obj) or _other(seen, obj)):
             self._ahead[ref.kind][ref] = (obj, self._monotonic())
 
-    def deleting(self, ref: Ref, when: str) -> None:
-        """Show an object as going, since its deletion was accepted."""
+    def deleting(self, ref: Ref, uid: str, when: str) -> None:
+        """Show the object of that uid as going, since its deletion was accepted: not one that was made anew meanwhile."""
         seen = self.get(ref.kind, ref.namespace, ref.name)
-        if seen is not None and not seen["metadata"].get("deletionTimestamp"):
+        if seen is not None and seen["metadata"].get("uid") == uid and not seen["metadata"].get("deletionTimestamp"):
             going: Object = {**seen, "metadata": {**seen["metadata"], "deletionTimestamp": when}}
             self._ahead[ref.kind][ref] = (going, self._monotonic())
 
@@ -131,11 +131,17 @@ def _reached(seen: Object, wrote: Object) -> bool:
 
     A version is a number on every server there is; where it is not, equality must do.
     """
-    left: str = seen["metadata"].get("resourceVersion", "")
-    right: str = wrote["metadata"].get("resourceVersion", "")
     if wrote["metadata"].get("deletionTimestamp") and not seen["metadata"].get("deletionTimestamp"):
         return False
-    return int(left) >= int(right) if left.isdigit() and right.isdigit() else left == right
+    newer = _newer(seen, wrote)
+    return seen["metadata"].get("resourceVersion") == wrote["metadata"].get("resourceVersion") if newer is None else newer
+
+
+def _newer(seen: Object, wrote: Object) -> bool | None:
+    """Whether the version of one is at least that of the other; None where versions are no numbers."""
+    left: str = seen["metadata"].get("resourceVersion", "")
+    right: str = wrote["metadata"].get("resourceVersion", "")
+    return int(left) >= int(right) if left.isdigit() and right.isdigit() else None
 
 
 def _let_go(obj: Object) -> bool:
@@ -146,7 +152,10 @@ def _let_go(obj: Object) -> bool:
 def _other(seen: Object, wrote: Object) -> bool:
     """Whether the watch shows a later object of the same name."""
     left, right = seen["metadata"], wrote["metadata"]
-    return left.get("uid") != right.get("uid") and left.get("creationTimestamp", "") > right.get("creationTimestamp", "")
+    if left.get("uid") == right.get("uid"):
+        return False
+    newer = _newer(seen, wrote)
+    return left.get("creationTimestamp", "") > right.get("creationTimestamp", "") if newer is None else newer
 
 
 def _namespaces(obj: Object) -> Iterable[str]:

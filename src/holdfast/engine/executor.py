@@ -224,7 +224,7 @@ class Executor:
         except (NotFound, Conflict):
             return
         _log.info("deleted %s: %s", ref, effect.reason)
-        self._cache.deleting(ref, format_time(now))
+        self._cache.deleting(ref, effect.uid, format_time(now))
 
     async def _request(self, ref: Ref, request: Callable[[], Awaitable[_Result]]) -> _Result:
         """Send a request; one on a Secret with the grant that it may need."""

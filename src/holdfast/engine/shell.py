@@ -21,7 +21,7 @@ from holdfast.core.news import news
 from holdfast.core.objects import Kind, Object, ref_of
 from holdfast.core.plan import Child, Desired, Problems
 from holdfast.core.populate import populators
-from holdfast.core.ports import Dialect, Handler, Mover, Outcome, Scheduled
+from holdfast.core.ports import Dialect, Handler, Mover, Outcome, Scheduled, Summing, Sums
 from holdfast.core.read import mapping
 from holdfast.engine.budgets import Budget, Budgets
 from holdfast.engine.cache import Cache
@@ -57,6 +57,9 @@ _OWN_KINDS: Final = {
 _MAY_LACK: Final = (VOLUME_SNAPSHOT.group, LEDGER.group)
 """API groups without which an engine can work."""
 
+SUM_PAUSE: Final = 2.0
+"""For how many seconds a pass that sums up many objects waits for more of them to change."""
+
 WORKERS: Final = 32
 """Passes at once per kind. A pass waits for the server most of its time, which makes one commit of what comes together."""
 
@@ -85,6 +88,7 @@ class Engine:
         self._resources = {**_OWN_KINDS, **resources}
         dialects = populators(dialects)
         self._handlers = _handlers(dialects)
+        self._sums = {kind: handler.sums for kind, handler in self._handlers.items() if isinstance(handler, Summing)}
         self.manager = Manager(client)
         informers = {
             kind: self.manager.informer(self._resource(kind), may_lack=kind.group in _MAY_LACK)
@@ -247,9 +251,19 @@ class Engine:
                 tokens.update(Named(runner, *job) for job in [job_of(pod)] if job for runner in (JOB, STATEFUL_SET))
             if new is None and kind in self._handlers:
                 self._collector.owner_gone()
-            self._wake(self.interests.woken_by(*tokens))
+            sums = self._sums.get(kind)
+            if sums is not None and old is not None and new is not None and _same_but_for(sums, old, new):
+                return
+            keys = self.interests.woken_by(*tokens)
+            patient = {key for key in keys if new is not None and self._sums_up(key.kind, kind)}
+            self._wake(keys - patient)
+            self._wake(patient, after=SUM_PAUSE)
 
         return changed
+
+    def _sums_up(self, kind: Kind, of: Kind) -> bool:
+        sums = self._sums.get(kind)
+        return sums is not None and sums.of == of
 
     def _job_changed(self, old: Object | None, new: Object | None) -> None:
         self._wake(self._budgets.observe(old, new))
@@ -260,9 +274,9 @@ class Engine:
         self._wake(self.interests.woken_by(Named(JOB, namespace, job)))
         self._wake(self.interests.woken_by(Named(STATEFUL_SET, namespace, job)))
 
-    def _wake(self, keys: set[Key]) -> None:
+    def _wake(self, keys: set[Key], *, after: float = 0) -> None:
         for key in keys:
-            self.controllers[key.kind].enqueue((key.namespace, key.name))
+            self.controllers[key.kind].enqueue((key.namespace, key.name), after=after)
 
     def _resource(self, kind: Kind) -> Resource:
         if kind not in self._resources:
@@ -301,3 +315,14 @@ def _no_longer_ours(owner: Object, handler: Handler) -> bool:
     """Whether an object is on its way out and nothing of ours holds it."""
     meta = owner["metadata"]
     return bool(meta.get("deletionTimestamp")) and handler.finalizer not in meta.get("finalizers", ())
+
+
+def _same_but_for(sums: Sums, old: Object, new: Object) -> bool:
+    """Whether nothing but the sums of its status tells two states of an object apart."""
+    return _without(sums, old) == _without(sums, new)
+
+
+def _without(sums: Sums, obj: Object) -> Object:
+    status = {key: value for key, value in mapping(obj, "status").items() if key not in sums.fields}
+    meta = {key: value for key, value in mapping(obj, "metadata").items() if key not in ("resourceVersion", "managedFields")}
+    return {**obj, "metadata": meta, "status": status}

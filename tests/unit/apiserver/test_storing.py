@@ -47,6 +47,20 @@ async def test_a_listener_that_fails_does_not_keep_writers_waiting(tmp_path: Pat
     await store.close()
 
 
+async def test_a_label_finds_the_objects_that_bear_exactly_it(tmp_path: Path):
+    store = Store(tmp_path / "state.db")
+    labels = {"a": {"app": "x", "tier": "y"}, "b": {"my-app": "x"}, "c": {"app": "xy"}, "d": {"tier": "y", "app": "x"}, "e": {}}
+    for name, given in labels.items():
+        obj = _object(name)
+        obj["metadata"]["labels"] = given
+        await store.write(lambda transaction, obj=obj, name=name: transaction.put(Key("/things", "", name), obj))
+
+    found = await store.write(lambda transaction: transaction.objects("/things", label=("app", "x")))
+
+    assert sorted(record.key.name for record in found) == ["a", "d"]
+    await store.close()
+
+
 def _event(rv: int, size: int = 10) -> Event:
     return Event(rv, "ADDED", Record(Key("/things", "", f"t{rv}"), rv, "u", {}, b"x" * size), None)
 

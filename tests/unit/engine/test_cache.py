@@ -107,7 +107,7 @@ def test_an_overlay_that_is_never_confirmed_ends(watched: tuple[FakeInformer, Ca
 def test_an_accepted_deletion_shows_at_once(watched: tuple[FakeInformer, Cache, Time]) -> None:
     informer, cache, _ = watched
     informer.show(thing("a", 1))
-    cache.deleting(Ref(THING, "demo", "a"), "2026-11-20T13:00:00Z")
+    cache.deleting(Ref(THING, "demo", "a"), "u", "2026-11-20T13:00:00Z")
     found = cache.get(THING, "demo", "a")
     assert found is not None
     assert found["metadata"]["deletionTimestamp"] == "2026-11-20T13:00:00Z"
@@ -168,3 +168,13 @@ def test_an_object_that_the_watch_saw_go_does_not_come_back_with_the_answer_to_o
     cache.wrote(thing("a", 2, labels={"app": "x"}, deletionTimestamp="2026-11-20T00:00:00Z"))
     assert version(cache) is None
     assert cache.list(THING, label=("app", "x")) == []
+
+
+def test_an_object_that_was_made_anew_is_not_shown_as_going(watched: tuple[FakeInformer, Cache, Time]) -> None:
+    informer, cache, _ = watched
+    informer.show(thing("a", 1, uid="old"))
+    informer.lose(thing("a", 1, uid="old"))
+    informer.show(thing("a", 3, uid="new"))
+    cache.deleting(Ref(THING, "demo", "a"), "old", "2026-11-20T13:00:00Z")
+    cache.wrote(thing("a", 2, uid="old", finalizers=["f"], deletionTimestamp="2026-11-20T00:00:00Z"))
+    assert cache.get(THING, "demo", "a") == thing("a", 3, uid="new")

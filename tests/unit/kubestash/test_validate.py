@@ -136,6 +136,16 @@ def test_a_repository_of_another_application_is_not_taken_over():
     assert "exists and holds backups of StatefulSet demo/somebody-else" in world.problems(sample())
 
 
+def test_a_repository_that_a_person_made_gets_the_labels_by_which_its_directory_is_guarded():
+    world = sample_world()
+    spec = {"storageRef": {"name": "gcs-storage", "namespace": "demo"}, "path": "/demo/data/"}
+    meta = {"name": "by-hand", "namespace": "demo"}
+    world.add({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Repository", "metadata": meta, "spec": spec})
+    world.settle()
+
+    assert "belongs to Repository demo/by-hand" in world.problems(sample())
+
+
 def test_a_directory_of_another_repository_is_not_written_to():
     world = sample_world()
     world.add(sample())

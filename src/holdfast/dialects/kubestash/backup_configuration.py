@@ -159,7 +159,7 @@ def _repository(wanted: Configuration, use: RepositoryUse, storage: Place) -> Ob
             "namespace": wanted.place.namespace,
             "labels": {
                 names.MANAGED_BY: "kubestash.com",
-                names.STORAGE_LABEL: names.storage_label(storage.namespace, storage.name),
+                **names.repository_labels(storage.namespace, storage.name, use.directory),
             },
         },
         "spec": spec,

@@ -13,9 +13,9 @@ import msgspec
 
 from holdfast.core.calls import StorageInit, StorageWipe
 from holdfast.core.conditions import Condition, condition, is_false, is_true, remove, upsert, upsert_all
-from holdfast.core.objects import Object, Ref, owner_reference
+from holdfast.core.objects import Object, Ref, owner_reference, ref_of
 from holdfast.core.plan import Child, Desired, Doomed, Phase, Problem, Problems
-from holdfast.core.ports import Outcome, Refs, View
+from holdfast.core.ports import Outcome, Refs, Sums, View
 from holdfast.core.read import (
     conditions_of,
     deleting,
@@ -24,11 +24,12 @@ from holdfast.core.read import (
     mapping,
     name_of,
     namespace_of,
+    owned_by,
     phase_of,
     text,
 )
 from holdfast.dialects.kubestash import initialize, names, runtime, sizes, storage, usage, wipe
-from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, NAMESPACE, REPOSITORY, ROLE_BINDING
+from holdfast.dialects.kubestash.kinds import BACKUP_STORAGE, JOB, NAMESPACE, REPOSITORY, ROLE_BINDING
 
 INITIALIZED: Final = initialize.Verdict("BackendInitialized", "BackendInitializationSucceeded", "BackendInitializationFailed")
 SECRET_FOUND: Final = "BackendSecretFound"
@@ -41,6 +42,7 @@ class BackupStorageHandler:
 
     kind = BACKUP_STORAGE
     finalizer = names.FINALIZER
+    sums = Sums(REPOSITORY, frozenset({"repositories", "totalSize"}))
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge provider, usage policy, the one default per namespace and the one storage per place."""
@@ -188,21 +190,27 @@ def _rights_gone(obj: Object, view: View) -> tuple[Doomed, ...]:
 
 
 def _farewell(obj: Object, view: View, now: datetime) -> Desired:
-    """Take the Repositories along; with WipeOut delete everything that lies there before the storage itself goes."""
-    gone = _rights_gone(obj, view)
-    place = f"{namespace_of(obj)}/{name_of(obj)}"
+    """Take the Repositories along; with WipeOut delete everything that lies there before the storage itself goes.
+
+    The initialising Job is stopped first and its rights go with it: a rediscovery under way would bring back what goes here.
+    """
+    gone, place = _rights_gone(obj, view), f"{namespace_of(obj)}/{name_of(obj)}"
+    job = view.get(JOB, namespace_of(obj), names.storage_init_job(name_of(obj)))
+    if job is not None and owned_by(job, obj):
+        return Desired(doomed=(*gone, Doomed(ref_of(job), f"BackupStorage {place} was deleted")))
+    if gone:
+        return Desired(doomed=gone)
     known = [Ref(REPOSITORY, namespace_of(item), name_of(item)) for item in _known(obj, view)]
     if known:
         kept = "its data goes too" if wipe.wanted(obj) else "its data stays"
-        return Desired(doomed=(*gone, *(Doomed(ref, f"BackupStorage {place} was deleted; {kept}") for ref in known)))
+        return Desired(doomed=tuple(Doomed(ref, f"BackupStorage {place} was deleted; {kept}") for ref in known))
     opened = storage.open_store(obj, namespace_of(obj), _MOUNT, obj) if wipe.wanted(obj) else None
     if opened is None or isinstance(opened, Problem):
-        return Desired(release=True, doomed=gone)
-    job = initialize.job_of(obj, names.cleanup_job(name_of(obj)), opened, "cleaner")
-    job = runtime.with_settings(job, mapping(obj, "spec", "runtimeSettings"))
+        return Desired(release=True)
+    cleaner = initialize.job_of(obj, names.cleanup_job(name_of(obj)), opened, "cleaner")
+    cleaner = runtime.with_settings(cleaner, mapping(obj, "spec", "runtimeSettings"))
     call = StorageWipe(place, opened.root).call(opened.secrets)
-    found = wipe.erase(obj, job, call, opened.copies, view, now)
-    return msgspec.structs.replace(found, doomed=(*found.doomed, *gone))
+    return wipe.erase(obj, cleaner, call, opened.copies, view, now)
 
 
 def _frozen(obj: Object, old: Object) -> list[Problem]:

@@ -34,6 +34,8 @@ TRIGGER_ROLE: Final = "kubestash-cron-job"
 INITIALIZER_ROLE: Final = "kubestash-storage-initializer-job"
 
 STORAGE_LABEL: Final = "holdfast.dev/storage"
+PLACE_LABEL: Final = "holdfast.dev/place"
+"""Of a Repository: a digest of its BackupStorage and its path, by which another one at the same place is found."""
 """On a Repository: `<namespace>.<name>` of its BackupStorage, so that one finds the other without a search."""
 COMPONENTS: Final = "holdfast.dev/components"
 """On a Snapshot: the components it was started with, comma-separated. A workload that is scaled later changes nothing."""
@@ -171,6 +173,16 @@ def initializer_binding(namespace: str, storage: str) -> str:
 def storage_label(namespace: str, name: str) -> str:
     """Return the value of the storage label."""
     return bounded_name(f"{namespace}.{name}")
+
+
+def place_label(namespace: str, name: str, path: str) -> str:
+    """Return the value of the place label: of a BackupStorage and a path in it, slashes around the path aside."""
+    return hashlib.sha256(f"{namespace}/{name}:{path.strip('/')}".encode()).hexdigest()[:40]
+
+
+def repository_labels(namespace: str, name: str, path: str) -> Object:
+    """Return the labels by which a Repository at `path` of a BackupStorage is looked up."""
+    return {STORAGE_LABEL: storage_label(namespace, name), PLACE_LABEL: place_label(namespace, name, path)}
 
 
 def label_value(name: str) -> str:

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from holdfast.core.calls import Listed, RepositoryInit, Wipe
 from holdfast.core.conditions import condition, is_true, remove, upsert
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Desired, Doomed, Note, Problem, Problems
+from holdfast.core.plan import Amend, Desired, Doomed, Note, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import (
     at,
@@ -73,17 +75,8 @@ class RepositoryHandler:
             return _farewell(obj, view, now)
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
-        there = _ready_storage(obj, view)
-        if isinstance(there, str) or flag(obj, "spec", "paused"):
-            return Desired()
-        name = name_of(obj)
-        opened = storage.open_store(there, namespace_of(obj), f"storage-{name}", obj)
-        if isinstance(opened, Problem):
-            return Problems((opened,))
-        job = initialize.job_of(obj, names.repository_init_job(name), opened)
-        place = opened.at(text(obj, "spec", "path"))
-        call = RepositoryInit(name, place, _document(obj), _listed(obj, opened)).call(opened.secrets)
-        return initialize.desired(_attempt(obj, view, now), initialize.labelled(job, obj, INITIALIZED), call, opened.copies)
+        wanted = _initialized(obj, view, now)
+        return wanted if isinstance(wanted, Problems) else msgspec.structs.replace(wanted, amend=_unlabelled(obj))
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status: Ready or why not, and what its Snapshots sum up to."""
@@ -125,6 +118,31 @@ def newest_first(snapshots: Sequence[Object]) -> list[Object]:
 def snapshot_time(snapshot: Object) -> str:
     """Return the time of a Snapshot's data, else of its creation, as RFC 3339 text."""
     return text(snapshot, "status", "snapshotTime") or text(snapshot, "metadata", "creationTimestamp")
+
+
+def _initialized(obj: Object, view: View, now: datetime) -> Desired | Problems:
+    """Return the Job that makes the place ready, where it is needed and the storage is Ready."""
+    there = _ready_storage(obj, view)
+    if isinstance(there, str) or flag(obj, "spec", "paused"):
+        return Desired()
+    name = name_of(obj)
+    opened = storage.open_store(there, namespace_of(obj), f"storage-{name}", obj)
+    if isinstance(opened, Problem):
+        return Problems((opened,))
+    job = initialize.job_of(obj, names.repository_init_job(name), opened)
+    place = opened.at(text(obj, "spec", "path"))
+    call = RepositoryInit(name, place, _document(obj), _listed(obj, opened)).call(opened.secrets)
+    return initialize.desired(_attempt(obj, view, now), initialize.labelled(job, obj, INITIALIZED), call, opened.copies)
+
+
+def _unlabelled(obj: Object) -> Amend | None:
+    """Return the labels by which a Repository is found, where one that a person or a rediscovery made lacks them."""
+    at_storage = storage_of(obj)
+    if at_storage is None:
+        return None
+    wanted = names.repository_labels(at_storage.namespace, at_storage.name, text(obj, "spec", "path"))
+    missing = {key: value for key, value in wanted.items() if text(obj, "metadata", "labels", key) != value}
+    return Amend({"metadata": {"labels": missing}}) if missing else None
 
 
 def _attempt(obj: Object, view: View, now: datetime) -> initialize.Attempt:

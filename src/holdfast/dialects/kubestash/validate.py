@@ -20,7 +20,7 @@ from holdfast.dialects.kubestash import addons, executor, hooks, manifests, runt
 from holdfast.dialects.kubestash.decode import Configuration, Place, Session, configuration, place
 from holdfast.dialects.kubestash.defaults import ResolvedBackend, backends
 from holdfast.dialects.kubestash.kinds import ADDON, BACKUP_STORAGE, NAMESPACE, REPOSITORY, RETENTION_POLICY, TARGETS, VOLUME
-from holdfast.dialects.kubestash.names import SHARES_SECRETS, STORAGE_LABEL, storage_label
+from holdfast.dialects.kubestash.names import PLACE_LABEL, SHARES_SECRETS, place_label
 
 _NO_SECRET: Final = "volume-snapshot"
 _ONE_REPOSITORY: Final = ("volume-snapshot", "manifest-backup")
@@ -242,7 +242,7 @@ def _other_repositories(wanted: Configuration, refs: Refs) -> Iterable[Problem]:
             storage = resolved.get(use.backend)
             if storage is None:
                 continue
-            label = (STORAGE_LABEL, storage_label(storage.namespace, storage.name))
+            label = (PLACE_LABEL, place_label(storage.namespace, storage.name, use.directory))
             for other in refs.list(REPOSITORY, label=label):
                 same = place(mapping(other, "spec", "storageRef"), namespace_of(other)) == storage
                 itself = (namespace_of(other), name_of(other)) == (wanted.place.namespace, use.name)

@@ -37,10 +37,17 @@ class Reader:
         record = self._transaction.get(Key(found.resource, (namespace or "") if found.namespaced else "", name))
         return record.object() if record else None
 
-    def list(self, group: str, kind: str, namespace: str | None = None) -> Objects:
-        """All objects of a kind, of one namespace or of all."""
+    def list(
+        self, group: str, kind: str, namespace: str | None = None, *, label: tuple[str, str] | None = None, owner: str = ""
+    ) -> Objects:
+        """All objects of a kind, of one namespace or of all; with a label only those, or those of the owner of a uid."""
         found = self._registry.named(group, kind)
-        return [] if found is None else [item.object() for item in self._transaction.objects(found.resource, namespace)]
+        if found is None:
+            return []
+        if owner:
+            owned = (item for item in self._transaction.dependents(owner) if item.key.res == found.resource)
+            return [item.object() for item in owned if namespace is None or item.key.ns == namespace]
+        return [item.object() for item in self._transaction.objects(found.resource, namespace, label=label)]
 
 
 AdmissionCheck = Callable[[Object, Object | None, Reader], list[str]]

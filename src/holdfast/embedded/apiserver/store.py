@@ -124,11 +124,17 @@ class Transaction:
             self._seen[key] = self._store.pending(key)
         return self._seen[key]
 
-    def objects(self, res: str, ns: str | None = None) -> list[Record]:
-        """All objects of a resource as the batch found them, without this operation's own writes."""
-        if ns is None:
-            return _fetch(self._db, "res=?", (res,))
-        return _fetch(self._db, "res=? AND ns=?", (res, ns))
+    def objects(self, res: str, ns: str | None = None, *, label: tuple[str, str] | None = None) -> list[Record]:
+        """All objects of a resource as the batch found them, without this operation's own writes; with a label only those.
+
+        A label is looked for in the labels as they are stored, so that an object that lacks it is never decoded.
+        """
+        where, args = "res=?", (res,)
+        if ns is not None:
+            where, args = f"{where} AND ns=?", (*args, ns)
+        if label is not None:
+            where, args = f"{where} AND instr(labels, ?) > 0", (*args, encode(dict([label]))[1:-1])
+        return _fetch(self._db, where, args)
 
     def contents(self, ns: str, limit: int = 1) -> list[Record]:
         """Some objects of a namespace, of any kind."""
