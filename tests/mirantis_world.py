@@ -95,6 +95,8 @@ class World(Cluster):
 
     async def wipe(self) -> None:
         """Delete every object of the API, its Jobs, Secrets and events, and return to the present."""
+        for key in await self.all("KeyEncryptionKey"):
+            await self.forget(key["metadata"]["name"])
         names = "clusterbackupschedules,clusterbackups,jobs,secrets,events"
         await self.kubectl("delete", names, "--all", "--wait=true", "--timeout=20s", "-n", "default")
         names = "keyencryptionkeys,rclonecredentials,clusters.kaas.mirantis.com"
@@ -126,6 +128,10 @@ class World(Cluster):
 
     async def all(self, kind: str) -> list[Object]:
         return list((await self.client.list(REST[kind], "default")).items)
+
+    async def forget(self, key: str) -> None:
+        """Say that a key may be lost, whoever needs it."""
+        await self.kubectl("annotate", "keyencryptionkey", key, f"holdfast.dev/forget-key={key}", "--overwrite")
 
     async def refused(self, obj: Object) -> str:
         """Apply with kubectl what must be refused, and return the answer."""

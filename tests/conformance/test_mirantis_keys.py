@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from tests.mirantis_world import KEY_TEXT, REST, World, backup, credential, etcd, plane, thing, world
+from tests.mirantis_world import KEY_TEXT, REST, World, backup, credential, etcd, plane, status, thing, world
 
 from holdfast.kube.builtin import SECRETS
 
@@ -93,20 +93,44 @@ async def test_a_credential_that_rclone_could_not_use_is_refused(world: World, c
     assert ACCESS not in answer
 
 
-async def test_a_key_that_an_archive_needs_stays_until_its_owner_says_so(world: World) -> None:
+async def archived(world: World) -> str:
+    """Let a completed backup need a key, and return the name of the key's Secret."""
     await world.apply(thing("KeyEncryptionKey", "kek", secret={"value": KEY_TEXT}))
-    done = {"phase": "Completed", "key": {"name": "kek"}, "completedAt": "2026-11-20T10:00:00Z"}
     await world.apply(backup("archive", nfsUploadUrl="nfs://127.0.0.1:/x", keyEncryptionKey="kek"))
-    await world.ended("archive")
+    secret = (await world.ended("archive"))["key"]["secret"]
+    done = {"phase": "Completed", "location": "nfs://127.0.0.1:/x/default-kaas-mgmt", "completedAt": "2026-11-20T10:00:00Z"}
     await world.client.merge_patch(REST["ClusterBackup"], "archive", "default", {"status": done}, subresource="status")
+    await world.wait("KeyEncryptionKey", "kek", lambda obj: "location" in str(status(obj).get("archives")))
+    return secret
 
-    await world.kubectl("delete", "keyencryptionkey", "kek", "--wait=false")
-    held = await world.wait("KeyEncryptionKey", "kek", lambda obj: "Deletable" in json.dumps(obj.get("status", {})))
+
+async def test_a_key_that_an_archive_needs_outlives_cluster_and_deletion_until_it_may_be_forgotten(world: World) -> None:
+    secret = await archived(world)
+
+    await world.kubectl("delete", "clusters.kaas.mirantis.com", "kaas-mgmt")
+    await world.kubectl("wait", "--for=delete", "clusterbackup/archive", "--timeout=20s")
+    await world.kubectl("delete", "keyencryptionkey/kek", f"secret/{secret}", "--wait=false")
+    held = await world.wait("KeyEncryptionKey", "kek", lambda obj: "Deletable" in json.dumps(status(obj)))
+
     (why,) = [each["message"] for each in held["status"]["conditions"] if each["type"] == "Deletable"]
+    assert "archive (nfs://127.0.0.1:/x/default-kaas-mgmt)" in why
+    assert "holdfast.dev/forget-key=kek" in why
+    kept = await world.client.get(SECRETS, secret, "default")
+    assert base64.b64decode(kept["data"]["value"]).decode() == KEY_TEXT
+    assert "KeyInUse" in await world.kubectl("get", "events", "-o", "json")
 
-    assert "archive" in why
-    await world.kubectl("annotate", "keyencryptionkey", "kek", "holdfast.dev/forget-key=kek")
-    await world.kubectl("wait", "--for=delete", "keyencryptionkey/kek", "--timeout=10s")
+    await world.forget("kek")
+    await world.kubectl("wait", "--for=delete", "keyencryptionkey/kek", f"secret/{secret}", "--timeout=20s")
+
+
+async def test_the_text_of_a_key_can_not_be_overwritten_and_its_hold_survives_another_apply(world: World) -> None:
+    secret = await archived(world)
+
+    answer = await world.kubectl("patch", "secret", secret, "-p", '{"data":{"value":"bG9zdA=="}}', check=False)
+    await world.apply(thing("KeyEncryptionKey", "kek", secret={"value": KEY_TEXT}))
+
+    assert "immutable" in answer
+    assert (await world.client.get(SECRETS, secret, "default"))["metadata"]["finalizers"] == ["holdfast.dev/key-kek"]
 
 
 async def test_a_new_value_is_a_new_key_beside_the_old_one(world: World) -> None:

@@ -132,7 +132,7 @@ class Cluster(Scene):
             owner = self.objects[ref]
             if decision.first:
                 decision = advance(owner, desired, self, self.now, finalizer=handler.finalizer)
-            outcome, last = Outcome(runs=decision.runs), decision.last
+            outcome, last = Outcome(runs=decision.runs, holds=desired.secret_holds), decision.last
         status = handler.project(copy.deepcopy(owner), self, outcome, self.now)
         if patch := merge_patch(owner.get("status") or {}, status):
             self._do(ref, PatchStatus(patch), fault)

@@ -143,8 +143,8 @@ def _place(where: str, config: Path | None) -> Generator[Place]:
     try:
         with config.open() as file:
             parsed.read_file(file)
-    except (OSError, configparser.Error) as error:
-        raise HoldfastError(f"{config} can't be read as an rclone configuration: {type(error).__name__}") from error
+    except (OSError, ValueError, configparser.Error) as error:  # its text would quote the line, which may hold a secret
+        raise HoldfastError(f"{config} can't be read as an rclone configuration: {type(error).__name__}") from None
     if not path or not parsed.has_section(remote):
         raise HoldfastError(f"{where} names no remote of {config}: write REMOTE:BUCKET/FOLDER")
     options = dict(parsed.items(remote))

@@ -22,6 +22,7 @@ from holdfast.core.effects import (
     Delete,
     Effect,
     Emit,
+    HoldSecret,
     PatchStatus,
     ReleaseFinalizer,
     Requeue,
@@ -73,6 +74,7 @@ def advance(owner: Object, desired: Desired, world: World, now: datetime, *, fin
     """Decide about one object. `finalizer` is the one its handler holds."""
     first, last = _holds(owner, desired, finalizer)
     first += [AmendOwner(desired.amend)] if desired.amend else []
+    first += [HoldSecret(hold) for hold in desired.secret_holds]
     first += _children(desired.children, world)
     runs: dict[str, Run] = {}
     starts: list[Effect] = []

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Amend, Note, SecretCopy, Step
+from holdfast.core.plan import Amend, Note, SecretCopy, SecretHold, Step
 
 
 class AddFinalizer(msgspec.Struct, frozen=True):
@@ -45,6 +45,12 @@ class CopySecret(msgspec.Struct, frozen=True):
     """Project a Secret into another namespace."""
 
     copy: SecretCopy
+
+
+class HoldSecret(msgspec.Struct, frozen=True):
+    """Put a finalizer on a Secret, or take it off."""
+
+    hold: SecretHold
 
 
 class PatchStatus(msgspec.Struct, frozen=True):
@@ -80,4 +86,16 @@ class ReleaseFinalizer(msgspec.Struct, frozen=True):
     finalizer: str
 
 
-Effect = AddFinalizer | AmendOwner | Apply | Create | CopySecret | PatchStatus | Emit | Delete | Requeue | ReleaseFinalizer
+Effect = (
+    AddFinalizer
+    | AmendOwner
+    | Apply
+    | Create
+    | CopySecret
+    | HoldSecret
+    | PatchStatus
+    | Emit
+    | Delete
+    | Requeue
+    | ReleaseFinalizer
+)

@@ -199,6 +199,14 @@ class SecretCopy(msgspec.Struct, frozen=True):
     recipe: Recipe | None = None
 
 
+class SecretHold(msgspec.Struct, frozen=True):
+    """A Secret of the owner's namespace that must not go, whatever deletes it, until it is no longer `held`."""
+
+    secret: Ref
+    finalizer: str
+    held: bool = True
+
+
 class Amend(msgspec.Struct, frozen=True):
     """A change of the object itself, as a merge patch of its metadata or spec; None removes a field.
 
@@ -240,6 +248,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     amend: Amend | None = None
     children: tuple[Child, ...] = ()
     secret_copies: tuple[SecretCopy, ...] = ()
+    secret_holds: tuple[SecretHold, ...] = ()
     doomed: tuple[Doomed, ...] = ()
     runs: tuple[Plan, ...] = ()
     notes: tuple[Note, ...] = ()

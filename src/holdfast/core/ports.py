@@ -13,7 +13,7 @@ import msgspec
 from holdfast.core.kinds import JOB
 from holdfast.core.ledger import Schedule
 from holdfast.core.objects import Kind, Object
-from holdfast.core.plan import Desired, Problems, Run, Step, StepState, Until
+from holdfast.core.plan import Desired, Problems, Run, SecretHold, Step, StepState, Until
 
 
 class Refs(Protocol):
@@ -49,12 +49,14 @@ class View(Refs, Protocol):
 class Outcome(msgspec.Struct, frozen=True):
     """What became of a pass: problems of the object, or the runs by plan name.
 
-    `refused` says what the server had against a child, by the child's name, while it is refused.
+    `refused` says what the server had against a child, by the child's name, while it is refused. `holds` are the holds on
+    Secrets of this pass, those that were refused among them.
     """
 
     problems: Problems | None = None
     runs: Mapping[str, Run] = {}
     refused: Mapping[str, str] = {}
+    holds: tuple[SecretHold, ...] = ()
 
 
 class Handler(Protocol):

@@ -20,6 +20,7 @@ from holdfast.core.effects import (
     Delete,
     Effect,
     Emit,
+    HoldSecret,
     PatchStatus,
     ReleaseFinalizer,
 )
@@ -108,7 +109,7 @@ class Executor:
                 owner = await self._before(key, owner, effect, now, well=well) or owner
             except SecretRefused as refusal:
                 well = False
-                self._holds.hold(key, SECRETS, str(refusal))
+                self._holds.hold(key, _subject(effect), str(refusal))
             except ApiError as refusal:
                 if isinstance(refusal, _TRANSIENT) or isinstance(effect, AddFinalizer | AmendOwner):
                     raise
@@ -178,6 +179,9 @@ class Executor:
                 await self.copier.copy(owner, copy)
                 self._copied[_recipe_of(copy)] = self._monotonic()
                 self._holds.release(key, SECRETS)
+            case HoldSecret(hold=hold):
+                await self.copier.hold(hold)
+                self._holds.release(key, _subject(effect))
             case Delete():
                 await self._delete(effect, now)
             case _:
@@ -259,10 +263,10 @@ class Executor:
 
     def _held(self, key: Key, effect: Effect) -> bool:
         """Whether the server refused this child a moment ago."""
-        return isinstance(effect, Create | Apply) and bool(self._holds.message(key, effect.object["metadata"]["name"]))
+        return isinstance(effect, Create | Apply | HoldSecret) and bool(self._holds.message(key, _subject(effect)))
 
     def _refused(self, key: Key, owner: Object, effect: Effect, refusal: ApiError) -> None:
-        name = effect.object["metadata"]["name"] if isinstance(effect, Create | Apply) else SECRETS
+        name = _subject(effect)
         _log.warning("%s: %s is refused: %s", key, name, refusal)
         self._holds.hold(key, name, str(refusal))
         self._recorder.emit(owner, "Warning", "ChildRefused", str(refusal))
@@ -272,6 +276,17 @@ class Executor:
         if ref.kind not in self._resources:
             raise LookupError(f"{ref}: no REST resource is known for {ref.kind}: the wiring must name it")
         return self._resources[ref.kind]
+
+
+def _subject(effect: Effect) -> str:
+    """Return under which name a refusal of an effect is held: the child's, or that of the Secret that it is about."""
+    match effect:
+        case Create(object=obj) | Apply(object=obj):
+            return obj["metadata"]["name"]
+        case HoldSecret(hold=hold):
+            return hold.secret.name
+        case _:
+            return SECRETS
 
 
 def _recipe_of(copy: SecretCopy) -> tuple[Ref, str]:

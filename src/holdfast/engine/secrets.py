@@ -5,12 +5,13 @@ function and are in no message, no log and no repr.
 """
 
 import base64
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
 from holdfast.core.labels import OWNER, OWNER_UID, annotation
 from holdfast.core.objects import Object, Ref, owner_reference, ref_of
-from holdfast.core.plan import Recipe, SecretCopy
+from holdfast.core.plan import Recipe, SecretCopy, SecretHold
 from holdfast.core.read import mapping
 from holdfast.engine.grants import Grants
 from holdfast.engine.jobs import marks_of, owner_name
@@ -64,6 +65,26 @@ class SecretCopier:
         if there is not None and labels_of(there).get(OWNER_UID) != owner["metadata"]["uid"]:
             raise SecretRefused(f"{ref} exists and does not belong to this object: rename or remove it")
         await self.write(owned_secret(owner, secret))
+
+    async def hold(self, hold: SecretHold) -> None:
+        """Put the finalizer of a hold on its Secret, or take it off. Raises SecretRefused when what shall stay is not there."""
+        ref = hold.secret
+        there = await self._read(ref)
+        if there is None:
+            if hold.held:
+                raise SecretRefused(f"{ref} is missing: create it")
+            return
+        names: list[str] = there["metadata"].get("finalizers", [])
+        if (hold.finalizer in names) == hold.held:
+            return
+        kept = [*names, hold.finalizer] if hold.held else [name for name in names if name != hold.finalizer]
+        body: Object = {"metadata": {"finalizers": kept}}
+        version = there["metadata"]["resourceVersion"]
+        with contextlib.suppress(NotFound):
+            await self._grants.call(
+                ref.namespace,
+                lambda: self._client.merge_patch(SECRETS, ref.name, ref.namespace, body, resource_version=version),
+            )
 
     async def write(self, secret: Object) -> Object:
         """Apply a Secret and return it as it is stored."""

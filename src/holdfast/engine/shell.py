@@ -146,7 +146,8 @@ class Engine:
                 decision = self._decide(holder, desired, view, now, handler)
             if self._metrics:
                 self._metrics.observe(holder, decision.runs)
-            owner, outcome = holder, Outcome(runs=decision.runs, refused=self._holds.messages(key))
+            refused = self._holds.messages(key)
+            owner, outcome = holder, Outcome(runs=decision.runs, refused=refused, holds=desired.secret_holds)
         status = handler.project(owner, view, outcome, now)
         patch = merge_patch(owner.get("status") or {}, status)
         last = decision.last if well else [effect for effect in decision.last if isinstance(effect, Emit)]

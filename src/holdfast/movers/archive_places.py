@@ -27,6 +27,9 @@ from holdfast.repo.stores.rclone_process import find_rclone
 PATIENCE: Final = 45 * 60.0
 """Seconds that the transfer of one file may take."""
 
+_SECRETS: Final = ("session_token", "sse_customer_key", "sse_customer_key_base64")
+"""Options of a person's own rclone configuration that are secrets too."""
+
 
 class Place(Protocol):
     """A flat folder of files."""
@@ -167,7 +170,9 @@ class Remote:
         return done.stdout
 
     def _failed(self, fault: str, said: bytes) -> MoverError:
-        text = said.decode(errors="replace").replace(self._secret, "***").strip()
+        text = said.decode(errors="replace").strip()
+        for value in (self._secret, *(self._place.options.get(name, "") for name in _SECRETS)):
+            text = text.replace(value, "***") if value else text
         last = (text.splitlines() or ["rclone says nothing"])[-1][:400]
         return MoverError(
             "StoreFailed", f"can't {fault} {self._place.location}: {last}", "check bucket, endpoint and credential"
@@ -197,7 +202,7 @@ def render(place: ArchivePlace, secret: str) -> str:
     pairs = {**place.options, place.secret_option: secret}
     for name, value in pairs.items():
         if "\n" in value or "\r" in value or "\n" in name:
-            raise MoverError("BadOption", f"option {name!r} of remote {place.remote} has a line break", "remove it")
+            raise MoverError("BadOption", f"an option of remote {place.remote} has a line break", "remove it")
     return f"[{place.remote}]\n" + "".join(f"{name} = {value}\n" for name, value in pairs.items())
 
 

@@ -6,9 +6,9 @@ import base64
 
 import pytest
 from tests.fields.scene import Scene
-from tests.golden.test_mirantis_golden import one
-from tests.golden.test_mirantis_mutation import NOW, credential, key
-from tests.sim.test_mirantis_sim import BAD, GOOD
+from tests.golden.test_mirantis_golden import cluster, one
+from tests.golden.test_mirantis_mutation import CONFIG, NOW, backup, credential, key
+from tests.sim.test_mirantis_sim import BAD, GOOD, born
 
 from holdfast.core.objects import Object
 from holdfast.core.plan import Problems
@@ -77,3 +77,43 @@ def test_the_end_of_a_backup_is_an_event_once(report: Report, reason: str) -> No
     assert events() == [reason]
     world.settle()
     assert events() == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"rclone": {"bucket": "test", "credential": "nobody"}}, "RCloneCredential default/nobody not found"),
+        ({"keyEncryptionKey": "swift-s3"}, "needs rclone or nfsUploadUrl"),
+    ],
+)
+def test_a_backup_that_never_begins_belongs_to_its_cluster_and_says_so_in_an_event(parameters: Object, said: str) -> None:
+    world = cluster()
+    world.put(born(backup(parameters=parameters), world.now))
+    (ref,) = [ref for ref in world.objects if ref.kind == CLUSTER_BACKUP]
+    notes = world.handlers[ref.kind].compile(world.objects[ref], world, world.now).notes  # type: ignore[union-attr]
+    world.settle()
+
+    found = world.objects[ref]
+    (owner,) = found["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("Cluster", "kaas-mgmt")
+    assert said in found["status"]["message"]
+    assert [(note.reason, note.message, note.warning) for note in notes] == [("BackupFailed", found["status"]["message"], True)]
+    assert world.handlers[ref.kind].compile(found, world, world.now).notes == ()  # type: ignore[union-attr]
+
+
+LINE = "secret_access_key = AbCdEf0123456789"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"remoteConfig": {**CONFIG, LINE: "x"}},
+        {"remoteConfig": {**CONFIG, "type": LINE}},
+        {"remoteConfigSecretKey": LINE},
+        {"remoteName": f"[swift]\n{LINE}"},
+    ],
+)
+def test_a_line_of_a_configuration_in_the_wrong_place_is_never_quoted(given: Object) -> None:
+    told = refusal(RCloneCredentialHandler(), credential(**given))
+    assert told
+    assert "AbCdEf" not in told

@@ -44,25 +44,21 @@ class ClusterBackupHandler:
             return Problems((Problem("spec", "can't be changed: create another ClusterBackup"),))
         return judge(obj, refs)
 
-    def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
+    def compile(self, obj: Object, view: View, now: datetime) -> Desired:
         """Tie it to its Cluster, free the cluster's slot of a Job that has ended, and run."""
         if deleting(obj) or phase_of(obj) in attempts.ENDED:
             return Desired()
-        if not begun(obj) and (problems := judge(obj, view)) is not None:
-            heals = all(problem.reason == NO_CLUSTER for problem in problems.items) and now < _patience_ends(obj)
-            return Desired(wake_at=_patience_ends(obj)) if heals else problems
         cluster = view.get(CLUSTER, namespace_of(obj), _target(obj))
+        amend = ownership.adopt(obj, cluster) if cluster else None
+        if ending := _ending(obj, view, now):
+            return Desired(amend=amend, notes=(Note("BackupFailed", ending, warning=True),))
         if cluster is None:
-            problem = Problem("spec.targetCluster", f"Cluster {namespace_of(obj)}/{_target(obj)} is gone", NO_CLUSTER)
-            return Problems((problem,))
-        amend = ownership.adopt(obj, cluster)
-        if not begun(obj) and (_ahead(obj, view) or now >= _patience_ends(obj)):
+            return Desired(wake_at=_patience_ends(obj))
+        if not begun(obj) and _ahead(obj, view):
             return Desired(amend=amend, doomed=_old_job(obj, view), wake_at=_patience_ends(obj))
         plan = _plan(obj, cluster, view, now)
         if isinstance(plan, Problem):
-            if plan.reason in _PASSING:
-                return Desired(amend=amend, wake_at=_patience_ends(obj))
-            return Problems((plan,))
+            return Desired(amend=amend, wake_at=_patience_ends(obj))
         wake = None if begun(obj) else _patience_ends(obj)
         return Desired(amend=amend, doomed=_old_job(obj, view), runs=(plan,), notes=_notes(obj, view), wake_at=wake)
 
@@ -72,13 +68,11 @@ class ClusterBackupHandler:
         if deleting(obj) or phase_of(obj) in attempts.ENDED:
             return before
         status: Object
-        if outcome.problems is not None:
-            status = _ended(before, "Failed", str(outcome.problems), now)
+        if ending := _ending(obj, view, now):
+            status = _ended(before, "Failed", ending, now)
         elif (run := outcome.runs.get(PLAN)) is None or (not run.steps[PLAN].exists and not run.phase.terminal):
-            why = _no_cluster(obj, view) or _ahead(obj, view) or _no_plan(obj, view, now) or _waits(run)
+            why = _waits(obj, view, now) or (run.message if run else "") or "waits to begin"
             status = {**before, "phase": "Pending", "message": why}
-            if now >= _patience_ends(obj):
-                status = _ended(before, "Failed", f"did not begin within {_hours(PATIENCE)}: {why}", now)
         else:
             status = _running(obj, run, view, now)
         return {**status, "attempts": attempts.told({}, [{**obj, "status": status}], 1)}
@@ -127,26 +121,42 @@ def _ahead(obj: Object, view: View) -> str:
     return ""
 
 
-def _no_cluster(obj: Object, view: View) -> str:
-    """Return why it must wait for its Cluster, where no admission has refused it; empty when the Cluster is there."""
-    if view.get(CLUSTER, namespace_of(obj), _target(obj)) is not None:
-        return ""
-    return f"Cluster {namespace_of(obj)}/{_target(obj)} not found: it is waited for"
-
-
-def _no_plan(obj: Object, view: View, now: datetime) -> str:
-    """Return why it can't begin yet although it is its turn; empty when it can."""
+def _ending(obj: Object, view: View, now: datetime) -> str:
+    """Return why it fails without a Job that says so: it never can begin, has waited too long, or its Cluster is gone."""
     cluster = view.get(CLUSTER, namespace_of(obj), _target(obj))
-    plan = _plan(obj, cluster, view, now) if cluster is not None else None
+    if begun(obj) or _has_job(obj, view):
+        return "" if cluster else f"spec.targetCluster: Cluster {namespace_of(obj)}/{_target(obj)} is gone"
+    problems = judge(obj, view)
+    if problems is not None and any(problem.reason != NO_CLUSTER for problem in problems.items):
+        return str(problems)
+    if cluster is not None and not _ahead(obj, view):
+        plan = _plan(obj, cluster, view, now)
+        if isinstance(plan, Problem) and plan.reason not in _PASSING:
+            return str(plan)
+    if now < _patience_ends(obj):
+        return ""
+    why = _waits(obj, view, now) or text(obj, "status", "message", default="waits to begin")
+    return f"did not begin within {_hours(PATIENCE)}: {why}"
+
+
+def _waits(obj: Object, view: View, now: datetime) -> str:
+    """Return for what it waits: its Cluster, where no admission has refused it, its turn, or a node; empty if for nothing."""
+    cluster = view.get(CLUSTER, namespace_of(obj), _target(obj))
+    if cluster is None:
+        return f"Cluster {namespace_of(obj)}/{_target(obj)} not found: it is waited for"
+    if ahead := _ahead(obj, view):
+        return ahead
+    plan = _plan(obj, cluster, view, now)
     return plan.message if isinstance(plan, Problem) else ""
+
+
+def _has_job(obj: Object, view: View) -> bool:
+    job = view.get(JOB, namespace_of(obj), slot(_target(obj)))
+    return job is not None and owner_uid(job) == uid_of(obj)
 
 
 def _order(obj: Object) -> tuple[str, str]:
     return text(obj, "metadata", "creationTimestamp"), name_of(obj)
-
-
-def _waits(run: Run | None) -> str:
-    return run.message if run and run.message else "waits to begin"
 
 
 def _old_job(obj: Object, view: View) -> tuple[Doomed, ...]:
@@ -191,8 +201,7 @@ def _plan(obj: Object, cluster: Object, view: View, now: datetime) -> Plan | Pro
 
 def _notes(obj: Object, view: View) -> tuple[Note, ...]:
     """Return the event of an end that the status does not show yet."""
-    job = view.get(JOB, namespace_of(obj), slot(_target(obj)))
-    if not begun(obj) or job is None or owner_uid(job) != uid_of(obj):
+    if not begun(obj) or not _has_job(obj, view):
         return ()
     state = view.step(namespace_of(obj), slot(_target(obj)))
     if not state.phase.terminal:

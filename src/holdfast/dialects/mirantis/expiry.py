@@ -1,7 +1,8 @@
 """Retention of a schedule's backups by count and age. Off unless the schedule is annotated; the API has no field for it.
 
 Only completed backups of the schedule itself are judged, by `core.retention`, so the newest good one always stays. The files go
-first and the ClusterBackup only after them; a deletion that failed is tried again an hour later.
+first, then the key that opened them forgets the archive, and the ClusterBackup goes last; a deletion that failed is tried again
+an hour later.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +17,16 @@ from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, 
 from holdfast.core.retention import Health, Keep, RecoveryPoint, retain
 from holdfast.core.times import parse_period, parse_time
 from holdfast.dialects.mirantis import archive_jobs, control_plane
-from holdfast.dialects.mirantis.kinds import CLUSTER, CLUSTER_BACKUP, JOB, KEEP_LAST, KEEP_WITHIN, SCHEDULE_LABEL
+from holdfast.dialects.mirantis.kinds import (
+    CLUSTER,
+    CLUSTER_BACKUP,
+    CLUSTER_BACKUP_SCHEDULE,
+    JOB,
+    KEEP_LAST,
+    KEEP_WITHIN,
+    KEY_ENCRYPTION_KEY,
+    SCHEDULE_LABEL,
+)
 
 AGAIN: Final = timedelta(hours=1)
 STEP: Final = "delete"
@@ -27,6 +37,25 @@ def children(obj: Object, view: View) -> list[Object]:
     found = view.list(CLUSTER_BACKUP, namespace_of(obj), label=(SCHEDULE_LABEL, bounded_name(name_of(obj))))
     target = text(obj, "spec", "targetCluster")
     return [backup for backup in found if text(backup, "spec", "targetCluster") == target]
+
+
+def files_gone(backup: Object, view: View) -> bool:
+    """Whether retention of a schedule has deleted the files of a ClusterBackup, which is about to go too."""
+    namespace = namespace_of(backup)
+    job = view.get(JOB, namespace, _job_name(backup))
+    if job is None or owner_uid(job) not in {uid_of(each) for each in view.list(CLUSTER_BACKUP_SCHEDULE, namespace)}:
+        return False
+    return view.step(namespace, _job_name(backup)).phase is Phase.SUCCEEDED
+
+
+def _needed(backup: Object, view: View) -> bool:
+    """Whether a key still counts this backup among those that need it: it must forget the archive before the object goes."""
+    key = view.get(KEY_ENCRYPTION_KEY, namespace_of(backup), text(backup, "status", "key", "name"))
+    return key is not None and any(text(each, "uid") == uid_of(backup) for each in items(key, "status", "archives"))
+
+
+def _job_name(backup: Object) -> str:
+    return bounded_name(f"delete-{name_of(backup)}")
 
 
 def problems(obj: Object) -> list[Problem]:
@@ -56,10 +85,12 @@ def drop(obj: Object, view: View, now: datetime) -> Desired:
     times = [at for each in by_uid.values() if period and (at := _end(each) + parse_period(period)) > now]
     for verdict in reversed(verdicts.dropped):
         backup = by_uid[verdict.point.id]
-        ref = Ref(JOB, namespace_of(obj), bounded_name(f"delete-{name_of(backup)}"))
+        ref = Ref(JOB, namespace_of(obj), _job_name(backup))
         job = view.get(JOB, ref.namespace, ref.name)
         ours = job is not None and owner_uid(job) == uid_of(obj)
         state = view.step(ref.namespace, ref.name) if ours else StepState()
+        if state.phase is Phase.SUCCEEDED and _needed(backup, view):
+            continue
         if state.phase is Phase.SUCCEEDED:
             doomed += [
                 Doomed(Ref(CLUSTER_BACKUP, ref.namespace, name_of(backup)), "; ".join(verdict.reasons)),

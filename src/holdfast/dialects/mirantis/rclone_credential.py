@@ -28,23 +28,27 @@ class RCloneCredentialHandler:
     finalizer = ""
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
-        """Judge the options without ever repeating a secret."""
+        """Judge the options. What was written is never repeated: a line of rclone's file in the wrong place has the secret."""
         options = mapping(obj, "spec", "remoteConfig")
         field = "spec.remoteConfig"
         found = [Problem(f"{field}.{name}", "is needed") for name in _NEEDED if not text(options, name)]
-        if (kind := text(options, "type")) not in ("", "s3"):
-            found.append(Problem(f"{field}.type", f"{kind!r} is not supported: only s3 is"))
+        if text(options, "type") not in ("", "s3"):
+            found.append(Problem(f"{field}.type", "is not supported: only s3 is"))
         for name, value in options.items():
             if name in _SECRETS:
                 found.append(Problem(f"{field}.{name}", "is a secret: give it in spec.remoteSecret.value instead"))
-            elif not isinstance(value, str | bool | int) or not _OPTION.fullmatch(name) or _breaks(str(value)):
+            elif not _OPTION.fullmatch(name):
+                found.append(Problem(field, "has a key that is no option of rclone: letters, digits and _ only"))
+            elif not isinstance(value, str | bool | int) or _breaks(str(value)):
                 found.append(Problem(f"{field}.{name}", "is not an option of rclone with a value of one line"))
         name = text(obj, "spec", "remoteName", default=REMOTE)
         if not _NAME.fullmatch(name):
-            found.append(Problem("spec.remoteName", f"{name!r} is not a name that rclone takes for a remote"))
+            found.append(Problem("spec.remoteName", "is not a name that rclone takes for a remote"))
         option = text(obj, "spec", "remoteConfigSecretKey", default=SECRET_OPTION)
-        if not _OPTION.fullmatch(option) or option in options:
-            found.append(Problem("spec.remoteConfigSecretKey", f"{option!r} is no option, or is in remoteConfig already"))
+        if not _OPTION.fullmatch(option):
+            found.append(Problem("spec.remoteConfigSecretKey", "is no option of rclone: name one, such as secret_access_key"))
+        elif option in options:
+            found.append(Problem("spec.remoteConfigSecretKey", "names an option that is in remoteConfig already"))
         if not _clear(obj) and not text(obj, "spec", "remoteSecret", "name"):
             found.append(Problem("spec.remoteSecret.value", "is needed: the secret, which is moved to a Secret at once"))
         if _breaks(_clear(obj)):

@@ -32,9 +32,14 @@ def secret(obj: Object, name: str, value: str) -> Object:
     }
 
 
-def moved(obj: Object, field: str, name: str, value: str) -> Sealed:
-    """Return the object with `spec.<field>` naming the Secret instead of holding `value`, and that Secret."""
+def moved(obj: Object, field: str, name: str, value: str, *, lasting: bool = False) -> Sealed:
+    """Return the object with `spec.<field>` naming the Secret instead of holding `value`, and that Secret.
+
+    A `lasting` one can't be changed any more: its name stands for its value.
+    """
     made = secret(obj, name, value)
+    if lasting:
+        made["immutable"] = True
     clean = without(obj, field)
     clean["spec"][field] = {"name": made["metadata"]["name"], "key": ENTRY}
     return Sealed(clean, made)

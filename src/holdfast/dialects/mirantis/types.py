@@ -236,11 +236,32 @@ class KeyEncryptionKeySpec(Wire):
     secret: Maybe[Annotated[KeySecret, doc("The key, or where it is kept.")]] = UNSET
 
 
+class NeedingArchive(Wire):
+    """An archive that only this key opens."""
+
+    name: Annotated[str, doc("ClusterBackup that made it.")]
+    uid: Annotated[str, doc("Its uid: it may be gone, while its files are there.")]
+    secret: Maybe[Annotated[str, doc("Secret that holds the text with which the archive was encrypted.")]] = UNSET
+    location: Maybe[Annotated[str, doc("Where its files lie; absent while it is being made.")]] = UNSET
+
+
+class KeyEncryptionKeyStatus(Wire):
+    """Whether the key is kept, and what would be lost without it."""
+
+    conditions: Maybe[Annotated[list[Condition], doc("Ready, and why it may not go.", key="type")]] = UNSET
+    archives: Maybe[
+        Annotated[
+            list[NeedingArchive], doc("Archives that need the key, at most 100; first those whose ClusterBackup is gone.")
+        ]
+    ] = UNSET
+    held_secrets: Maybe[Annotated[list[str], doc("Secrets that a finalizer keeps because archives need them.")]] = UNSET
+
+
 class KeyEncryptionKey(Wire):
     """A passphrase that wraps the data key of each archive."""
 
     spec: KeyEncryptionKeySpec
-    status: Maybe[SecretHolderStatus] = UNSET
+    status: Maybe[KeyEncryptionKeyStatus] = UNSET
 
 
 class ClusterSpec(Wire):

@@ -30,6 +30,8 @@ def seal(api: Api, call: Call, transaction: Transaction, new: Object) -> None:
             why = f"Secret {key.name} exists and does not belong to this object: rename or remove it"
             raise invalid(call.kind.kind, call.kind.group, new["metadata"]["name"], [("spec", why)])
         metadata.keep_system(meta, present)
+        if held := present.get("finalizers"):
+            meta["finalizers"] = held
     transaction.put(key, secret)
     new.clear()
     new.update(clean)
