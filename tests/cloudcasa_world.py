@@ -23,6 +23,7 @@ from holdfast.embedded.apiserver.server import ApiServer
 from holdfast.embedded.controllers.run import Settings, run_controllers
 from holdfast.embedded.node.run import run_node
 from holdfast.engine.grants import Grants
+from holdfast.engine.scope import Whole
 from holdfast.engine.shell import Engine
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
@@ -169,7 +170,7 @@ async def world(
         async def start_engine() -> asyncio.Task[None]:
             recorder = EventRecorder(client, component="test")
             made = Engine(client, [dialect], movers(), resources(), image="holdfast:test", recorder=recorder)
-            logs = JobLogs(client, made.manager)
+            logs = JobLogs(client, made.manager, Whole())
 
             async def engine_and_logs() -> None:
                 async with asyncio.TaskGroup() as both:

@@ -32,6 +32,7 @@ from holdfast.core.objects import Object
 from holdfast.core.ports import Outcome, Sums, View
 from holdfast.embedded.apiserver.server import ApiServer
 from holdfast.embedded.controllers import snapshot_types
+from holdfast.engine.scope import Whole
 from holdfast.kube.builtin import CONFIGMAPS, CRDS, CRONJOBS, EVENTS, JOBS, SECRETS, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
@@ -202,7 +203,7 @@ async def test_without_the_lease_nothing_is_written(client: Client) -> None:
         refused.set()
         raise LeaseLost("not ours")
 
-    async with engine_on(client, gate=gate):
+    async with engine_on(client, scope=Whole(gate)):
         await make(client, "t", job="")
         await asyncio.wait_for(refused.wait(), 10)
         assert await status_of(client, "t") == {}

@@ -79,12 +79,13 @@ class Operator:
 
 
 @contextlib.asynccontextmanager
-async def operator(kubeconfig: Path, folder: Path, name: str) -> AsyncIterator[Operator]:
+async def operator(kubeconfig: Path, folder: Path, name: str, *options: str) -> AsyncIterator[Operator]:
     port, log = free_port(), folder / f"{name}.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             HOLDFAST,
             *("operator", "--kubeconfig", str(kubeconfig), "--lease-namespace", NAMESPACE, "--listen", f"127.0.0.1:{port}"),
+            *options,
             stdout=out,
             stderr=out,
         )
@@ -92,6 +93,7 @@ async def operator(kubeconfig: Path, folder: Path, name: str) -> AsyncIterator[O
         yield Operator(log, port, process)
     finally:
         if process.returncode is None:
+            process.send_signal(signal.SIGCONT)
             process.terminate()
         await process.wait()
 

@@ -107,11 +107,13 @@ def test_values_reach_the_pod() -> None:
         "tolerations": [{"key": "infra", "operator": "Exists"}],
         "nodeSelector": {"disk": "ssd"},
         "priorityClassName": "high",
+        "shards": 4,
     }
     found = rendered(chosen)
     pod = found[f"Deployment/{deployment.NAMESPACE}/holdfast-operator"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == "registry.example/holdfast:9"
     assert "--image=registry.example/holdfast:9" in pod["containers"][0]["args"]
+    assert "--shards=4" in pod["containers"][0]["args"]
     assert pod["containers"][0]["env"] == chosen["env"]
     assert (pod["tolerations"], pod["nodeSelector"], pod["priorityClassName"]) == (
         chosen["tolerations"],

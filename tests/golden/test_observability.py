@@ -27,8 +27,8 @@ def served() -> set[str]:
     health = Health()
     engine = SimpleNamespace(controllers_by_name=lambda: {"K": Controller("K", nothing)}, budget=lambda: (0, 0))
     health.engine = cast(Any, engine)
-    client, elector = SimpleNamespace(sent={"GET": 1}), SimpleNamespace(held=True)
-    health.registry.register(OperatorMetrics(health, cast(Any, client), cast(Any, elector)))
+    client = SimpleNamespace(sent={"GET": 1})
+    health.registry.register(OperatorMetrics(health, cast(Any, client), lambda: 1.0))
     found: set[str] = set()
     for metric in health.registry.collect():
         endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(metric.type, [""])

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from holdfast.engine.scope import Whole
 from holdfast.kube.builtin import JOBS
 from holdfast.kube.client import Client
 from tests.conformance.engine_world import end_job, engine_on, exists, make, phase_is
@@ -69,7 +70,7 @@ async def test_watches_that_break_and_versions_that_expire(api: FakeApi, client:
 @pytest.mark.parametrize("writes", range(5))
 async def test_a_process_that_dies_after_any_write_is_succeeded_by_the_next(api: FakeApi, client: Client, writes: int) -> None:
     died = asyncio.Event()
-    async with engine_on(client, gate=dying(writes, died)):
+    async with engine_on(client, scope=Whole(dying(writes, died))):
         await api.put("/apis/engine.test.holdfast.dev/v1/things", thing())
         if writes < 2:
             await asyncio.wait_for(died.wait(), 5)

@@ -11,6 +11,7 @@ import pytest
 from holdfast.core.objects import Object, owner_reference
 from holdfast.core.plan import MoverCall
 from holdfast.core.report import Failure, Report
+from holdfast.engine.scope import Whole
 from holdfast.engine.shell import Engine
 from holdfast.kube.builtin import JOBS, PODS, PVCS, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
@@ -76,7 +77,9 @@ def pod_of(job: Object, *, failed: bool) -> Object:
 async def operator(api: FakeApi, gate: Callable[[], None] | None = None) -> AsyncIterator[None]:
     async with api.client() as client:
         recorder = EventRecorder(client, "engine")
-        engine = Engine(client, [FreezingDialect(Freezing(CALLS))], MOVERS, RESOURCES, image="x", recorder=recorder, gate=gate)
+        engine = Engine(
+            client, [FreezingDialect(Freezing(CALLS))], MOVERS, RESOURCES, image="x", recorder=recorder, scope=Whole(gate)
+        )
         task = asyncio.create_task(engine.run())
         try:
             async with asyncio.timeout(10):

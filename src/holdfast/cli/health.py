@@ -18,7 +18,6 @@ from holdfast.engine.metrics import RunMetrics
 from holdfast.engine.shell import Engine
 from holdfast.kube.client import Client
 from holdfast.kube.controller import TIME_LIMIT
-from holdfast.kube.lease import Elector
 
 STUCK: Final = 2 * TIME_LIMIT
 """Seconds after which a pass that has not ended counts as stuck: its own limit should have ended it long before."""
@@ -52,12 +51,14 @@ class Health:
 class OperatorMetrics(Collector):
     """What is read when somebody scrapes: queues, passes, requests, leadership."""
 
-    def __init__(self, health: Health, client: Client, elector: Elector) -> None:
-        self._health, self._client, self._elector = health, client, elector
+    def __init__(self, health: Health, client: Client, share: Callable[[], float]) -> None:
+        self._health, self._client, self._share = health, client, share
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics of this moment."""
-        yield GaugeMetricFamily("holdfast_leader", "Whether this process may write.", value=float(self._elector.held))
+        share = self._share()
+        yield GaugeMetricFamily("holdfast_leader", "Whether this process may write.", value=float(share > 0))
+        yield GaugeMetricFamily("holdfast_share", "Which part of all namespaces this process acts for.", value=share)
         requests = CounterMetricFamily("holdfast_api_requests", "Requests to the API server.", labels=["method"])
         for method, count in self._client.sent.items():
             requests.add_metric([method], count)

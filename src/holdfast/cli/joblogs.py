@@ -20,6 +20,7 @@ from holdfast.core.read import mapping, phase_of
 from holdfast.core.report import decode_progress
 from holdfast.dialects.cloudcasa.kinds import JOBLOG, KUBEJOB
 from holdfast.dialects.cloudcasa.pods import MOVER_LABEL
+from holdfast.engine.scope import Scope
 from holdfast.kube.builtin import PODS
 from holdfast.kube.client import Client
 from holdfast.kube.errors import ApiError, NotFound
@@ -44,7 +45,8 @@ _log = logging.getLogger(__name__)
 class JobLogs:
     """Follows the movers of all jobs while `run` runs."""
 
-    def __init__(self, client: Client, manager: Manager) -> None:
+    def __init__(self, client: Client, manager: Manager, scope: Scope) -> None:
+        self._scope = scope
         self._client, self._resource = client, resources()[JOBLOG]
         self._jobs: dict[str, Object] = {}
         self._followed: set[str] = set()
@@ -112,7 +114,7 @@ class JobLogs:
     async def _keep(self, pod: Object, lines: deque[str], *, running: bool) -> None:
         """Write the lines of a mover; a job that is gone by now has taken its Joblog along."""
         job, meta = self._jobs.get(owner_uid(pod)), pod["metadata"]
-        if job is None:
+        if job is None or not self._scope.holds(job["metadata"]["namespace"]):
             return
         mover: Object = {meta["name"]: {"namespace": meta["namespace"], "running": running, "lines": list(lines)}}
         try:

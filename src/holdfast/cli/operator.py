@@ -9,13 +9,14 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from holdfast import __version__
 from holdfast.cli.choice import choose
 from holdfast.cli.datadir import DataDir
 from holdfast.cli.dialects import KINDS, resources
+from holdfast.cli.errors import HoldfastError
 from holdfast.cli.health import Health, OperatorMetrics, served
 from holdfast.cli.install import install, supply
 from holdfast.cli.joblogs import JobLogs
@@ -24,11 +25,13 @@ from holdfast.core.ports import Dialect
 from holdfast.dialects.cloudcasa.dialect import CloudCasa
 from holdfast.embedded.controllers.run import run_controllers
 from holdfast.engine.budgets import Budget
+from holdfast.engine.scope import Scope, Whole
 from holdfast.engine.shell import Engine
 from holdfast.kube.client import Client
 from holdfast.kube.config import ClusterConfig, load_kubeconfig
 from holdfast.kube.events import EventRecorder
-from holdfast.kube.lease import Elector
+from holdfast.kube.lease import Elector, LeaseLost
+from holdfast.kube.shards import FIXED, Shards, shard_of
 from holdfast.movers.fills import movers
 
 _log = logging.getLogger(__name__)
@@ -58,7 +61,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     ):
         text = f"Jobs of backups and restores that run at a time {where}; 0 for no limit (default: %(default)s)"
         parser.add_argument(option, type=int, default=number, metavar="N", help=text)
+    parser.add_argument(
+        "--shards",
+        type=int,
+        default=1,
+        metavar="N",
+        help="share the namespaces in N parts among the operators, which all give the same N (default: one acts for all)",
+    )
     parser.add_argument("--listen", default="", help="serve /livez, /readyz and /metrics on HOST:PORT (default: not at all)")
+    parser.add_argument(
+        "--lease-duration",
+        type=float,
+        default=LEASE_SECONDS,
+        metavar="SECONDS",
+        help="how long a Lease holds; whoever follows takes over after this time and a half (default: %(default)s)",
+    )
     parser.add_argument("--lease-namespace", default="kube-system", help="where the Lease lives (default: %(default)s)")
 
 
@@ -68,14 +85,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None:
+    if arguments.shards < 1:
+        raise HoldfastError(f"--shards {arguments.shards}: give 1 or more")
     serving, controlling = asyncio.Event(), asyncio.Event()
     health = Health()
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(served(arguments.listen, health))
         await stack.enter_async_context(announce(serving, arguments.ready_fd))
         client = await stack.enter_async_context(Client(config, field_manager="holdfast"))
-        leasing = await stack.enter_async_context(Client(config, field_manager="holdfast", max_in_flight=2))
-        elector = Elector(leasing, LEASE, arguments.lease_namespace, _identity(arguments), duration=LEASE_SECONDS)
+        leasing = await stack.enter_async_context(Client(config, field_manager="holdfast", max_in_flight=2 + arguments.shards))
         async with asyncio.TaskGroup() as group:
             if arguments.install:
                 await install(client)
@@ -86,48 +104,106 @@ async def _operate(arguments: argparse.Namespace, config: ClusterConfig) -> None
                 await install(own)
                 group.create_task(run_controllers(own, data.root, ready=controlling))
                 await controlling.wait()
-            group.create_task(elector.run())
-            health.registry.register(OperatorMetrics(health, client, elector))
-            health.leading = lambda: elector.held
-            await elector.lead(lambda: _engine(client, elector, arguments, serving, health))
+            operator = Operator(client, arguments, serving, health)
+            if arguments.shards == 1:
+                await operator.lead(leasing, group)
+            else:
+                await operator.share(leasing, group)
 
 
-async def _engine(
-    client: Client, elector: Elector, arguments: argparse.Namespace, serving: asyncio.Event, health: Health
-) -> None:
-    choice = await choose(client, arguments.api)
-    for sentence in choice.left_out:
-        _log.warning("not spoken: %s", sentence)
-    _log.info("speaks %s", ", ".join(dialect.name for dialect in choice.dialects))
-    await supply(client.gated(elector.check), [dialect.name for dialect in choice.dialects])
-    recorder = EventRecorder(client.gated(elector.check), component="holdfast")
-    engine = Engine(
-        client,
-        choice.dialects,
-        movers(),
-        resources(),
-        image=arguments.image,
-        recorder=recorder,
-        budget=Budget(total=arguments.max_active, per_namespace=arguments.max_active_per_namespace),
-        gate=elector.check,
-        metrics=health.runs,
-    )
-    health.engine = engine
-    logs = [JobLogs(client.gated(elector.check), engine.manager)] if _speaks_cloudcasa(choice.dialects) else []
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(engine.run())
-            for each in logs:
-                group.create_task(each.run())
-            await engine.manager.synced()
-            health.synced = True
-            serving.set()
-    finally:
-        health.engine, health.synced = None, False
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL):
-                await recorder.flush()
-        await recorder.close()
+class Operator:
+    """The engine of this process, alone behind one Lease or as one of several."""
+
+    def __init__(self, client: Client, arguments: argparse.Namespace, serving: asyncio.Event, health: Health) -> None:
+        self._client, self._arguments, self._serving, self._health = client, arguments, serving, health
+
+    async def lead(self, leasing: Client, group: asyncio.TaskGroup) -> None:
+        """Act for everything while the Lease is ours, and stand by otherwise, until cancelled."""
+        place, name = self._arguments.lease_namespace, _identity(self._arguments)
+        elector = Elector(leasing, LEASE, place, name, duration=self._arguments.lease_duration)
+        group.create_task(elector.run())
+        self._watched(lambda: float(elector.held))
+        await elector.lead(lambda: self._act(Whole(elector.check)))
+
+    async def share(self, leasing: Client, group: asyncio.TaskGroup) -> None:
+        """Act for the shards that are ours, with caches that are filled before the first one is, until cancelled."""
+        place, name = self._arguments.lease_namespace, _identity(self._arguments)
+        shards = Shards(leasing, LEASE, place, name, self._arguments.shards, duration=self._arguments.lease_duration)
+        self._watched(shards.share)
+        await self._act(shards, lambda engine: self._join(shards, engine, group))
+
+    def _watched(self, share: Callable[[], float]) -> None:
+        self._health.registry.register(OperatorMetrics(self._health, self._client, share))
+        self._health.leading = lambda: share() > 0
+
+    def _join(self, shards: Shards, engine: Engine, group: asyncio.TaskGroup) -> None:
+        """Take part in the deal, now that the caches are filled."""
+
+        def among(number: int) -> Callable[[str], bool]:
+            return lambda namespace: shard_of(namespace, shards.count) == number
+
+        shards.drained_by(lambda number: engine.drained(among(number)))
+        shards.subscribe(lambda number, _: engine.look_again(among(number)))
+        group.create_task(shards.run())
+
+    async def _act(self, scope: Scope, filled: Callable[[Engine], None] = lambda _: None) -> None:
+        """Run an engine; `filled` is told once its caches are."""
+        health = self._health
+        choice = await choose(self._client, self._arguments.api)
+        for sentence in choice.left_out:
+            _log.warning("not spoken: %s", sentence)
+        _log.info("speaks %s", ", ".join(dialect.name for dialect in choice.dialects))
+        writer = self._client.gated(lambda: _check_any(scope))
+        recorder = EventRecorder(writer, component="holdfast")
+        engine = self._engine(choice.dialects, scope, recorder)
+        health.engine = engine
+        logs = [JobLogs(writer, engine.manager, scope)] if _speaks_cloudcasa(choice.dialects) else []
+        try:
+            async with asyncio.TaskGroup() as group:
+                supplying = group.create_task(self._supply([dialect.name for dialect in choice.dialects], scope))
+                group.create_task(engine.run())
+                for each in logs:
+                    group.create_task(each.run())
+                await engine.manager.synced()
+                filled(engine)
+                if scope.holds(""):
+                    await supplying
+                health.synced = True
+                self._serving.set()
+        finally:
+            health.engine, health.synced = None, False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    await recorder.flush()
+            await recorder.close()
+
+    async def _supply(self, apis: Sequence[str], scope: Scope) -> None:
+        """Bring the built-in objects up to date, once what lies in no namespace is ours."""
+        if isinstance(scope, Shards):
+            await scope.holding(FIXED)
+        await supply(self._client.gated(lambda: scope.check("")), apis)
+
+    def _engine(self, dialects: Sequence[Dialect], scope: Scope, recorder: EventRecorder) -> Engine:
+        arguments = self._arguments
+        return Engine(
+            self._client,
+            dialects,
+            movers(),
+            resources(),
+            image=arguments.image,
+            recorder=recorder,
+            budget=Budget(total=arguments.max_active, per_namespace=arguments.max_active_per_namespace),
+            scope=scope,
+            metrics=self._health.runs,
+        )
+
+
+def _check_any(scope: Scope) -> None:
+    """Raise LeaseLost when nothing at all is ours: the gate of what is told about objects rather than done to them."""
+    if not scope.share():
+        raise LeaseLost("no part of the namespaces is ours: writing stopped")
+    if isinstance(scope, Whole):
+        scope.check("")
 
 
 def _speaks_cloudcasa(spoken: Sequence[Dialect]) -> bool:

@@ -117,7 +117,7 @@ def lease_role(namespace: str) -> Object:
     rule: Object = {
         "apiGroups": ["coordination.k8s.io"],
         "resources": ["leases"],
-        "verbs": ["get", "list", "watch", "create", "update", "patch"],
+        "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
     }
     return {**_role(OPERATOR, [rule]), "kind": "Role", "metadata": {"name": OPERATOR, "namespace": namespace}}
 

@@ -13,10 +13,11 @@ from typing import Final
 
 import msgspec
 
-from holdfast.core.labels import STEP
+from holdfast.core.labels import OWNER, STEP, annotation
 from holdfast.core.objects import Object
 from holdfast.core.plan import Plan, Step, When
 from holdfast.engine.interest import Key
+from holdfast.engine.scope import Scope, Whole
 from holdfast.kube.objects import labels_of
 
 _RESERVED_FOR: Final = 60.0
@@ -43,10 +44,11 @@ class _Waiter(msgspec.Struct, frozen=True, order=True):
 class Budgets:
     """Counts active Jobs from the watch, and orders those who wait."""
 
-    def __init__(self, budget: Budget, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._total, self._inside = budget.total or sys.maxsize, budget.per_namespace or sys.maxsize
-        self._monotonic = monotonic
-        self._active: set[Slot] = set()
+    def __init__(self, budget: Budget, scope: Scope | None = None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """With a `scope` that is a part of all namespaces, the same part of the total is ours, and at least one."""
+        self._whole, self._inside = budget.total or sys.maxsize, budget.per_namespace or sys.maxsize
+        self._monotonic, self._scope = monotonic, scope or Whole()
+        self._active: dict[Slot, str] = {}
         self._reserved: dict[Slot, float] = {}
         self._waiting: dict[Slot, _Waiter] = {}
 
@@ -62,9 +64,9 @@ class Budgets:
         slot = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         self._reserved.pop(slot, None)
         if new is not None and _active(new):
-            self._active.add(slot)
+            self._active[slot] = _place_of_owner(new)
             return set()
-        self._active.discard(slot)
+        self._active.pop(slot, None)
         return self.next_keys()
 
     def admit(self, key: Key, plan: Plan, step: Step) -> str:
@@ -72,7 +74,7 @@ class Budgets:
         meta = step.child["metadata"]
         slot: Slot = (meta.get("namespace", ""), meta["name"])
         taken = self._taken()
-        if step.when is not When.SUCCESS or slot in taken or self._total == self._inside == sys.maxsize:
+        if step.when is not When.SUCCESS or slot in taken or self._whole == self._inside == sys.maxsize:
             return ""
         since = self._waiting[slot].since if slot in self._waiting else self._monotonic()
         self._waiting[slot] = _Waiter(plan.deadline or _NEVER, since, slot, key)
@@ -102,27 +104,43 @@ class Budgets:
     def _taken(self) -> set[Slot]:
         now = self._monotonic()
         self._reserved = {slot: until for slot, until in self._reserved.items() if until > now}
-        return self._active | self._reserved.keys()
+        return self._active.keys() | self._reserved.keys()
+
+    @property
+    def _total(self) -> int:
+        """How many may be active because of objects of ours."""
+        return self._whole if self._whole == sys.maxsize else max(1, int(self._whole * self._scope.share()))
+
+    def _ours(self, taken: Iterable[Slot]) -> int:
+        """Count the slots that objects of our namespaces take."""
+        return sum(1 for slot in taken if self._scope.holds(self._active.get(slot, slot[0])) or slot in self._reserved)
 
     def _granted(self, taken: set[Slot]) -> Iterator[_Waiter]:
         """Yield the waiters for whom there is room, in their order."""
-        taken = set(taken)
+        taken, room = set(taken), self._total - self._ours(taken)
         for waiter in sorted(self._waiting.values()):
-            if len(taken) >= self._total:
+            if room <= 0:
                 return
             if _inside(taken, waiter.slot[0]) < self._inside:
                 taken.add(waiter.slot)
+                room -= 1
                 yield waiter
 
     def _reason(self, slot: Slot, taken: set[Slot]) -> str:
         here = _inside(taken, slot[0])
         if here >= self._inside:
             return f"waits for a free slot: {here} of {self._inside} mover Jobs of namespace {slot[0]} run"
-        return f"waits for a free slot: {len(taken)} of {self._total} mover Jobs run"
+        return f"waits for a free slot: {self._ours(taken)} of {self._total} mover Jobs run"
 
 
 def _inside(taken: Iterable[Slot], namespace: str) -> int:
     return sum(1 for slot in taken if slot[0] == namespace)
+
+
+def _place_of_owner(job: Object) -> str:
+    """Return the namespace of the object that a Job works for; its own, if it does not say."""
+    named = annotation(job, OWNER).split("/")
+    return named[1] if len(named) == 3 else job["metadata"].get("namespace", "")
 
 
 def _active(job: Object) -> bool:

@@ -15,9 +15,11 @@ from holdfast.core.labels import OWNER, OWNER_UID, annotation
 from holdfast.core.objects import Kind, Object
 from holdfast.engine.cache import Cache
 from holdfast.engine.grants import Grants
+from holdfast.engine.scope import ACTING, Scope, Whole
 from holdfast.kube.builtin import JOBS, PVCS, SECRETS, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
 from holdfast.kube.errors import ApiError, Conflict, Forbidden, NotFound
+from holdfast.kube.lease import LeaseLost
 from holdfast.kube.objects import labels_of
 from holdfast.kube.resource import Resource
 
@@ -34,8 +36,16 @@ class Collector:
     """Deletes leftovers while `run` runs."""
 
     def __init__(
-        self, client: Client, cache: Cache, handled: frozenset[Kind], watched: frozenset[Kind], grants: Grants | None = None
+        self,
+        client: Client,
+        cache: Cache,
+        handled: frozenset[Kind],
+        watched: frozenset[Kind],
+        grants: Grants | None = None,
+        scope: Scope | None = None,
     ) -> None:
+        """`scope` says whose leftovers are ours to collect: those of owners in our namespaces."""
+        self._scope = scope or Whole()
         self._grants = grants or Grants(client)
         self._client, self._cache, self._handled = client, cache, handled
         self._swept = [(kind, resource) for kind, resource in _SWEPT.items() if kind in watched]
@@ -50,8 +60,9 @@ class Collector:
         while True:
             self._wake.clear()
             try:
-                await self.sweep()
-            except ApiError as error:
+                if self._scope.share():
+                    await self.sweep()
+            except (ApiError, LeaseLost) as error:
                 _log.warning("leftovers could not be collected: %s", error)
             try:
                 await asyncio.wait_for(self._wake.wait(), EVERY)
@@ -90,11 +101,14 @@ class Collector:
         if not uid or Kind(group, name) not in self._handled:
             return False
         namespace, _, owner_name = rest.partition("/")
+        if not self._scope.holds(namespace):
+            return False
         owner = self._cache.get(Kind(group, name), namespace, owner_name)
         return owner is None or owner["metadata"].get("uid") != uid
 
     async def _delete(self, resource: Resource, obj: Object) -> None:
         meta = obj["metadata"]
+        ACTING.set(annotation(obj, OWNER).partition("/")[2].partition("/")[0])
         try:
             await self._client.delete(resource, meta["name"], meta.get("namespace") or None, uid=meta["uid"])
         except (NotFound, Conflict):

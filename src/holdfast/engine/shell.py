@@ -33,14 +33,15 @@ from holdfast.engine.jobs import finish_child
 from holdfast.engine.ledgers import LEDGERS, due_ledgers
 from holdfast.engine.metrics import RunMetrics
 from holdfast.engine.progress import ProgressFollower, job_of
+from holdfast.engine.scope import ACTING, Scope, Whole, gate_of
 from holdfast.engine.view import SECRETS, PassView, Senses
 from holdfast.kube.builtin import JOBS, PODS, PVCS, STORAGECLASSES, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
 from holdfast.kube.controller import Controller, Result
 from holdfast.kube.errors import NotFound
+from holdfast.kube.lease import LeaseLost
 from holdfast.kube.manager import Manager
 from holdfast.kube.resource import Resource
-from holdfast.kube.transport import Gate
 
 _log = logging.getLogger(__name__)
 
@@ -77,13 +78,15 @@ class Engine:
         image: str,
         recorder: Recorder,
         budget: Budget | None = None,
-        gate: Gate | None = None,
+        scope: Scope | None = None,
         metrics: RunMetrics | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`gate` is asked before each write and raises when this process may write no more (see kube.lease)."""
+        """`scope` says which namespaces are ours, and is asked before each write (see engine.scope); without it all are."""
         self._client = client
-        self._writer = client.gated(gate) if gate else client
+        self._scope = scope or Whole()
+        self._writer = client.gated(gate_of(self._scope))
+        self._pass_ended = asyncio.Event()
         self._movers, self._image, self._clock, self._metrics = movers, image, clock, metrics
         self._resources = {**_OWN_KINDS, **resources}
         dialects = populators(dialects)
@@ -96,13 +99,13 @@ class Engine:
         }
         self.cache = Cache(informers)
         self.interests = Interests()
-        self._budgets = Budgets(budget or Budget())
+        self._budgets = Budgets(budget or Budget(), self._scope)
         self._holds = Holds()
         self._progress = ProgressFollower(client, self._progress_moved)
         self._executor = Executor(self._writer, self.cache, self._resources, movers, image, self._holds, recorder)
         self._senses = Senses(self.cache, self.interests, self._progress, self._budgets, self._holds, self._executor)
         self._collector = Collector(
-            self._writer, self.cache, frozenset(self._handlers), frozenset(informers), self._executor.grants
+            self._writer, self.cache, frozenset(self._handlers), frozenset(informers), self._executor.grants, self._scope
         )
         self.controllers = {kind: self._controller(kind) for kind in self._handlers}
         for kind, informer in informers.items():
@@ -118,9 +121,21 @@ class Engine:
 
     async def reconcile(self, key: Key) -> Result:
         """One pass over one object."""
+        try:
+            return await self._reconcile(key)
+        except LeaseLost:
+            if not self._scope.holds(key.namespace):  # its next owner goes on where this pass stopped
+                self._forget(key)
+                return Result()
+            raise
+        finally:
+            self._pass_ended.set()
+
+    async def _reconcile(self, key: Key) -> Result:
+        ACTING.set(key.namespace)
         owner = self.cache.get(key.kind, key.namespace, key.name)
         handler = self._handlers[key.kind]
-        if owner is None or _no_longer_ours(owner, handler):
+        if owner is None or _no_longer_ours(owner, handler) or not self._scope.holds(key.namespace):
             self._forget(key)
             return Result()
         now = self._clock()
@@ -219,6 +234,21 @@ class Engine:
         if self._metrics:
             self._metrics.forget(str(key.kind), key.namespace, key.name)
         self._wake(self._budgets.keep(key, ()))
+
+    def look_again(self, among: Callable[[str], bool]) -> None:
+        """Have every object of these namespaces looked at: they have become ours, or are ours no more."""
+        for kind, controller in self.controllers.items():
+            for obj in self.cache.list(kind):
+                meta = obj["metadata"]
+                if among(meta.get("namespace", "")):
+                    controller.enqueue((meta.get("namespace", ""), meta["name"]))
+        self._collector.owner_gone()
+
+    async def drained(self, among: Callable[[str], bool]) -> None:
+        """Wait until no pass over an object of these namespaces is under way."""
+        while any(among(namespace) for each in self.controllers.values() for namespace, _ in each.queue.running):
+            self._pass_ended.clear()
+            await self._pass_ended.wait()
 
     def controllers_by_name(self) -> Mapping[str, Controller]:
         """Return the controller of each handled kind, by the kind's name."""

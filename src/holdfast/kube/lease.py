@@ -12,7 +12,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -47,17 +47,21 @@ class Elector:
         *,
         duration: float = 15.0,
         clock: Callable[[], float] = machine_clock,
+        shared: bool = False,
+        labels: Mapping[str, str] | None = None,
     ):
+        """`shared`: others hold it under the same identity, so it is never given back. `labels`: of a Lease that we make."""
         self.identity = identity
         self.epoch = 0
         """How often the lease changed hands, as of our last acquisition."""
         self._client = client
         self._name, self._namespace = name, namespace
-        self._duration = duration
+        self._duration, self._shared, self._labels = duration, shared, dict(labels or {})
         self._clock = clock
         self._deadline = float("-inf")
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = float("-inf")
+        self._looked_at = float("-inf")
         self._changed = asyncio.Event()
         self._given_back = asyncio.Event()
 
@@ -75,10 +79,10 @@ class Elector:
         """Acquire, renew and acquire again until cancelled; then give the lease back, so that a successor need not wait."""
         try:
             while True:
-                await self._try_once()
+                await self.once()
                 await asyncio.sleep(self._pause())
         finally:
-            await self._release()
+            await self.release()
 
     async def acquired(self) -> None:
         """Wait until we may write."""
@@ -117,32 +121,59 @@ class Elector:
                 task.cancel()
             await asyncio.gather(leading, watching, return_exceptions=True)
 
-    async def _try_once(self) -> None:
-        """Make one attempt to take or renew the lease; failures only let the deadline come nearer."""
+    async def once(self) -> None:
+        """Read the lease and make one attempt."""
+        await self._bounded(self._read_and_attempt())
+
+    async def attempt(self, lease: Object | None, *, wanted: bool = True, began: float) -> None:
+        """Take or renew the lease as it was read (None: there is none) after `began` on our clock.
+
+        Without `wanted` it is only looked at, so that its holder's time runs for us. What is read may be old: a version that is
+        seen late makes us wait longer, and a write upon an old one is refused. Failures only let the deadline come nearer.
+        """
+        await self._bounded(self._take_or_renew(lease, began, wanted=wanted))
+
+    async def _bounded(self, work: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self._duration / 3):
-                await self._take_or_renew()
+                await work
         except (Conflict, AlreadyExists):
             _log.debug("%s: another candidate was faster", self.identity)
         except (ApiError, OSError, TimeoutError) as error:
             _log.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no answer in time")
 
-    async def _take_or_renew(self) -> None:
+    async def _read_and_attempt(self) -> None:
         began = self._clock()
         try:
             lease = await self._client.get(LEASES, self._name, self._namespace)
         except NotFound:
-            meta = {"name": self._name, "namespace": self._namespace}
+            lease = None
+        await self._take_or_renew(lease, began)
+
+    async def _take_or_renew(self, lease: Object | None, began: float, *, wanted: bool = True) -> None:
+        renewed = lease is not None and self._renewed_by_others(lease)
+        free = lease is None or self._may_take(lease)
+        looked, self._looked_at = self._looked_at, began
+        if not wanted or not free:
+            return
+        if renewed and lease is not None:
+            self._won(looked, lease["spec"].get("leaseTransitions") or 0)
+            return
+        if lease is None:
+            meta: Object = {"name": self._name, "namespace": self._namespace, "labels": self._labels}
             await self._client.create(LEASES, {"metadata": meta, "spec": self._spec({})})
             self._won(began, 0)
             return
-        spec: Object = lease.get("spec") or {}
-        if not self._may_take(lease):
-            return
-        new = self._spec(spec)
+        new = self._spec(lease.get("spec") or {})
         began = self._clock()
         await self._client.replace(LEASES, {**lease, "spec": new})
         self._won(began, new["leaseTransitions"])
+
+    def _renewed_by_others(self, lease: Object) -> bool:
+        """Whether those who share our identity have renewed since our last look, from which our deadline counts then."""
+        spec: Object = lease.get("spec") or {}
+        same = spec.get("holderIdentity") == self.identity == self._seen[0]
+        return self._shared and same and self._seen[1] != lease["metadata"].get("resourceVersion", "")
 
     def _may_take(self, lease: Object) -> bool:
         """Ours, given back, or unchanged for the holder's whole duration as we saw it on our own clock."""
@@ -177,11 +208,20 @@ class Elector:
     def _pause(self) -> float:
         return self._duration / 7.5 * random.uniform(0.9, 1.1)
 
-    async def _release(self) -> None:
-        """Empty the holder, if it is still us; a failure costs the successor one duration, nothing else."""
+    def surrender(self) -> bool:
+        """Write no more from this moment on; return whether we held the lease until now. The Lease itself is still ours."""
         held, self._deadline = self.held, float("-inf")
         self._given_back.set()
-        if not held:
+        return held
+
+    async def release(self) -> None:
+        """Surrender, and empty the holder if it is still us; a failure costs the successor one duration, nothing else."""
+        if self.surrender():
+            await self.give_back()
+
+    async def give_back(self) -> None:
+        """Empty the holder after a surrender, so that the successor need not wait."""
+        if self._shared:
             return
         try:
             async with asyncio.timeout(self._duration / 3):

@@ -38,7 +38,7 @@ async def test_it_is_ready_as_a_candidate_and_once_its_caches_are_filled() -> No
         assert await asked(address, "/readyz") == (503, "the API server has not been reached yet\n")
         health.leading = lambda: False
         assert await asked(address, "/readyz") == (200, "ok\n")
-        health.leading, health.engine = (lambda: True), engine(0)
+        health.leading, health.engine = (lambda: 1.0), engine(0)
         assert await asked(address, "/readyz") == (503, "the caches are not filled yet\n")
         health.synced = True
         assert (await asked(address, "/readyz"))[0] == 200
@@ -55,8 +55,8 @@ async def test_a_stuck_pass_is_not_alive() -> None:
 
 async def test_prometheus_is_told_of_queues_requests_and_leadership() -> None:
     health, address = Health(), free_address()
-    client, elector = SimpleNamespace(sent={"GET": 7}), SimpleNamespace(held=True)
-    health.registry.register(OperatorMetrics(health, cast(Any, client), cast(Any, elector)))
+    client = SimpleNamespace(sent={"GET": 7})
+    health.registry.register(OperatorMetrics(health, cast(Any, client), lambda: 1.0))
     health.engine = engine(0)
     async with served(address, health):
         status, text = await asked(address, "/metrics")

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from tests.sim.world import START, job, plan, step
 
-from holdfast.core.labels import STEP
+from holdfast.core.labels import OWNER, STEP
 from holdfast.core.objects import Kind, Object
 from holdfast.core.plan import Plan, Step, When
 from holdfast.engine.budgets import Budget, Budgets
@@ -61,6 +61,31 @@ def test_a_full_namespace_does_not_hold_up_another() -> None:
     budgets.admit(key("a"), *work("a"))
     budgets.admit(key("b"), *work("b", minutes=1))
     assert budgets.admit(key("c"), *work("c", "other")) == ""
+
+
+class Part:
+    """A scope of one of three shards: it holds `demo` and no other namespace."""
+
+    def holds(self, namespace: str) -> bool:
+        return namespace == "demo"
+
+    def check(self, namespace: str) -> None:
+        pass
+
+    def share(self) -> float:
+        return 1 / 3
+
+
+def test_who_holds_a_third_of_the_namespaces_uses_a_third_of_the_total() -> None:
+    """Jobs of others count for them alone, also where one of ours runs in a namespace that is theirs."""
+    budgets = Budgets(Budget(total=6, per_namespace=0), Part(), monotonic=Clock())
+    for name in "xyz":
+        budgets.observe(None, seen(name, "theirs"))
+    assert [budgets.admit(key(name), *work(name, "theirs")) for name in "ab"] == ["", ""]
+    ours = seen("a", "theirs")
+    ours["metadata"]["annotations"] = {OWNER: "Thing.test/demo/a"}
+    budgets.observe(None, ours)
+    assert budgets.admit(key("c"), *work("c")) == "waits for a free slot: 2 of 2 mover Jobs run"
 
 
 def test_cleaning_up_never_waits() -> None:

@@ -26,7 +26,7 @@ def candidate(client: Client, name: str, clock: Clock, duration: float = 15.0) -
 
 async def attempt(*electors: Elector) -> list[bool]:
     for elector in electors:
-        await elector._try_once()
+        await elector.once()
     return [elector.held for elector in electors]
 
 
@@ -75,7 +75,7 @@ async def test_a_deadline_counts_from_before_the_renewal_was_sent(api: FakeApi):
     async with api.client() as client:
         leader = candidate(client, "one", clock)
         api.hold = asyncio.Event()
-        renewal = asyncio.ensure_future(leader._try_once())
+        renewal = asyncio.ensure_future(leader.once())
         await until(lambda: api.active == 1)
         clock.now += 12
         api.hold.set()
@@ -98,7 +98,7 @@ async def test_two_that_see_an_expired_lease_at_once_do_not_both_win(api: FakeAp
         old, one, two = (candidate(client, name, clock) for name in ("old", "one", "two"))
         await attempt(old, one, two)
         clock.now += 16
-        await asyncio.gather(one._try_once(), two._try_once())
+        await asyncio.gather(one.once(), two.once())
     assert [one.held, two.held].count(True) == 1
 
 
