@@ -59,6 +59,8 @@ async def test_objects_lie_sealed_beside_the_data_and_the_right_to_read_them_is_
     assert [action["name"] for action in found["actions"]] == ["dp-backup-0", "dp-objects-0"]
     assert [action["phase"] for action in found["actions"]] == ["Completed", "Completed"]
     assert not file.read_bytes().startswith(b"\x28\xb5\x2f\xfd")
+    data, kept = (int(action["totalSize"]) for action in found["actions"])
+    assert (data + kept, kept) == (int(found["totalSize"]), file.stat().st_size - 16)
     for action in found["actions"]:
         assert action["objectRef"]["kind"] == "Job"
     uid = (await world.wait("Backup", "sealed", lambda _: True))["metadata"]["uid"][:8]

@@ -29,7 +29,7 @@ def test_what_a_script_says_is_taken_with_moments_in_utc() -> None:
         ({"timeRange": "all"}, "timeRange: write an object"),
         ({"extras": ["x"]}, "extras: write a list of maps"),
         ({"extras": {"a": "b"}}, "extras: write a list of maps"),
-        ({"totalSize": {"a": 1}}, "totalSize: write a number"),
+        *(({"totalSize": size}, f"totalSize: {size!r} is no size") for size in ({"a": 1}, "many", "5 apples", "-7", True)),
     ],
 )
 def test_what_the_status_can_not_hold_is_left_out_and_told(said: dict[str, Any], expected: str) -> None:
@@ -38,6 +38,11 @@ def test_what_the_status_can_not_hold_is_left_out_and_told(said: dict[str, Any],
     assert found == {}
     assert len(problems) == 1
     assert problems[0].startswith(expected)
+
+
+@pytest.mark.parametrize("size", [0, 1.5e3, "12", "3Ki", "1.5Gi", "2Ti"])
+def test_a_size_is_a_number_with_or_without_a_unit(size: object) -> None:
+    assert checked({"totalSize": size}) == ({"totalSize": size}, [])
 
 
 def test_empty_texts_count_as_not_said() -> None:

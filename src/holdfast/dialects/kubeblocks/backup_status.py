@@ -143,9 +143,10 @@ def _phase(states: Sequence[StepState]) -> tuple[str, str]:
 
 
 def _told(state: StepState) -> Object:
-    """Return what a job tells of its backup: at its end, or while it runs."""
+    """Return what a job tells of its backup, at its end or while it runs; of Kubernetes objects how much was stored."""
     details = _details(state)
-    size = details.get("totalSize") or (str(details["storedBytes"]) if details.get("storedBytes") else "")
+    objects = sum(result.stored for result in state.report.results) if state.report else 0
+    size = details.get("totalSize") or details.get("storedBytes") or objects
     found: Object = {"totalSize": str(size)} if size else {}
     time_range = details.get("timeRange")
     return found | ({"timeRange": time_range} if isinstance(time_range, dict) and time_range else {})

@@ -1,6 +1,6 @@
 """The info file of a script: what it says of its backup, as JSON in the field names of the Backup's status.
 
-What the API would not take is left out and told: a moment that is none, an offset that is none, extras that are no maps.
+What the API would not take is left out and told: a size, a moment or an offset that is none, extras that are no maps.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from holdfast.core.quantity import parse_quantity
 from holdfast.core.times import format_time, parse_time
 from holdfast.movers.context import log
 
@@ -58,15 +59,25 @@ def checked(said: Mapping[str, Any]) -> tuple[Details, list[str]]:
     """Return what a script said as the status takes it, moments in UTC, and what is wrong with what is left out."""
     found, problems = Details(), list[str]()
     size = said.get("totalSize")
-    if isinstance(size, str | int | float) and str(size).strip():
+    if _is_size(size):
         found["totalSize"] = size
     elif size not in (None, ""):
-        problems.append("totalSize: write a number of bytes, or one with Ki, Mi or Gi")
+        problems.append(f"totalSize: {repr(size)[:60]} is no size: write a number of bytes, or one with Ki, Mi or Gi")
     if span := _span(said.get("timeRange"), problems):
         found["timeRange"] = span
     if extras := _extras(said.get("extras"), problems):
         found["extras"] = extras
     return found, problems
+
+
+def _is_size(said: object) -> bool:
+    if isinstance(said, bool) or not isinstance(said, str | int | float):
+        return False
+    try:
+        parse_quantity(str(said))
+    except ValueError:
+        return False
+    return True
 
 
 def _span(said: object, problems: list[str]) -> Details:
