@@ -112,6 +112,23 @@ async def test_a_missing_credential_is_waited_for(world: World, tmp_path: Path) 
         await world.phase("BackupRepo", "late", "Ready")
 
 
+async def test_22_a_changed_credential_is_tried_at_once_whether_it_breaks_the_repository_or_heals_it(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "s3" / "backups").mkdir(parents=True)
+    with s3_server(tmp_path / "s3") as endpoint:
+        await world.apply(keys("turned"), bucket("turned", endpoint))
+        before = await world.phase("BackupRepo", "turned", "Ready")
+        await world.apply(secret("turned-keys", accessKeyId=KEY, secretAccessKey="wrong"))
+        broken = await world.phase("BackupRepo", "turned", "Failed")
+        await world.apply(keys("turned"))
+        healed = await world.phase("BackupRepo", "turned", "Ready")
+
+    assert condition(broken, "PreCheckPassed")["reason"] == "PreCheckFailed"
+    assert "wrong" not in str(broken)
+    assert len({each["checkedCredential"] for each in (before, broken, healed)}) == 3
+
+
 async def test_22_a_change_during_the_check_replaces_its_job(world: World, tmp_path: Path) -> None:
     (tmp_path / "s3" / "right").mkdir(parents=True)
     with s3_server(tmp_path / "s3") as endpoint:

@@ -20,6 +20,7 @@ from holdfast.schema.structural import Schema
 ROOT = Path(__file__).parents[2]
 LEDGER = rows("kubeblocks")
 OURS = {
+    ("BackupRepo", "status.checkedCredential"),
     ("BackupRepo", "status.kopiaPasswordSecretName"),
     ("BackupRepo", "status.lastPreCheckTime"),
     ("BackupRepo", "status.preCheckDigest"),

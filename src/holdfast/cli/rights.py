@@ -108,7 +108,7 @@ def webhook_roles(namespace: str, name: str) -> Sequence[Object]:
 
 def secrets_role() -> Object:
     """Return the ClusterRole that the operator binds to itself in namespaces whose Secrets it needs."""
-    rule: Object = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "create", "patch", "delete"]}
+    rule: Object = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}
     return _role(SECRETS_ROLE, [rule])
 
 

@@ -18,7 +18,7 @@ from holdfast.core.diff import merge_patch
 from holdfast.core.effects import Create, Emit, PatchStatus
 from holdfast.core.kinds import CLAIM, JOB, LEDGER, POD, STATEFUL_SET, STORAGE_CLASS, VOLUME_SNAPSHOT
 from holdfast.core.news import news
-from holdfast.core.objects import Kind, Object, ref_of
+from holdfast.core.objects import Kind, Object, Ref, ref_of
 from holdfast.core.plan import Child, Desired, Problems
 from holdfast.core.populate import populators
 from holdfast.core.ports import Dialect, Handler, Mover, Outcome, Scheduled, Summing, Sums
@@ -34,6 +34,7 @@ from holdfast.engine.ledgers import LEDGERS, due_ledgers
 from holdfast.engine.metrics import RunMetrics
 from holdfast.engine.progress import ProgressFollower, job_of
 from holdfast.engine.scope import ACTING, Scope, Whole, gate_of
+from holdfast.engine.secret_versions import SecretVersions
 from holdfast.engine.view import SECRETS, PassView, Senses
 from holdfast.kube.builtin import JOBS, PODS, PVCS, STORAGECLASSES, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
@@ -103,7 +104,12 @@ class Engine:
         self._holds = Holds()
         self._progress = ProgressFollower(client, self._progress_moved)
         self._executor = Executor(self._writer, self.cache, self._resources, movers, image, self._holds, recorder)
-        self._senses = Senses(self.cache, self.interests, self._progress, self._budgets, self._holds, self._executor)
+        self._secrets = SecretVersions(
+            client, self._executor.grants, changed=self._secret_changed, wanted=lambda ref: bool(self._lookers(ref))
+        )
+        self._senses = Senses(
+            self.cache, self.interests, self._progress, self._budgets, self._holds, self._executor, self._secrets
+        )
         self._collector = Collector(
             self._writer, self.cache, frozenset(self._handlers), frozenset(informers), self._executor.grants, self._scope
         )
@@ -116,6 +122,7 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._progress.run(), name="progress")
             group.create_task(self.manager.run(), name="manager")
+            group.create_task(self._secrets.run(), name="secrets")
             await self.manager.synced()
             group.create_task(self._collector.run(), name="collector")
 
@@ -305,6 +312,16 @@ class Engine:
         self._wake(self.interests.woken_by(Named(JOB, namespace, job)))
         self._wake(self.interests.woken_by(Named(STATEFUL_SET, namespace, job)))
 
+    def _secret_changed(self, ref: Ref) -> None:
+        """Try at once again what waits for this Secret."""
+        keys = self._lookers(ref)
+        for key in keys:
+            self._holds.release(key, SECRETS)
+        self._wake(keys)
+
+    def _lookers(self, ref: Ref) -> set[Key]:
+        return self.interests.woken_by(Named(ref.kind, ref.namespace, ref.name))
+
     def _wake(self, keys: set[Key], *, after: float = 0) -> None:
         for key in keys:
             self.controllers[key.kind].enqueue((key.namespace, key.name), after=after)
@@ -326,7 +343,7 @@ def _handlers(dialects: Sequence[Dialect]) -> dict[Kind, Handler]:
 
 
 def watched_kinds(dialects: Sequence[Dialect]) -> list[Kind]:
-    """Return every kind to watch. Secrets are not: they are read by name when a run starts.
+    """Return every kind to watch. Secrets are not: they are read by name, and followed one by one (engine.secret_versions).
 
     With claims come their StorageClasses, by which a step knows whether a claim waits for a pod.
     """

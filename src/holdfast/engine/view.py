@@ -15,6 +15,7 @@ from holdfast.engine.cache import OVERLAY_LIFE, Cache
 from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Collection, Interests, Key, Named, Token
 from holdfast.engine.progress import ProgressFollower
+from holdfast.engine.secret_versions import SECRET, SecretVersions
 
 SECRETS: Final = "secrets"
 """The subject under which a key is held because a Secret is missing."""
@@ -32,10 +33,17 @@ class Senses:
     """What every pass reads with."""
 
     def __init__(
-        self, cache: Cache, interests: Interests, progress: ProgressFollower, budgets: Budgets, holds: Holds, settled: Settled
+        self,
+        cache: Cache,
+        interests: Interests,
+        progress: ProgressFollower,
+        budgets: Budgets,
+        holds: Holds,
+        settled: Settled,
+        secrets: SecretVersions,
     ) -> None:
         self.cache, self.interests, self.progress = cache, interests, progress
-        self.budgets, self.holds, self.settled = budgets, holds, settled
+        self.budgets, self.holds, self.settled, self.secrets = budgets, holds, settled, secrets
 
 
 class PassView:
@@ -48,8 +56,10 @@ class PassView:
         self.times: list[datetime] = []
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """Return one object, and be woken when it changes, appears or goes."""
+        """Return one object, and be woken when it changes, appears or goes. Of a Secret that is its metadata."""
         self._look(Named(kind, namespace, name))
+        if kind == SECRET:
+            return self._senses.secrets.get(namespace, name)
         cache = self._senses.cache
         if cache.is_ahead(kind, namespace, name):
             self.times.append(self._now + OVERLAY_LIFE + timedelta(seconds=1))

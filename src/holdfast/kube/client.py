@@ -86,14 +86,19 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         limit: int = 500,
+        metadata_only: bool = False,
     ) -> Listing:
-        """Read a whole collection in pages of `limit`; without a namespace, of all namespaces."""
+        """Read a whole collection in pages of `limit`; without a namespace, of all namespaces.
+
+        With `metadata_only` the server sends nothing else of the objects.
+        """
+        accept = _METADATA.format("PartialObjectMetadataList") if metadata_only else _PLAIN
         query = _query(labelSelector=label_selector, fieldSelector=field_selector, limit=str(limit))
         path = res.path(namespace)
         items: list[Object] = []
         while True:
             try:
-                page = await self._decoded(Call(method="GET", path=path, query=query))
+                page = await self._decoded(Call(method="GET", path=path, query=query, accept=accept))
             except Gone:
                 if "continue" not in query:
                     raise
@@ -216,15 +221,17 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         opened: Callable[[], None] | None = None,
+        metadata_only: bool = False,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Follow changes after `resource_version` until the server ends the stream.
 
         That is normal: go on from the last version seen. Yields ADDED, MODIFIED, DELETED and BOOKMARK.
         Raises Gone when the version is too old, Unavailable when the line breaks.
-        `opened` is called once the server has accepted the watch.
+        `opened` is called once the server has accepted the watch; `metadata_only` as for `list`.
         """
         query = _query(labelSelector=label_selector, fieldSelector=field_selector, resourceVersion=resource_version)
-        return watch_events(self._transport, res, res.path(namespace), query, opened=opened)
+        accept = _METADATA.format("PartialObjectMetadata") if metadata_only else _PLAIN
+        return watch_events(self._transport, res, res.path(namespace), query, opened=opened, accept=accept)
 
     async def logs(
         self, namespace: str, pod: str, container: str = "", *, follow: bool = False, tail_lines: int | None = None
@@ -270,6 +277,8 @@ class Client:
         return _query(fieldManager=self.field_manager, dryRun="All" if dry_run else "")
 
 
+_PLAIN: Final = "application/json"
+_METADATA: Final = "application/json;as={};g=meta.k8s.io;v=v1"
 _POD: Final = Resource("", "v1", "Pod", "pods")
 
 

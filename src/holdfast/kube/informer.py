@@ -49,8 +49,12 @@ class Informer:
         field_selector: str = "",
         trim: Trim | None = None,
         may_lack: bool = False,
+        metadata_only: bool = False,
     ):
-        """`may_lack`: the cluster may not serve this kind; then it has no objects, until it is served."""
+        """`may_lack`: the cluster may not serve this kind; then it has no objects, until it is served.
+
+        `metadata_only`: the server sends nothing else of the objects, for kinds whose contents are not to be seen.
+        """
         self.resource = res
         self.namespace = namespace
         self.trim = trim
@@ -58,7 +62,7 @@ class Informer:
         """Whether subscribers are being told about a (re)list rather than about a change that someone just made."""
         self.failure: Exception | None = None
         """Why the cache is behind right now, or None while list and watch work."""
-        self._client, self._may_lack = client, may_lack
+        self._client, self._may_lack, self._metadata_only = client, may_lack, metadata_only
         self._labels, self._fields = label_selector, field_selector
         self._store = Store()
         self._subscribers: list[Subscriber] = []
@@ -113,7 +117,11 @@ class Informer:
 
     async def _relist(self) -> None:
         listing = await self._client.list(
-            self.resource, self.namespace or None, label_selector=self._labels, field_selector=self._fields
+            self.resource,
+            self.namespace or None,
+            label_selector=self._labels,
+            field_selector=self._fields,
+            metadata_only=self._metadata_only,
         )
         present: set[Key] = set()
         self.listing = True
@@ -141,6 +149,7 @@ class Informer:
             label_selector=self._labels,
             field_selector=self._fields,
             opened=self._recovered,
+            metadata_only=self._metadata_only,
         )
         async with aclosing(events):
             async for event in events:

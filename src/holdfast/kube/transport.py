@@ -61,6 +61,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     query: Mapping[str, str] = {}
     body: bytes | None = None
     content_type: str = "application/json"
+    accept: str = "application/json"
     repeat: Repeat = Repeat.SAFE
 
     @property
@@ -170,7 +171,7 @@ class Transport:
             connector = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=30)
             self._session = aiohttp.ClientSession(
                 connector=connector,
-                headers={"User-Agent": self._user_agent, "Accept": "application/json"},
+                headers={"User-Agent": self._user_agent},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 proxy=self._config.proxy_url or None,
             )
@@ -179,7 +180,7 @@ class Transport:
         return self._session
 
     async def _headers(self, call: Call) -> CIMultiDict[str]:
-        headers = CIMultiDict[str]()
+        headers = CIMultiDict[str](Accept=call.accept)
         authorization = await self._credentials.header()
         if authorization:
             headers["Authorization"] = authorization

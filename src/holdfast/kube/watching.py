@@ -31,11 +31,12 @@ async def watch_events(
     query: Mapping[str, str],
     *,
     opened: Callable[[], None] | None = None,
+    accept: str = "application/json",
 ) -> AsyncGenerator[WatchEvent, None]:
     """Yield the events of one watch request until it ends. Raises ApiError: Gone, Unavailable, Forbidden and the like."""
     seconds = str(random.randint(SHORTEST, LONGEST))
     full = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": seconds}
-    call = Call(method="GET", path=path, query=full)
+    call = Call(method="GET", path=path, query=full, accept=accept)
     response = await transport.stream(call, read_timeout=READ_TIMEOUT)
     try:
         if opened is not None:

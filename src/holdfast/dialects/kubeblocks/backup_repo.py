@@ -4,6 +4,7 @@ It makes what its provider's templates say, tries the place with a Job, and when
 backups that lie there already. It can't go while Backups need it.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,6 +25,7 @@ from holdfast.core.read import (
     namespace_of,
     number,
     text,
+    uid_of,
 )
 from holdfast.core.times import format_time, optional_time
 from holdfast.dialects.kubeblocks import access, attempts, names, repo_jobs
@@ -35,6 +37,7 @@ from holdfast.dialects.kubeblocks.kinds import (
     CLAIM,
     JOB,
     NAMESPACE,
+    SECRET,
     STORAGE_CLASS,
 )
 from holdfast.dialects.kubeblocks.preparation import CLASS_CREATED, PARAMETERS, Prepared, method_of, prepare
@@ -92,7 +95,7 @@ class BackupRepoHandler:
         doomed: list[Doomed] = []
         plans: list[Plan] = []
         times: list[datetime] = []
-        for task in self._tasks(obj, prepared, now):
+        for task in self._tasks(obj, prepared, view, now):
             attempt = attempts.observe(obj, task, view, now)
             times += [attempt.wake_at] if attempt.wake_at else []
             if task.condition == FOUND and (attempt.wanted or attempt.state):
@@ -128,7 +131,7 @@ class BackupRepoHandler:
         if prepared.provider is None:
             return {**status, "phase": "Failed", "isDefault": False, **_told(obj, prepared.conditions, now)}
         conditions = _with_refusals(prepared.conditions, outcome.refused)
-        tasks = self._tasks(obj, prepared, now)
+        tasks = self._tasks(obj, prepared, view, now)
         for task in tasks:
             attempt = attempts.observe(obj, task, view, now)
             waits = _waits(outcome.runs, task)
@@ -137,8 +140,9 @@ class BackupRepoHandler:
             )
             if task.condition == PASSED and attempt.state is not None and attempt.state.phase.terminal:
                 status["lastPreCheckTime"] = format_time(attempt.state.finished or now)
+                status |= _credential(obj, view)
             if task.condition == PASSED and attempt.state is not None and attempt.state.phase is Phase.SUCCEEDED:
-                status["preCheckDigest"] = task.digest
+                status["preCheckDigest"] = prepared.digest
         phase = _phase(conditions)
         default = phase == "Ready" and names.is_true(obj, names.DEFAULT_REPO)
         return {
@@ -149,12 +153,13 @@ class BackupRepoHandler:
             **_told(obj, conditions, now),
         }
 
-    def _tasks(self, obj: Object, prepared: Prepared, now: datetime) -> list[Task]:
+    def _tasks(self, obj: Object, prepared: Prepared, view: Refs, now: datetime) -> list[Task]:
         """Return the check, and once that went well, the search for backups."""
-        checked = is_true(conditions_of(obj), PASSED) and text(obj, "status", "preCheckDigest") == prepared.digest
+        digest = f"{prepared.digest}{_changed_credential(obj, view)}"
+        checked = is_true(conditions_of(obj), PASSED) and text(obj, "status", "preCheckDigest") == digest
         last = optional_time(text(obj, "status", "lastPreCheckTime"))
         due = last + AGAIN if checked and last else now
-        tasks = [Task(name=names.pre_check(obj), home=self._home, condition=PASSED, digest=prepared.digest, due=due)]
+        tasks = [Task(name=names.pre_check(obj), home=self._home, condition=PASSED, digest=digest, due=due)]
         if checked:
             done = is_true(conditions_of(obj), FOUND)
             name, mark = names.discovery(obj), names.mark(obj)
@@ -182,6 +187,20 @@ class BackupRepoHandler:
             "kopiaPasswordSecretName": names.kopia_password(obj) if _wants_kopia(obj, view) else None,
         }
         return {name: value for name, value in named.items() if value is not None}
+
+
+def _credential(obj: Object, refs: Refs) -> Object:
+    """Return as a field of the status which version the Secret with the credentials has; nothing while that is not known."""
+    given = mapping(obj, "spec", "credential")
+    secret = refs.get(SECRET, text(given, "namespace"), text(given, "name")) if given else None
+    version = text(secret or {}, "metadata", "resourceVersion")
+    return {"checkedCredential": f"{uid_of(secret)}/{version}"} if secret is not None and version else {}
+
+
+def _changed_credential(obj: Object, refs: Refs) -> str:
+    """Return what tells a changed Secret from the one that was checked last; empty while it is the same, or not known."""
+    now, last = _credential(obj, refs).get("checkedCredential", ""), text(obj, "status", "checkedCredential")
+    return "-" + hashlib.sha256(now.encode()).hexdigest()[:8] if now and last and now != last else ""
 
 
 def _phase(conditions: Sequence[Condition]) -> str:

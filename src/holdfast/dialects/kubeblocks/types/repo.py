@@ -86,6 +86,7 @@ class BackupRepoStatus(Wire):
         Annotated[str, doc("Secret with the password of deduplicated backups: keep a copy of it elsewhere.")]
     ] = UNSET
     pre_check_digest: Maybe[Annotated[str, doc("Digest of what was checked: parameters, templates, access.")]] = UNSET
+    checked_credential: Maybe[Annotated[str, doc("Version of the Secret with the credentials that was tried there.")]] = UNSET
     last_pre_check_time: Maybe[Annotated[Time, doc("When writing, reading and deleting there was last tried.")]] = UNSET
 
 
