@@ -329,6 +329,10 @@ async def test_old_backups_go_after_a_good_one_only_when_annotations_say_so(worl
     assert isinstance(call, AntflyRetention)
     assert (call.keep_last, call.keep_seconds, call.owner) == (3, 30 * 86400, "production/daily-backup")
     assert set(call.spared) == {good, "daily-backup-20261121020000-1a2b3c4d"}
+    await world.start("two")
+    await world.end("two", "a", at="2026-11-21T02:00:09Z")
+    await world.until(lambda status: status["lastSuccessfulBackup"]["backupId"] != good)
+    assert await retention_calls(world) == found, "the deletion that has not ended is the only one"
     wrong = {"metadata": {"annotations": {"holdfast.dev/keep-last": "few"}}}
     await world.client.merge_patch(BACKUPS, "daily-backup", NAMESPACE, wrong)
     assert reasons(await world.phase("Failed"))["ScheduleReady"] == ("False", "ValidationFailed")

@@ -12,8 +12,10 @@ from tests.sim.cluster import Cluster
 from tests.sim.test_mirantis_sim import BAD, GOOD, START, backups, born
 
 from holdfast.core.objects import Object
+from holdfast.core.plan import Phase, Run, RunKind, StepState
+from holdfast.dialects.mirantis import expiry
 from holdfast.dialects.mirantis.dialect import Mirantis
-from holdfast.dialects.mirantis.kinds import CLUSTER, JOB
+from holdfast.dialects.mirantis.kinds import CLUSTER, CLUSTER_BACKUP_SCHEDULE, JOB
 
 
 def kept(days: int, block: Object | None = None, **annotations: str) -> Cluster:
@@ -152,3 +154,49 @@ def test_a_backup_waits_for_a_cluster_that_is_not_there_and_gives_up_after_an_ho
     world.settle()
     never = next(obj for obj in backups(world) if obj["metadata"]["name"] == "never")
     assert (never["status"]["phase"], "nowhere not found" in never["status"]["message"]) == ("Failed", True)
+
+
+def applied(world: Cluster) -> Object:
+    (schedule,) = [obj for ref, obj in world.objects.items() if ref.kind == CLUSTER_BACKUP_SCHEDULE]
+    return next(each for each in schedule["status"]["conditions"] if each["type"] == "RetentionApplied")
+
+
+def test_how_retention_goes_is_a_condition() -> None:
+    world = kept(4, keep_last="1")
+    assert applied(world)["message"] == "deletes files"
+    (ref,) = world.running()
+    world.end(ref, BAD, failed=True)
+    world.settle()
+    assert (applied(world)["status"], applied(world)["reason"]) == ("False", "DeletionFailed")
+    assert "daily-202611210000 are not deleted: no answer; tried again at" in applied(world)["message"]
+    assert len(world.running()) == 1, "the next one is tried meanwhile, alone"
+    world.now += timedelta(minutes=61)
+    world.settle()
+    world.settle()
+    assert len(world.running()) == 1
+    through(world)
+    assert applied(world)["message"] == "nothing is left to delete"
+
+
+def test_a_place_that_can_not_be_reached_is_told_and_nothing_is_started() -> None:
+    world = kept(2, BUCKET, keep_last="1")
+    world.objects = {ref: obj for ref, obj in world.objects.items() if ref.kind.kind not in ("RCloneCredential", "Job")}
+    world.settle()
+    assert applied(world)["status"] == "False"
+    assert "RCloneCredential default/swift-s3 not found" in applied(world)["message"]
+    assert deletions(world) == []
+
+
+def test_a_deletion_whose_secret_is_missing_waits_alone_and_says_so() -> None:
+    world = kept(3, BUCKET, keep_last="1")
+    (ref,) = world.running()
+    (schedule,) = [obj for each, obj in world.objects.items() if each.kind == CLUSTER_BACKUP_SCHEDULE]
+    found = expiry.drop(schedule, world, world.now)
+    assert found is not None
+    (plan,) = found.plans
+    state = StepState(phase=Phase.RUNNING, exists=True, reason="CreateContainerConfigError", message='secret "kept" not found')
+    run = Run(name=plan.name, kind=RunKind.RETENTION, phase=Phase.RUNNING, steps={expiry.STEP: state})
+    told = expiry.told(schedule, world, {plan.name: run}, world.now)
+    assert told is not None
+    assert (told.status, told.message) == ("False", 'a deletion waits: secret "kept" not found')
+    assert [each.name for each in world.running()] == [ref.name]

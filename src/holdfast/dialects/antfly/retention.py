@@ -1,6 +1,7 @@
 """Retention of stored backups: off unless annotations of an AntflyBackup ask for it, and then after each good backup.
 
-The last good backup always stays, and so does what an AntflyRestore that has not ended names.
+One deletion of an AntflyBackup runs or waits at a time; what follows later good backups comes after it. The last good backup
+always stays, and so does what an AntflyRestore that has not ended names.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from holdfast.core.labels import MOVER, annotation
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Doomed, Phase, Plan, Problem, Run, RunKind, SecretFiles, Step
 from holdfast.core.ports import View
-from holdfast.core.read import name_of, text, uid_of
+from holdfast.core.read import name_of, namespace_of, text, uid_of
 from holdfast.core.times import parse_period
 from holdfast.dialects.antfly import clusters, jobs, names
 from holdfast.dialects.antfly.decode import Backup
@@ -78,7 +79,7 @@ def plans(obj: Object, wanted: Backup, cluster: Object | None, newest: str, view
     job: Object = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": _job_name(wanted, ruled, newest), "namespace": wanted.place.namespace, "labels": labels},
+        "metadata": {"name": _present(obj, wanted, ruled, newest, view), "namespace": wanted.place.namespace, "labels": labels},
         "spec": jobs.job_spec("retention", labels, timeout=PATIENCE, retries=1),
     }
     step = Step(
@@ -90,11 +91,9 @@ def plans(obj: Object, wanted: Backup, cluster: Object | None, newest: str, view
 def outdated(obj: Object, wanted: Backup, newest: str, view: View) -> tuple[Doomed, ...]:
     """Return the Jobs of earlier deletions."""
     ruled = rules(obj)
-    keep = _job_name(wanted, ruled, newest) if ruled else ""
-    found = view.list(JOB, wanted.place.namespace, owner=uid_of(obj))
-    old = [job for job in found if _is_retention(job) and name_of(job) != keep]
-    ended = [job for job in old if view.step(wanted.place.namespace, name_of(job)).phase.terminal]
-    return tuple(Doomed(Ref(JOB, wanted.place.namespace, name_of(job)), "a later deletion follows") for job in ended)
+    keep = _present(obj, wanted, ruled, newest, view) if ruled else ""
+    old = [name for name in _jobs(obj, view) if name != keep and view.step(wanted.place.namespace, name).phase.terminal]
+    return tuple(Doomed(Ref(JOB, wanted.place.namespace, name), "a later deletion follows") for name in old)
 
 
 def told(run: Run | None, generation: int) -> Sequence[Condition]:
@@ -117,12 +116,17 @@ def _problem(key: str, message: str) -> Problem:
     return Problem(f"metadata.annotations[{key}]", message, "ValidationFailed")
 
 
-def _job_name(wanted: Backup, ruled: Rules, newest: str) -> str:
-    return names.retention_job(wanted.place.name, f"{newest} {ruled.last} {ruled.age}")
+def _present(obj: Object, wanted: Backup, ruled: Rules, newest: str, view: View) -> str:
+    """Name the Job to look at: an earlier one that has not ended, else that of the newest good backup."""
+    mine = names.retention_job(wanted.place.name, f"{newest} {ruled.last} {ruled.age}")
+    jobs = _jobs(obj, view)
+    open_ = [name for name in jobs if not view.step(wanted.place.namespace, name).phase.terminal]
+    return mine if mine in jobs else next(iter(open_), mine)
 
 
-def _is_retention(job: Object) -> bool:
-    return text(job, "metadata", "labels", MOVER) == AntflyRetention.MOVER
+def _jobs(obj: Object, view: View) -> list[str]:
+    found = view.list(JOB, namespace_of(obj), owner=uid_of(obj))
+    return sorted(name_of(job) for job in found if text(job, "metadata", "labels", MOVER) == AntflyRetention.MOVER)
 
 
 def _read_now(view: View) -> set[str]:

@@ -8,7 +8,7 @@ write that counts it, and only once its child exists: no tick is lost and none r
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from holdfast.core.conditions import condition, upsert
+from holdfast.core.conditions import condition, remove, upsert, upsert_all
 from holdfast.core.cron import Cron
 from holdfast.core.ledger import Schedule
 from holdfast.core.objects import Object, bounded_name
@@ -56,12 +56,12 @@ class ClusterBackupScheduleHandler:
         notes = [*_quotes(obj)]
         if missed:
             notes.append(Note("TicksMissed", f"{missed} due times were missed; the latest is caught up", warning=True))
-        dropped = expiry.drop(obj, view, now)
+        dropped = expiry.drop(obj, view, now) or expiry.Drop()
         children = (Child(_child(obj, cluster, due), create_only=True),) if due else ()
         wake = min((at for at in (cron.next_after(now), dropped.wake_at) if at), default=None)
         amend: Amend | None = ownership.adopt(obj, cluster)
         return Desired(
-            amend=amend, children=children, notes=tuple(notes), runs=dropped.runs, doomed=dropped.doomed, wake_at=wake
+            amend=amend, children=children, notes=tuple(notes), runs=dropped.plans, doomed=dropped.doomed, wake_at=wake
         )
 
     def schedules(self, obj: Object, view: View, now: datetime) -> Sequence[Schedule]:
@@ -89,7 +89,9 @@ class ClusterBackupScheduleHandler:
             status["nextBackupAt"] = format_time(following) if following else ""
         status["attempts"] = attempts.told(mapping(before, "attempts"), expiry.children(obj, view), total)
         judged = condition("Ready", True, "Scheduled", f"due in the time zone {self._zone or 'UTC'}")
-        return {**status, "conditions": upsert(conditions_of(obj), judged, now)}
+        kept = expiry.told(obj, view, outcome.runs, now)
+        before_it = conditions_of(obj) if kept else remove(conditions_of(obj), expiry.APPLIED)
+        return {**status, "conditions": upsert_all(before_it, [judged, *([kept] if kept else [])], now)}
 
 
 def _due(obj: Object, cron: Cron, now: datetime) -> tuple[datetime | None, int]:

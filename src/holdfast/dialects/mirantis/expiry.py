@@ -5,17 +5,21 @@ first, then the key that opened them forgets the archive, and the ClusterBackup 
 an hour later.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from holdfast.core.calls import ArchiveDelete
+from holdfast.core.conditions import Condition, condition
 from holdfast.core.labels import annotation, owner_uid
 from holdfast.core.objects import Object, Ref, bounded_name
-from holdfast.core.plan import Desired, Doomed, Phase, Plan, Problem, RunKind, Step, StepState
+from holdfast.core.plan import Doomed, Phase, Plan, Problem, Run, RunKind, Step, StepState
 from holdfast.core.ports import View
 from holdfast.core.read import deleting, items, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.core.retention import Health, Keep, RecoveryPoint, retain
-from holdfast.core.times import parse_period, parse_time
+from holdfast.core.times import format_time, parse_period, parse_time
 from holdfast.dialects.mirantis import archive_jobs, control_plane
 from holdfast.dialects.mirantis.kinds import (
     CLUSTER,
@@ -30,6 +34,7 @@ from holdfast.dialects.mirantis.kinds import (
 
 AGAIN: Final = timedelta(hours=1)
 STEP: Final = "delete"
+APPLIED: Final = "RetentionApplied"
 
 
 def children(obj: Object, view: View) -> list[Object]:
@@ -72,16 +77,41 @@ def problems(obj: Object) -> list[Problem]:
     return found
 
 
-def drop(obj: Object, view: View, now: datetime) -> Desired:
-    """Return what retention lets go now: Jobs that delete files, and then the objects."""
+class Drop(msgspec.Struct, frozen=True, kw_only=True):
+    """What retention lets go: the next deletion of files, objects whose files are gone, and what is in its way."""
+
+    plans: tuple[Plan, ...] = ()
+    doomed: tuple[Doomed, ...] = ()
+    wake_at: datetime | None = None
+    troubles: tuple[str, ...] = ()
+
+
+def told(obj: Object, view: View, runs: Mapping[str, Run], now: datetime) -> Condition | None:
+    """Return how retention goes; None when it is off."""
+    found = drop(obj, view, now)
+    if found is None:
+        return None
+    waits = [run.steps[STEP] for plan in found.plans if (run := runs.get(plan.name)) and not run.phase.terminal]
+    said = [f"a deletion waits: {state.message}" for state in waits if state.reason and state.message]
+    if troubles := (*said, *found.troubles):
+        return condition(APPLIED, False, "DeletionWaits" if said else "DeletionFailed", "; ".join(troubles[:5]))
+    return condition(APPLIED, True, "RetentionApplied", "deletes files" if found.plans else "nothing is left to delete")
+
+
+def drop(obj: Object, view: View, now: datetime) -> Drop | None:
+    """Return what retention lets go now: a Job that deletes files, and then the objects; None when retention is off.
+
+    One Job at a time deletes: the next one begins when it has ended.
+    """
     count, period = annotation(obj, KEEP_LAST), annotation(obj, KEEP_WITHIN)
     if not count and not period:
-        return Desired()
+        return None
     keep = Keep(last=int(count) if count else None, max_age=parse_period(period) if period else None)
     by_uid = {uid_of(each): each for each in children(obj, view) if phase_of(each) == "Completed" and not deleting(each)}
     verdicts = retain([_point(each) for each in by_uid.values()], keep, now)
     plans: list[Plan] = []
     doomed: list[Doomed] = []
+    troubles: list[str] = []
     times = [at for each in by_uid.values() if period and (at := _end(each) + parse_period(period)) > now]
     for verdict in reversed(verdicts.dropped):
         backup = by_uid[verdict.point.id]
@@ -98,23 +128,29 @@ def drop(obj: Object, view: View, now: datetime) -> Desired:
             ]
         elif state.phase.terminal:
             since = state.finished or now
+            again = format_time(since + AGAIN)
+            troubles.append(f"the files of {name_of(backup)} are not deleted: {state.message}; tried again at {again}")
             doomed += [Doomed(ref, "it failed an hour ago: tries again")] if now >= since + AGAIN else []
             times.append(max(since + AGAIN, now + timedelta(seconds=1)))
-        elif (plan := _plan(obj, backup, ref.name, view)) is not None:
-            plans.append(plan)
-    return Desired(runs=tuple(plans[:1]), doomed=tuple(doomed), wake_at=min(times, default=None))
+        elif isinstance(plan := _plan(obj, backup, ref.name, view), Plan):
+            plans.insert(0 if ours else len(plans), plan)
+        else:
+            troubles.append(f"the files of {name_of(backup)} are not deleted: {plan}")
+    return Drop(
+        plans=tuple(plans[:1]), doomed=tuple(doomed), wake_at=min(times, default=None), troubles=tuple(dict.fromkeys(troubles))
+    )
 
 
-def _plan(obj: Object, backup: Object, name: str, view: View) -> Plan | None:
-    """Return the deletion of one backup's files; None while its place can't be reached, since nothing is dropped blindly."""
+def _plan(obj: Object, backup: Object, name: str, view: View) -> Plan | Problem:
+    """Return the deletion of one backup's files, or why its place can't be reached: nothing is dropped blindly."""
     target = text(backup, "spec", "targetCluster")
     cluster = view.get(CLUSTER, namespace_of(obj), target)
     if cluster is None:
-        return None
+        return Problem("spec.targetCluster", f"Cluster {namespace_of(obj)}/{target} not found")
     node, block = text(backup, "status", "node"), mapping(backup, "status", "parameters")
     place = archive_jobs.destination(backup, target, block, control_plane.settings(cluster), node, view)
     if isinstance(place, Problem):
-        return None
+        return place
     files = tuple(text(file, "name") for file in items(backup, "status", "files"))
     call = archive_jobs.call(ArchiveDelete(place.place, files), place)
     job = archive_jobs.job(obj, name, target, node, place)
