@@ -27,7 +27,7 @@ class Command(Protocol):
 
 COMMANDS: Mapping[str, str] = {
     "demo": "back up and restore real data of this machine, and prove it",
-    "up": "run a control plane on this machine: API server, operator, node",
+    "up": "run a control plane on this machine: API server, operator, REST API, node",
     "down": "stop the control plane that `up` started",
     "apiserver": "run the API server alone",
     "operator": "run the controllers and the backup engine alone",
