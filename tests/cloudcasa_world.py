@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from holdfast.cli.agent_manifest import agent_manifest
 from holdfast.cli.apiserver import admission, backup_roles, sealers
 from holdfast.cli.dialects import resources
 from holdfast.cli.install import install
@@ -184,7 +185,7 @@ async def world(
         _, certificate, key = ensure_server_certificate(directory / "pki", ("127.0.0.1",))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        options = Options(tls=context, probe=probe, per_second=per_second, secrets=Grants(client))
+        options = Options(tls=context, probe=probe, per_second=per_second, secrets=Grants(client), manifest=agent_manifest)
         port = await stack.enter_async_context(serving(client, options))
         trust = ssl.create_default_context(cafile=str(directory / "pki" / "ca.crt"))
         connector = aiohttp.TCPConnector(ssl=trust, limit=0)

@@ -158,6 +158,22 @@ def rest_objects() -> Sequence[Object]:
     return [*served, rights.rest_role(), rights.binding("ClusterRole", name, name, _account(name))]
 
 
+def agent(name: str, namespace: str) -> Object:
+    """Return the Deployment of the agent that reports to the CloudCasa API of another installation."""
+    labels = {**_SELECTOR, "app.kubernetes.io/component": "agent"}
+    found = _deployment()
+    pod: Object = found["spec"]["template"]["spec"]
+    container: Object = pod["containers"][0]
+    for served in ("ports", "livenessProbe", "readinessProbe"):
+        del container[served]
+    container |= {"name": "agent", "args": ["agent"]}
+    pod["serviceAccountName"] = name
+    found |= {"metadata": {"name": name, "namespace": namespace, "labels": {MANAGED_BY: HOLDFAST, **labels}}}
+    found["spec"] |= {"replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": labels}}
+    found["spec"]["template"]["metadata"] = {"labels": labels}
+    return found
+
+
 def _account(name: str) -> Object:
     return {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
 

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "apiserver": "run the API server alone",
     "operator": "run the controllers and the backup engine alone",
     "rest": "serve the CloudCasa REST API of any Kubernetes API server",
+    "agent": "report to the CloudCasa REST API of another installation, and carry out its jobs here",
     "webhook": "judge objects at kubectl apply, for a cluster of others",
     "node": "run pods of any Kubernetes API server as sandboxed processes of this machine",
     "repo": "work with a backup repository by hand: back up, browse, restore, check, forget",

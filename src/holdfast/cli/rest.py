@@ -11,6 +11,7 @@ import ssl
 import time
 from pathlib import Path
 
+from holdfast.cli.agent_manifest import agent_manifest
 from holdfast.cli.children import signal_ready
 from holdfast.cli.datadir import DataDir
 from holdfast.cli.errors import HoldfastError
@@ -50,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=0, help="0 chooses one, once, and keeps it (default: %(default)s)")
     parser.add_argument("--tls-cert", type=Path, help="certificate chain, where there is no --data-dir")
     parser.add_argument("--tls-key", type=Path, help="its private key")
+    parser.add_argument("--tls-ca", type=Path, help="what agents of other clusters are to trust (default: their own system)")
     parser.add_argument(
         "--requests-per-second", type=float, default=REQUESTS_PER_SECOND, help="limit of each key (default: %(default)g)"
     )
@@ -83,6 +85,8 @@ async def _serve_with(client: Client, arguments: argparse.Namespace, data: DataD
         per_second=arguments.requests_per_second,
         probe=probe_objectstore,
         secrets=Grants(client),
+        manifest=agent_manifest,
+        ca=_trust(arguments, data),
     )
     async with serving(client, options) as port:
         if data is not None:
@@ -107,6 +111,15 @@ def _tls(arguments: argparse.Namespace, data: DataDir | None) -> ssl.SSLContext:
     except OSError as error:
         raise HoldfastError(f"{certificate} and {key} can't be used: {error.strerror or error}") from error
     return context
+
+
+def _trust(arguments: argparse.Namespace, data: DataDir | None) -> str:
+    """Return the certificates that agents are to trust; empty for those of their systems."""
+    path = data.root / "pki" / "ca.crt" if data is not None else arguments.tls_ca
+    try:
+        return path.read_text() if path else ""
+    except OSError as error:
+        raise HoldfastError(f"{path} can't be read: {error.strerror}") from error
 
 
 def _remembered(data: DataDir | None) -> int:

@@ -22,6 +22,7 @@ from holdfast.kube.resource import Resource
 
 OPERATOR: Final = "holdfast-operator"
 REST: Final = "holdfast-rest"
+AGENT: Final = "holdfast-agent"
 LOOK: Final = ("get", "list", "watch")
 MAKE: Final = ("create", "patch", "delete")
 
@@ -77,7 +78,9 @@ def rest_role() -> Object:
     rights: Rights = {}
     for spec in KINDS["cloudcasa"]:
         _add(rights, resource_of(spec), (*LOOK, *MAKE))
-    _add(rights, resource_of(KINDS["cloudcasa"][1]), ("patch",), "status")
+    for spec in KINDS["cloudcasa"]:
+        if spec.kind in ("Kubecluster", "Kubejob", "Policy"):
+            _add(rights, resource_of(spec), ("patch",), "status")
     _add(rights, builtin.NAMESPACES, ("get", "create", "patch"))
     _add(rights, builtin.ROLEBINDINGS, ("get", "create", "patch"))
     _add(rights, builtin.TOKENREVIEWS, ("create",))
@@ -85,6 +88,19 @@ def rest_role() -> Object:
     bind: Object = {"apiGroups": [_RBAC], "resources": ["clusterroles"], "resourceNames": [SECRETS_ROLE], "verbs": ["bind"]}
     documents: Object = {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/version"], "verbs": ["get"]}
     return _role(REST, [*_rules(rights), bind, documents])
+
+
+def agent_role() -> Object:
+    """Return the ClusterRole of an agent: our documents, how many nodes and namespaces there are, and grants on Secrets."""
+    rights: Rights = {}
+    for spec in KINDS["cloudcasa"]:
+        if spec.kind != "Apikey":
+            _add(rights, resource_of(spec), (*LOOK, *MAKE))
+    _add(rights, builtin.NAMESPACES, ("list",))
+    _add(rights, builtin.NODES, ("list",))
+    _add(rights, builtin.ROLEBINDINGS, ("get", "create", "patch"))
+    bind: Object = {"apiGroups": [_RBAC], "resources": ["clusterroles"], "resourceNames": [SECRETS_ROLE], "verbs": ["bind"]}
+    return _role(AGENT, [*_rules(rights), bind])
 
 
 def webhook_roles(namespace: str, name: str) -> Sequence[Object]:

@@ -25,6 +25,7 @@ from holdfast.kube.builtin import NAMESPACES
 from holdfast.kube.client import Client
 from holdfast.kube.errors import AlreadyExists, NotFound
 from holdfast.rest.access import Gatekeeper
+from holdfast.rest.agents import AgentPages, Manifest
 from holdfast.rest.objectstores import Objectstores, Probe
 from holdfast.rest.server import Server
 from holdfast.rest.state import RESOURCES, SecretRights, State
@@ -38,7 +39,10 @@ _log = logging.getLogger(__name__)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how to serve. Port 0 chooses one. Without TLS nothing is served: keys must not travel in clear."""
+    """Where and how to serve. Port 0 chooses one. Without TLS nothing is served: keys must not travel in clear.
+
+    `manifest` writes what installs an agent, which trusts the certificates `ca` (PEM; empty: those of its system).
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -46,6 +50,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     per_second: float = REQUESTS_PER_SECOND
     probe: Probe | None = None
     secrets: SecretRights
+    manifest: Manifest
+    ca: str = ""
 
 
 @contextlib.asynccontextmanager
@@ -55,7 +61,8 @@ async def serving(client: Client, options: Options) -> AsyncGenerator[int]:
     await ensure_organization(client, ORGANIZATION, local=True)
     state = State(client, options.secrets)
     gate = Gatekeeper(state, client, per_second=options.per_second)
-    server = Server(state, gate, Objectstores(state, options.probe))
+    agents = AgentPages(state, options.manifest, options.ca)
+    server = Server(state, gate, Objectstores(state, options.probe), agents)
     front = web.Server(server.handle, access_log=None)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(state.manager.run()), group.create_task(Sweeper(state).run())]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from holdfast.core.objects import Object
-from holdfast.dialects.cloudcasa.kinds import IDENT
+from holdfast.dialects.cloudcasa.kinds import AGENT, IDENT
 from holdfast.dialects.cloudcasa.resources import COLLECTIONS, Collection
 from holdfast.dialects.cloudcasa.types.definitions import OrganizationSpec
 from holdfast.rest.drafts import body_schema, spec_schema
@@ -269,7 +269,8 @@ def _own_paths() -> Object:
             "_id": {"type": "string", "pattern": ID},
             "_status": {"type": "string"},
             "name": {"type": "string"},
-            "roles": {"type": "array", "items": {"type": "string", "enum": list(ROLES)}},
+            "roles": {"type": "array", "items": {"type": "string", "enum": [*ROLES, AGENT]}},
+            "cluster": {"type": "string", "pattern": ID, "description": "The one cluster that an agent's key is for."},
             "expires": {"type": "integer"},
             "key": {"type": "string", "description": "The key itself: shown this once."},
         },
@@ -339,6 +340,7 @@ def _own_paths() -> Object:
                 "responses": answer(named, "200", *body),
             },
         },
+        "/kubeclusters/{id}/agent": _agent(),
         "/jobs/{id}/logs": {
             "parameters": [_id()],
             "get": {
@@ -350,6 +352,58 @@ def _own_paths() -> Object:
         },
         "/objectstores/provider-info": {
             "get": {"tags": ["objectstores"], "operationId": "list_providers", "responses": answer(many)}
+        },
+    }
+
+
+def _agent() -> Object:
+    """Return the path of an agent: its manifest, and its reports."""
+    many = {"type": "object", "additionalProperties": {"type": "object"}}
+    count = {"type": "integer", "minimum": 0}
+    report = {
+        "type": "object",
+        "properties": {
+            "version": {"type": "string"},
+            "kubernetes_version": {"type": "string"},
+            "nodes": count,
+            "namespaces": count,
+            "jobs": {**many, "description": "The status of each job that the agent has."},
+            "points": {**many, "description": "The recovery points that these made."},
+            "logs": {**many, "description": "What their movers printed last."},
+        },
+    }
+    orders = {
+        "type": "object",
+        "properties": {
+            "every": {"type": "number", "description": "Seconds until the next report."},
+            "ended": {"type": "array", "items": {"type": "string"}, "description": "Jobs that the agent can forget."},
+            "jobs": {"type": "array", "items": {"type": "object"}, "description": "Jobs to carry out, and what they need."},
+            "objectstores": {"type": "array", "items": {"type": "string"}, "description": "Those that there are."},
+        },
+        "required": ["every", "ended", "jobs", "objectstores"],
+    }
+    part = {"name": "part", "in": "query", "schema": {"type": "string", "enum": ["agent"]}}
+    return {
+        "parameters": [_id()],
+        "get": {
+            "summary": "Read the manifest that installs the agent of a cluster, with the operator unless only a part is wanted",
+            "tags": ["kubeclusters"],
+            "operationId": "get_agent",
+            "parameters": [{**part, "description": "`agent` leaves the operator out, where there is one."}],
+            "responses": {
+                "200": {"description": "Objects to apply.", "content": {"application/yaml": {"schema": {"type": "string"}}}},
+                **_errors(400, 401, 403, 404, 409, 429, 503),
+            },
+        },
+        "post": {
+            "summary": "Report as the agent of a cluster, and get its orders",
+            "tags": ["kubeclusters"],
+            "operationId": "report_agent",
+            "requestBody": {"required": True, "content": _json(report)},
+            "responses": {
+                "200": {"description": "The orders.", "content": _json(orders)},
+                **_errors(400, 401, 403, 404, 413, 415, 422, 429, 503),
+            },
         },
     }
 

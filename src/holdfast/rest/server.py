@@ -4,6 +4,7 @@
     /api/v1/<collection>/<id>                   GET PUT PATCH DELETE
     /api/v1/<collection>/<id>/action/<action>   POST
     /api/v1/jobs/<id>/logs                      GET
+    /api/v1/kubeclusters/<id>/agent             GET its manifest, POST its reports
     /api-docs                                   GET, the OpenAPI document, for everybody
 
 HEAD goes wherever GET goes, OPTIONS everywhere. PUT and PATCH need If-Match, DELETE honours it. A body is 1 MiB at most.
@@ -25,6 +26,7 @@ from holdfast.dialects.cloudcasa.resources import COLLECTIONS, Collection
 from holdfast.rest import lists
 from holdfast.rest.access import Caller, Gatekeeper
 from holdfast.rest.actions import act, logs_of
+from holdfast.rest.agents import AgentPages
 from holdfast.rest.apikeys import ApikeyPages
 from holdfast.rest.errors import RestError, not_found
 from holdfast.rest.objectstores import Objectstores
@@ -48,8 +50,8 @@ _encode: Final = msgspec.json.Encoder().encode
 class Server:
     """Answers requests. `handle` is the handler of an `aiohttp.web.Server`."""
 
-    def __init__(self, state: State, gate: Gatekeeper, stores: Objectstores) -> None:
-        self._state, self._gate, self._stores = state, gate, stores
+    def __init__(self, state: State, gate: Gatekeeper, stores: Objectstores, agents: AgentPages) -> None:
+        self._state, self._gate, self._stores, self._agents = state, gate, stores, agents
         self._apikeys, self._settings = ApikeyPages(state), SettingsPage(state)
         self._docs = _encode(openapi())
 
@@ -102,6 +104,8 @@ class Server:
                 _methods(request, "GET")
                 await self._gate.allow(caller, "get", "jobs")
                 return _packed(request, _encode(await logs_of(self._state, caller.organization, ident)), {})
+            case ["kubeclusters", ident, "agent"]:
+                return await self._agent(request, caller, ident)
             case [plural, *rest] if plural in COLLECTIONS and len(rest) in (0, 1, 3):
                 return await self._collection(request, caller, COLLECTIONS[plural], rest)
             case _:
@@ -120,6 +124,24 @@ class Server:
         body = await _body(request) if request.method in ("POST", "PUT", "PATCH") else None
         status, document = await route(caller, body)
         return web.Response(status=204) if document is None else _plain(document, status=status)
+
+    async def _agent(self, request: web.BaseRequest, caller: Caller, ident: str) -> web.Response:
+        """Serve the manifest of an agent to whoever may change its cluster, and its orders to the agent itself."""
+        match request.method:
+            case "OPTIONS":
+                return _options("GET", "POST")
+            case "GET" | "HEAD":
+                await self._gate.allow(caller, "update", "kubeclusters")
+                part = request.query.get("part", "")
+                if part not in ("", "agent"):
+                    raise RestError(400, f"part {part!r} is none: leave it out for all, or ask for agent")
+                found = await self._agents.manifest(caller.organization, ident, _base(request), whole=not part)
+                return web.Response(text=found, content_type="application/yaml")
+            case "POST":
+                self._gate.allow_agent(caller, ident)
+                return _plain(await self._agents.exchange(caller.organization, ident, await _body(request)))
+            case _:
+                raise _not_allowed(request.method, "GET", "POST")
 
     async def _collection(
         self, request: web.BaseRequest, caller: Caller, collection: Collection, rest: list[str]
@@ -199,6 +221,8 @@ class Server:
             return _plain({"_status": "OK", "_items": items}, status=201)
         await self._stores.check(caller.organization, collection, body, "")
         entry = await writer.create(body)
+        if collection.plural == "kubeclusters":
+            entry = await self._agents.announce(entry.obj, _base(request)) or entry
         return _written(entry.document, 201, {"Location": f"{ROOT}/{collection.plural}/{entry.document['_id']}"})
 
     async def _action(
@@ -222,6 +246,11 @@ _VERBS: Final[Mapping[str, str]] = {
     "PATCH": "patch",
     "DELETE": "delete",
 }
+
+
+def _base(request: web.BaseRequest) -> str:
+    """Return where the client has found the API, and so will an agent."""
+    return f"https://{request.host}{ROOT}"
 
 
 def _allowed(collection: Collection, rest: list[str]) -> tuple[str, ...]:

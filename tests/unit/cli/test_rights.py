@@ -72,10 +72,20 @@ def test_the_subject_of_a_grant_is_who_we_are() -> None:
     assert subject("holdfast:operator")["kind"] == "User"
 
 
+def test_an_agent_reads_no_secrets_and_no_keys_and_sees_only_how_large_its_cluster_is() -> None:
+    rules: list[dict[str, Any]] = rights.agent_role()["rules"]
+
+    assert verbs_on("", "secrets", rules) == set()
+    assert verbs_on("", "pods", rules) == set()
+    assert (verbs_on("", "nodes", rules), verbs_on("", "namespaces", rules)) == ({"list"}, {"list"})
+    assert verbs_on("cloudcasa.holdfast.dev", "apikeys", rules) == set()
+    assert verbs_on("cloudcasa.holdfast.dev", "kubejobs", rules) >= {"create", "patch", "delete"}
+
+
 def test_the_rest_server_reads_no_secrets_and_nothing_but_its_own_documents() -> None:
     rules: list[dict[str, Any]] = rights.rest_role()["rules"]
 
     assert verbs_on("", "secrets", rules) == set()
     assert verbs_on("", "pods", rules) == set()
     assert verbs_on("cloudcasa.holdfast.dev", "kubeoffloads", rules) >= {"create", "patch", "delete"}
-    assert verbs_on("cloudcasa.holdfast.dev", "kubejobs/status", rules) == set(), "how far a job is, the engine alone says"
+    assert verbs_on("cloudcasa.holdfast.dev", "kubejobs/status", rules) == {"patch"}, "agents of others report how jobs stand"
