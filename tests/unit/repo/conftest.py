@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tests.repo_trees import PASSWORD
@@ -46,4 +47,16 @@ def data_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     assert native.status().startswith(request.param)
     yield request.param
     monkeypatch.undo()
+    native.forget()
+
+
+@pytest.fixture(scope="module", params=["native"])
+def module() -> Iterator[ModuleType]:
+    """The native module, whatever the environment asks for: for the files whose tests are of that form alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(native.PURE_VARIABLE, "0")
+        native.forget()
+        found = native.module()
+        assert found is not None, native.status()
+        yield found
     native.forget()

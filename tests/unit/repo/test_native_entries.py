@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from holdfast.repo import native, times
+from holdfast.repo import times
 from holdfast.repo.errors import Damaged
 from holdfast.repo.gathered import Entries, read_entries
 from holdfast.repo.names import json_name
@@ -22,13 +22,6 @@ PLAIN = {
     "name": "plain", "type": "file", "mode": 420, "mtime": "2026-01-02T03:04:05.678901234+01:00", "atime": "x", "ctime": "y",
     "uid": 7, "gid": 8, "user": "u", "group": "g", "inode": 9, "device_id": 10, "size": 11, "links": 1, "content": [ID],
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def module() -> ModuleType:
-    found = native.module()
-    assert found is not None, native.status()
-    return found
 
 
 def tree(*nodes: dict[str, Any] | str) -> bytes:

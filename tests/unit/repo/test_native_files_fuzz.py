@@ -10,21 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from holdfast.repo import native, times
+from holdfast.repo import times
 from holdfast.repo.blob import blob_id, seal_blob
 from holdfast.repo.crypto import Key, native_key
 from holdfast.repo.gathered import FILES
 from holdfast.repo.plan import PARTS, PIECES, PLACES, SPANS
 
 ROUNDS = int(os.environ.get("HOLDFAST_FUZZ_ROUNDS", "400"))
+pytestmark = pytest.mark.usefixtures("module")
 KEY = Key(b"k" * 32, b"l" * 16, b"m" * 16)
-
-
-@pytest.fixture(scope="module")
-def module() -> ModuleType:
-    found = native.module()
-    assert found is not None, native.status()
-    return found
 
 
 @pytest.fixture

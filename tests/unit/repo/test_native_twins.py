@@ -30,10 +30,7 @@ FUZZ_ROUNDS = int(os.environ.get("HOLDFAST_FUZZ_ROUNDS", "300"))
 KEY = Key.generate()
 
 
-@pytest.fixture(scope="module")
-def module() -> Any:
-    assert native.module() is not None, native.status()
-    return native.module()
+pytestmark = pytest.mark.usefixtures("module")
 
 
 def test_every_character_is_quoted_alike(module: Any) -> None:
@@ -229,3 +226,20 @@ def test_calls_refuse_what_makes_no_sense(module: Any) -> None:
             call(*words)
     with pytest.raises(ValueError, match="nobody had claimed"):
         writer.close()
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 4, 5, 7])
+def test_every_form_that_the_processor_has_mixes_alike(module: Any, lanes: int) -> None:
+    rows = os.urandom(128 * 8 * lanes)
+    one_by_one = b"".join(module.scrypt_mix(rows[at : at + 1024], 64, 8) for at in range(0, len(rows), 1024))
+    mixed = {form: module.scrypt_mix(rows, 64, 8, form) for form in range(scrypt_forms())}
+
+    assert set(mixed.values()) == {one_by_one}
+    with pytest.raises(ValueError, match="fewer forms"):
+        module.scrypt_mix(rows, 64, 8, len(mixed))
+
+
+def scrypt_forms() -> int:
+    """How many this processor has, as the kernel lists its abilities."""
+    abilities = Path("/proc/cpuinfo").read_text().split()
+    return 1 + sum(name in abilities for name in ("avx2", "avx512vl"))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.repo import check_packs, native
+from holdfast.repo import check_packs
 from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
 from holdfast.repo.check import check
@@ -17,13 +17,7 @@ from holdfast.repo.store import path_of
 from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.subset import Subset, parse_subset
 
-
-@pytest.fixture(autouse=True, params=["native", "pure"])
-def path_in_use(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test runs on both paths."""
-    if request.param == "pure":
-        monkeypatch.setattr(native, "_load", lambda: (None, "pure Python for a test"))
-    assert (native.module() is None) == (request.param == "pure")
+pytestmark = pytest.mark.usefixtures("data_path")
 
 
 def pack_of(repo: Repository, store: LocalStore, content: bytes) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.repo import gate, native
+from holdfast.repo import gate
 from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
 from holdfast.repo.errors import NoSnapshot, Stopped
@@ -17,13 +17,7 @@ from holdfast.repo.snapshot import SnapshotJson, encode_snapshot
 from holdfast.repo.stores.local import LocalStore
 from holdfast.repo.writer import BlobWriter
 
-
-@pytest.fixture(autouse=True, params=["native", "pure"])
-def path_in_use(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test runs on both paths."""
-    if request.param == "pure":
-        monkeypatch.setattr(native, "_load", lambda: (None, "pure Python for a test"))
-    assert (native.module() is None) == (request.param == "pure")
+pytestmark = pytest.mark.usefixtures("data_path")
 
 
 def forge(repo: Repository, *nodes: str) -> str:

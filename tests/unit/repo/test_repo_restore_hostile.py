@@ -11,7 +11,6 @@ import pytest
 from tests.repo_memory import MemoryStore
 from tests.repo_trees import PASSWORD
 
-from holdfast.repo import native
 from holdfast.repo.backup import backup
 from holdfast.repo.overwrite import Action
 from holdfast.repo.repository import Repository
@@ -19,6 +18,8 @@ from holdfast.repo.restore import restore
 from holdfast.repo.snapshot import SnapshotJson, encode_snapshot
 from holdfast.repo.target import Folder, Target
 from holdfast.repo.writer import BlobWriter
+
+pytestmark = pytest.mark.usefixtures("data_path")
 
 TIME = '"mtime":"2026-01-01T00:00:00Z"'
 SWAPPER = """
@@ -37,14 +38,6 @@ while time.monotonic() < end and os.getppid() == int(sys.argv[3]):
         except OSError:
             pass
 """
-
-
-@pytest.fixture(autouse=True, params=["native", "pure"])
-def path_in_use(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test runs on both paths."""
-    if request.param == "pure":
-        monkeypatch.setattr(native, "_load", lambda: (None, "pure Python for a test"))
-    assert (native.module() is None) == (request.param == "pure")
 
 
 class Forger:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from tests.repo_trees import build_corpus, describe, differences
 
-from holdfast.repo import native
 from holdfast.repo.backup import backup
 from holdfast.repo.blob import blob_id
 from holdfast.repo.errors import BadRequest, NoSnapshot
@@ -17,13 +16,7 @@ from holdfast.repo.repository import Repository
 from holdfast.repo.restore import restore
 from holdfast.repo.stores.local import LocalStore
 
-
-@pytest.fixture(autouse=True, params=["native", "pure"])
-def path_in_use(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test runs on both paths."""
-    if request.param == "pure":
-        monkeypatch.setattr(native, "_load", lambda: (None, "pure Python for a test"))
-    assert (native.module() is None) == (request.param == "pure")
+pytestmark = pytest.mark.usefixtures("data_path")
 
 
 @pytest.fixture

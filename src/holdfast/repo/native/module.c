@@ -15,7 +15,8 @@ static PyMethodDef functions[] = {
      "bind(zstd, crypto) -> int: load the two libraries by path; returns zstd's version number. Call it before anything else.\n"
      "Raises ImportError."},
     {"scrypt_mix", scrypt_mix, METH_VARARGS,
-     "scrypt_mix(lanes, n, r) -> bytes: scryptROMix of RFC 7914 for each lane. Raises ValueError, MemoryError."},
+     "scrypt_mix(lanes, n, r, form=0) -> bytes: scryptROMix of RFC 7914 for each lane, in the fastest form that the processor has, "
+     "or a slower one. Raises ValueError (also when there are no more forms), MemoryError."},
     {"rabin_cut", rabin_cut, METH_VARARGS,
      "rabin_cut(tables, data) -> int: the length of the first chunk of data, cut as the stock program cuts; see rabin.py."},
     {"reseal", reseal, METH_VARARGS,
