@@ -11,13 +11,13 @@ import yaml
 
 import holdfast
 from holdfast.cli import gen, install, up
-from holdfast.cli.apiserver import StoredRefs, admission
+from holdfast.cli.apiserver import admission
 from holdfast.cli.children import Child
 from holdfast.cli.datadir import DataDir
 from holdfast.cli.dialects import handlers, resources
 from holdfast.cli.errors import HoldfastError
 from holdfast.cli.main import COMMANDS, main
-from holdfast.core.objects import Kind, Object
+from holdfast.core.objects import Object
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -159,7 +159,7 @@ class Stored:
     def get(self, group: str, kind: str, namespace: str, name: str) -> Object | None:
         return next((obj for obj in self.list(group, kind, namespace) if obj["metadata"]["name"] == name), None)
 
-    def list(self, group: str, kind: str, namespace: str | None) -> list[Object]:
+    def list(self, group: str, kind: str, namespace: str | None, **_: object) -> list[Object]:
         return [obj for obj in self._objects if obj["kind"] == kind and namespace in (None, obj["metadata"].get("namespace"))]
 
 
@@ -171,14 +171,3 @@ def test_admission_says_what_a_handler_says() -> None:
     messages = check(sample, None, Stored())  # pyright: ignore[reportArgumentType]
 
     assert any(message.startswith("spec.sessions[0].scheduler.schedule: ") for message in messages)
-
-
-def test_stored_objects_are_found_by_label_and_by_owner() -> None:
-    meta = {"namespace": "demo", "labels": {"a": "b"}, "ownerReferences": [{"uid": "u"}]}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x", **meta}}
-    refs = StoredRefs(Stored(job))  # pyright: ignore[reportArgumentType]
-    kind = Kind("batch", "Job")
-
-    assert refs.get(kind, "demo", "x") == job
-    assert refs.list(kind, "demo", label=("a", "b")) == refs.list(kind, owner="u") == refs.list(kind) == [job]
-    assert refs.list(kind, "demo", label=("a", "c")) == refs.list(kind, owner="v") == refs.list(kind, "other") == []
