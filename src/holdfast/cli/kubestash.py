@@ -15,7 +15,7 @@ import asyncio
 import base64
 import tempfile
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from holdfast.core.plan import Problem
 from holdfast.core.read import mapping, name_of, namespace_of, text
 from holdfast.core.retention import retain
 from holdfast.core.times import format_duration, format_time
-from holdfast.dialects.kubestash import cleanup, decode, kinds, names, retention_policy, triggers
+from holdfast.dialects.kubestash import cleanup, decode, defaults, kinds, names, retention_policy, triggers
 from holdfast.dialects.kubestash.download import Download, downloads
 from holdfast.kube.client import Client
 from holdfast.kube.errors import ApiError, NotFound
@@ -135,14 +135,13 @@ async def _retention(arguments: argparse.Namespace) -> int:
     async with _client(arguments) as client:
         found = await _get(client, kinds.BACKUP_CONFIGURATION, arguments.namespace, arguments.name)
         snapshots = (await client.list(resources()[kinds.SNAPSHOT], arguments.namespace)).items
-        wanted = decode.configuration(found)
-        policies = {backend.name: backend.policy for backend in wanted.backends}
+        backends = defaults.backends(decode.configuration(found), await _offers(client, found))
+        policies = {backend.name: backend.policy for backend in backends}
         for session in _sessions(found, arguments.session):
             for use in session.repositories:
                 place = policies.get(use.backend)
                 if place is None:
-                    print(f"{session.name} {use.name}: its RetentionPolicy is the default one; name it in the backend to see")
-                    continue
+                    raise HoldfastError(f"{session.name} {use.name}: no RetentionPolicy is named, and there is no default one")
                 policy = await _get(client, kinds.RETENTION_POLICY, place.namespace, place.name)
                 keep = retention_policy.keep_of(policy)
                 if isinstance(keep, Problem):
@@ -152,6 +151,33 @@ async def _retention(arguments: argparse.Namespace) -> int:
                     says = "keep" if verdict.keep else "drop"
                     print(f"{says} {format_time(verdict.point.time)} {verdict.point.id}: {'; '.join(verdict.reasons)}")
     return 0
+
+
+class Offers:
+    """The core's Refs over what the search for defaults looks at: every storage and policy, and the asker's namespace."""
+
+    def __init__(self, found: Mapping[Kind, Sequence[Object]]) -> None:
+        self._found = found
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Return one object."""
+        return next((obj for obj in self.list(kind, namespace or None) if name_of(obj) == name), None)
+
+    def list(
+        self, kind: Kind, namespace: str | None = None, *, label: tuple[str, str] | None = None, owner: str = ""
+    ) -> Sequence[Object]:
+        """Return objects of a namespace, or all of them. The search knows neither labels nor owners."""
+        return [obj for obj in self._found.get(kind, ()) if namespace is None or namespace_of(obj) == namespace]
+
+
+async def _offers(client: Client, configuration: Object) -> Offers:
+    """Read what a BackupConfiguration may take its defaults from: nothing, when it names all it needs."""
+    wanted = decode.configuration(configuration)
+    uses = (use for session in wanted.sessions for use in session.repositories)
+    if wanted.backends and all(each.policy for each in wanted.backends) and all(use.backend for use in uses):
+        return Offers({})
+    found = {kind: (await client.list(resources()[kind])).items for kind in (kinds.BACKUP_STORAGE, kinds.RETENTION_POLICY)}
+    return Offers({**found, kinds.NAMESPACE: [await _get(client, kinds.NAMESPACE, "", namespace_of(configuration))]})
 
 
 def _belongs(snapshot: Object, repository: str, session: str) -> bool:

@@ -123,6 +123,23 @@ def test_a_session_whose_label_comes_late_waits_until_the_younger_one_that_may_h
     assert world.find("BackupSession", "older")["status"]["phase"] == "Running"
 
 
+def test_with_replace_an_older_session_whose_label_comes_late_is_skipped_beside_the_younger_one_that_runs():
+    world = ready_world(policy("Replace"))
+    older = by_hand("older")
+    world.add(older)
+    world.later(seconds=1)
+    world.add(session("younger"))
+    world.reconcile((BACKUP_SESSION, "demo", "younger"))
+    world.reconcile((BACKUP_SESSION, "demo", "younger"))
+    assert world.find("BackupSession", "younger")["status"]["phase"] in ("Pending", "Running")
+    world.settle()
+
+    late = world.find("BackupSession", "older")
+    assert late["status"]["phase"] == "Skipped"
+    assert "demo/younger is still running; it is younger" in condition(late, "BackupSkipped")["message"]
+    assert world.find("BackupSession", "younger")["status"]["phase"] == "Running"
+
+
 def test_no_pass_reads_the_sessions_of_other_backup_configurations():
     world = two_sessions("Allow")
     world.__class__ = Listing

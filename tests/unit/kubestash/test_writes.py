@@ -1,9 +1,10 @@
 """What a backup costs the API server: every write request of the operator and of the trigger, counted."""
 
 from tests.unit.kubestash.builders import REPO, ready_world, run, session
-from tests.unit.kubestash.world import World, succeeded
+from tests.unit.kubestash.world import World, condition, succeeded
 
 from holdfast.core.objects import Object
+from holdfast.core.report import Failure
 from holdfast.core.times import format_time
 
 MOST = 12
@@ -57,6 +58,37 @@ def test_a_run_takes_no_more_writes_than_the_budget():
     assert world.find("BackupSession", "run-9")["status"]["phase"] == "Succeeded"
     ours = [told for told in world.log if told[:2] != ("delete", "Job")]  # garbage collection takes the Jobs of an old session
     assert len(ours) <= MOST, ours
+
+
+def test_a_run_ends_with_every_documented_condition():
+    world = counted()
+    done = world.find("BackupSession", "run-1")
+
+    for type_, reason in (
+        ("SnapshotsEnsured", "SuccessfullyEnsuredSnapshots"),
+        ("BackupExecutorEnsured", "SuccessfullyEnsuredBackupExecutor"),
+        ("RetentionPolicyExecutorEnsured", "SuccessfullyEnsuredRetentionPolicyExecutor"),
+        ("SessionHistoryCleaned", "SuccessfullyCleanedSessionHistory"),
+        ("MetricsPushed", "SuccessfullyPushedMetrics"),
+    ):
+        assert (condition(done, type_)["status"], condition(done, type_)["reason"]) == ("True", reason)
+    snapshot = world.find("Snapshot", f"{REPO}-run-1")
+    assert condition(snapshot, "SnapshotMetadataUploaded")["reason"] == "SuccessfullyUploadedSnapshotMetadata"
+    assert condition(snapshot, "RecentSnapshotListUpdated")["reason"] == "SuccessfullyUpdatedRecentSnapshotList"
+
+
+def test_a_snapshot_that_was_not_recorded_says_so_and_stays_good():
+    world = ready_world()
+    world.records = False
+    run(world, "run-0", "0aaaaaaa")
+    world.finish(f"retentionpolicy-run-0-{REPO}", failure=Failure("AccessDenied", "the bucket refuses to be written"))
+    world.settle()
+    snapshot = world.find("Snapshot", f"{REPO}-run-0")
+
+    assert snapshot["status"]["phase"] == "Succeeded"
+    told = condition(snapshot, "SnapshotMetadataUploaded")
+    assert (told["status"], told["reason"]) == ("False", "FailedToUploadSnapshotMetadata")
+    assert "the bucket refuses" in told["message"]
 
 
 def test_a_pass_over_unchanged_objects_writes_nothing():

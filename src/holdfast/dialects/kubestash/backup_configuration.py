@@ -100,7 +100,7 @@ class BackupConfigurationHandler:
             "backends": [_backend_status(backend, view) for backend in backends(wanted, view)],
             "repositories": [_repository_status(use, wanted, view) for use in _uses(wanted)],
             "dependencies": [_dependency(name, view) for name in _addons(wanted)],
-            "sessions": [_session_status(session, wanted, obj, view, now) for session in wanted.sessions],
+            "sessions": [_session_status(session, wanted, obj, outcome, view, now) for session in wanted.sessions],
         }
         return {**status, "phase": "Ready" if _ready(status) else "NotReady"}
 
@@ -259,7 +259,9 @@ def _dependency(addon: str, view: View) -> Object:
     return {"kind": ADDON.kind, "name": addon, "found": view.get(ADDON, "", addon) is not None}
 
 
-def _session_status(session: Session, wanted: Configuration, obj: Object, view: View, now: datetime) -> Object:
+def _session_status(
+    session: Session, wanted: Configuration, obj: Object, outcome: Outcome, view: View, now: datetime
+) -> Object:
     before = next((item for item in items(obj, "status", "sessions") if text(item, "name") == session.name), mapping({}))
     name = names.trigger(wanted.place.name, session.name)
     job = view.get(CRON_JOB, wanted.place.namespace, name)
@@ -275,6 +277,9 @@ def _session_status(session: Session, wanted: Configuration, obj: Object, view: 
     if annotation(obj, names.BACKUP_NOW) == "true" and view.get(BACKUP_SESSION, wanted.place.namespace, first) is not None:
         said = f"BackupSession {first} has been created."
         conditions = upsert(conditions, condition(INITIAL, True, "SuccessfullyTriggeredInitialBackup", said), now)
+    elif refused := outcome.refused.get(first):
+        said = f"BackupSession {first} can't be created: {refused}"
+        conditions = upsert(conditions, condition(INITIAL, False, "FailedToTriggerInitialBackup", said), now)
     status: Object = {"name": session.name, "conditions": conditions}
     due = _next(session, wanted, now)
     return {**status, "nextSchedule": format_time(due)} if due else status

@@ -135,6 +135,8 @@ def gate(obj: Object, view: View) -> Refusal | Turn | None:
         if _blocks(other, obj):
             runs = f"BackupSession {place.namespace}/{name_of(other)} is still running"
             if found.session.replaces and text(other, "spec", "session") == found.session.name:
+                if history.age(other) > history.age(obj):
+                    return Refusal(ANOTHER_RUNS, f"{runs}; it is younger, and goes on since concurrencyPolicy is Replace")
                 return Turn(f"{runs}; it is being cancelled, since concurrencyPolicy is Replace")
             return Refusal(ANOTHER_RUNS, runs)
     unjudged = next((other for other in others if not mapping(other, "status") and not deleting(other)), None)

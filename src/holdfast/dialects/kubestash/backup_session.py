@@ -40,6 +40,7 @@ from holdfast.dialects.kubestash import (
     executor,
     history,
     hook_steps,
+    last_words,
     names,
     retry,
     session_hooks,
@@ -59,7 +60,11 @@ SNAPSHOTS: Final = "SnapshotsEnsured"
 EXECUTOR: Final = "BackupExecutorEnsured"
 CLEANER: Final = "RetentionPolicyExecutorEnsured"
 INCOMPLETE: Final = "SnapshotCleanupIncomplete"
+HISTORY: Final = "SessionHistoryCleaned"
 STOP_GRACE: Final = timedelta(minutes=5)
+CLEAN_QUIET: Final = timedelta(seconds=10)
+"""How long retention may run before the status tells of it."""
+
 _DELETED: Final = "the BackupSession was deleted"
 FAILURE: Final = "BackupFailed"
 """Ours: the reason of a failed session in one place, beside the conditions that KubeStash documents."""
@@ -164,15 +169,20 @@ class BackupSessionHandler:
         if where.stage is Stage.FAIL and where.refusal is not None:
             return _failed(obj, where, where.refusal, now)
         held = _held_back(outcome)
-        if _just_prepared(obj, where) and not held:
+        if not held and (_just_prepared(obj, where) or (_just_cleaning(where, now) and not _held_back(outcome, "retention"))):
             return mapping(obj, "status")
-        return _progressed(obj, where, held, now)
+        return _progressed(obj, where, held, view, now)
 
 
 def _just_prepared(obj: Object, where: Where) -> bool:
     """Whether only the Snapshots are there: what follows in the next moment is told together with them, in one write."""
     begun = any(state.exists for state in where.states) or bool(where.hooks.status)
     return where.stage is Stage.BACKUP and not begun and not phase_of(obj) and not where.hooks.blocked
+
+
+def _just_cleaning(where: Where, now: datetime) -> bool:
+    """Whether retention has only begun: mostly it ends in a moment, and is told together with the end, in one write."""
+    return where.stage is Stage.CLEAN and not where.hooks.status and now < cleanup.began(where.cleanups, now) + CLEAN_QUIET
 
 
 def _where(obj: Object, view: View, now: datetime) -> Where:
@@ -287,8 +297,12 @@ def _running(obj: Object, where: Where, view: View, now: datetime) -> Desired | 
         runs=runs,
         secret_copies=(*backup.copies, *(copy for item in where.cleanups for copy in item.copies)),
         doomed=tuple(doomed for item in where.cleanups for doomed in item.doomed),
-        wake_at=deadline if deadline and deadline > now else None,
+        wake_at=min((at for at in (deadline, _quiet_until(where, now)) if at and at > now), default=None),
     )
+
+
+def _quiet_until(where: Where, now: datetime) -> datetime | None:
+    return cleanup.began(where.cleanups, now) + CLEAN_QUIET if where.stage is Stage.CLEAN else None
 
 
 def _running_jobs(obj: Object, view: View, spared: Sequence[Step] = ()) -> tuple[Doomed, ...]:
@@ -317,7 +331,8 @@ def _skipped(obj: Object, refusal: Refusal, now: datetime) -> Object:
 def _failed(obj: Object, where: Where, refusal: Refusal, now: datetime) -> Object:
     type_ = SNAPSHOTS if refusal.reason == "FailedToEnsureSnapshots" else EXECUTOR
     reason = refusal.reason if type_ == SNAPSHOTS else "FailedToEnsureBackupExecutor"
-    judged = (condition(type_, False, reason, refusal.message), condition(FAILURE, True, refusal.reason, refusal.message))
+    failure = condition(FAILURE, True, refusal.reason, refusal.message)
+    judged = (condition(type_, False, reason, refusal.message), failure, last_words.counted())
     status: Object = {
         **mapping(obj, "status"),
         "phase": "Failed",
@@ -331,17 +346,18 @@ def _failed(obj: Object, where: Where, refusal: Refusal, now: datetime) -> Objec
     return {**status, **retry.planned(obj, where.context.session if where.context else None, now)}
 
 
-def _held_back(outcome: Outcome) -> str:
-    """Return why a Job of the backup has not been started; empty when nothing holds one."""
-    states = outcome.runs["backup"].steps.items() if "backup" in outcome.runs else ()
+def _held_back(outcome: Outcome, run: str = "backup") -> str:
+    """Return why a Job of the backup, or of another run, has not been started; empty when nothing holds one."""
+    states = outcome.runs[run].steps.items() if run in outcome.runs else ()
     held = (f"{name}: {state.message}" for name, state in states if not state.exists and not state.phase.terminal)
     return next((said for said in held if not said.endswith(": starts")), "")
 
 
-def _progressed(obj: Object, where: Where, held: str, now: datetime) -> Object:
+def _progressed(obj: Object, where: Where, held: str, view: View, now: datetime) -> Object:
     assert where.context is not None
     context = where.context
-    conditions = upsert_all(conditions_of(obj), _conditions(where, held), now, restamp=True)
+    over = (_cleaned(obj, context, view), last_words.counted()) if where.stage is Stage.DONE else ()
+    conditions = upsert_all(conditions_of(obj), (*_conditions(where, held), *over), now, restamp=True)
     status: Object = {"phase": _phase(where), "totalSnapshots": len(context.destinations), "conditions": conditions}
     if where.snapshots:
         began = any(state.exists for state in where.states)
@@ -358,6 +374,12 @@ def _progressed(obj: Object, where: Where, held: str, now: datetime) -> Object:
     if status["phase"] == "Failed" and not where.replaced:
         status |= retry.planned(obj, context.session, now)
     return status
+
+
+def _cleaned(obj: Object, context: Context, view: View) -> Condition:
+    """Return whether the earlier sessions that the history has no room for are gone, or at least going."""
+    left = history.beyond(context.session, context.configuration, view)
+    return last_words.history_cleaned(HISTORY, "Session", [name for name in left if name != name_of(obj)])
 
 
 def _phase(where: Where) -> str:
@@ -386,8 +408,7 @@ def _conditions(where: Where, held: str) -> list[Condition]:
         found.append(condition(PENDING_LONG, None, waiting.reason or "PodPending", waiting.message))
     elif where.context is not None and find(conditions_of(where.context.obj), PENDING_LONG) is not None:
         found.append(condition(PENDING_LONG, False, "PodStarted", "No pod of this session waits to be started."))
-    steps = [item for item in where.cleanups if item.step is not None]
-    if steps and all(item.step is not None and item.step.mover is None for item in steps):
+    if where.cleanups and all(item.begun for item in where.cleanups):
         said = "Retention policy executor has been ensured successfully."
         found.append(condition(CLEANER, True, "SuccessfullyEnsuredRetentionPolicyExecutor", said))
     if where.stage is Stage.DONE and (failed := _failures(where)):

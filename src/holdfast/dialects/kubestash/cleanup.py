@@ -18,7 +18,7 @@ from holdfast.core.plan import Doomed, Phase, Problem, SecretCopy, Step, StepSta
 from holdfast.core.ports import View
 from holdfast.core.read import flag, items, name_of, namespace_of, phase_of, text
 from holdfast.core.retention import Health, RecoveryPoint, retain
-from holdfast.core.times import parse_time
+from holdfast.core.times import optional_time, parse_time
 from holdfast.dialects.kubestash import executor, names, pods, recorded, storage, volume_snapshots, wipe
 from holdfast.dialects.kubestash.backup_context import Context, Destination
 from holdfast.dialects.kubestash.decode import comma_list
@@ -47,6 +47,11 @@ class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
     lost: bool = False
 
     @property
+    def begun(self) -> bool:
+        """Whether its Job exists, or has done its work."""
+        return self.phase == APPLIED or self.lost or (self.step is not None and self.step.mover is None)
+
+    @property
     def status(self) -> Object:
         """The entry of `status.retentionPolicy`."""
         entry: Object = {"ref": self.wire, "repository": self.repository, "phase": self.phase}
@@ -56,6 +61,13 @@ class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
 def cleanups(context: Context, view: View, now: datetime) -> tuple[Cleanup, ...]:
     """Return the state of retention in every repository."""
     return tuple(_cleanup(context, destination, view, now) for destination in context.destinations)
+
+
+def began(found: Sequence[Cleanup], now: datetime) -> datetime:
+    """Return when the first Job of these began; now, while there is none."""
+    jobs = (item.step.child for item in found if item.step is not None and item.step.mover is None)
+    times = (optional_time(text(job, "metadata", "creationTimestamp")) for job in jobs)
+    return min((time for time in times if time is not None), default=now)
 
 
 def _cleanup(context: Context, destination: Destination, view: View, now: datetime) -> Cleanup:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Amend, Doomed
 from holdfast.core.ports import View
-from holdfast.core.read import conditions_of, flag, mapping, name_of, phase_of, text
+from holdfast.core.read import conditions_of, deleting, flag, mapping, name_of, phase_of, text
 from holdfast.core.times import optional_time, parse_duration
 from holdfast.dialects.kubestash import names
 from holdfast.dialects.kubestash.decode import Configuration, Session, is_backup_configuration
@@ -52,6 +52,13 @@ def surplus(wanted: Configuration, view: View) -> tuple[Doomed, ...]:
     """Return the finished sessions beyond each limit."""
     all_sessions = sessions(wanted.place.name, wanted.place.namespace, view)
     return tuple(doomed for session in wanted.sessions for doomed in _surplus(session, all_sessions, wanted))
+
+
+def beyond(session: Session, wanted: Configuration, view: View) -> list[str]:
+    """Return the names of finished sessions beyond the limit of one session which are not even going."""
+    found = sessions(wanted.place.name, wanted.place.namespace, view)
+    going = {name_of(obj) for obj in found if deleting(obj)}
+    return [doomed.ref.name for doomed in _surplus(session, found, wanted) if doomed.ref.name not in going]
 
 
 def ended(obj: Object) -> datetime:

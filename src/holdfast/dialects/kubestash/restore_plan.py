@@ -213,9 +213,10 @@ def _components(obj: Object, source: Source) -> tuple[str, ...] | Problem:
 def _reader_of(wanted: Target | None, view: View) -> str:
     """Return a BackupSession that is reading the target; empty for none. One that only cleans up reads it no more."""
     for session in view.list(BACKUP_SESSION) if wanted else ():
-        open_ = [entry for entry in items(session, "status", "snapshots") if text(entry, "phase") not in TERMINAL]
-        apps = [decode.target(mapping(entry, "appRef"), namespace_of(session)) for entry in open_]
-        if phase_of(session) == "Running" and wanted in apps:
+        entries = items(session, "status", "snapshots") if phase_of(session) == "Running" else ()
+        of_target = (each for each in entries if decode.target(mapping(each, "appRef"), namespace_of(session)) == wanted)
+        snapshots = (view.get(SNAPSHOT, namespace_of(session), text(entry, "name")) for entry in of_target)
+        if any(phase_of(snapshot) not in TERMINAL for snapshot in snapshots if snapshot is not None):
             return f"{namespace_of(session)}/{name_of(session)}"
     return ""
 

@@ -35,6 +35,7 @@ from holdfast.dialects.kubestash import (
     decode,
     hook_steps,
     intrusion,
+    last_words,
     manifests,
     names,
     restore_figures,
@@ -392,7 +393,8 @@ def _progressed(obj: Object, where: Where, held: str, view: View, now: datetime)
         status["pausedBackups"] = paused
     status["phase"] = _final(verdict, hooks)
     told = [*_conditions(where, components, over or held), *session_hooks.conditions(hooks, restore_hooks.VERDICTS)]
-    status["conditions"] = upsert_all(conditions_of(obj), told, now, restamp=True)
+    over = (last_words.counted(),) if status["phase"] in FINISHED else ()
+    status["conditions"] = upsert_all(conditions_of(obj), (*told, *over), now, restamp=True)
     return {**status, "duration": lasted(obj, now)} if status["phase"] in FINISHED else status
 
 

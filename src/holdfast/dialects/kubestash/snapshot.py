@@ -21,7 +21,7 @@ from holdfast.core.quantity import format_bytes
 from holdfast.core.read import at, conditions_of, deleting, items, mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.report import Failure, Progress, RepositoryResult
 from holdfast.core.times import format_duration, format_time, optional_time, parse_time
-from holdfast.dialects.kubestash import executor, names, sizes, snapshot_wipe, verification, volume_snapshots, wipe
+from holdfast.dialects.kubestash import executor, last_words, names, sizes, snapshot_wipe, verification, volume_snapshots, wipe
 from holdfast.dialects.kubestash.decode import comma_list
 from holdfast.dialects.kubestash.kinds import BACKUP_SESSION, SNAPSHOT
 from holdfast.dialects.kubestash.recorded import TERMINAL, components_of
@@ -60,10 +60,12 @@ class SnapshotHandler:
             judged = wipe.verdict(obj, names.snapshot_cleanup_job(name_of(obj)), view, outcome, now)
             conditions = upsert(conditions_of(obj), judged, now) if judged else conditions_of(obj)
             return {**mapping(obj, "status"), **({"conditions": conditions} if conditions else {})}
-        if phase_of(obj) == "Succeeded":
-            return {**mapping(obj, "status"), **verification.outcome_for(obj, view)}
-        if phase_of(obj) in TERMINAL or (not phase_of(obj) and annotation(obj, names.REDISCOVERED)):
+        if annotation(obj, names.REDISCOVERED) and phase_of(obj) in ("", "Failed"):
             return mapping(obj, "status")
+        if phase_of(obj) in TERMINAL:
+            proven = verification.outcome_for(obj, view) if phase_of(obj) == "Succeeded" else {}
+            told = last_words.recorded(obj, view, now)
+            return {**mapping(obj, "status"), **proven, **({"conditions": told} if told else {})}
         over = _why_over(obj, _session(obj, view), now)
         found = [_component(obj, name, view, over) for name in components_of(obj)]
         status = _status(obj, found, now)

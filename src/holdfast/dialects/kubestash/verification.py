@@ -30,7 +30,7 @@ from holdfast.core.read import (
     uid_of,
 )
 from holdfast.core.times import optional_time, parse_duration
-from holdfast.dialects.kubestash import decode, functions, names, pods, runtime, verifier
+from holdfast.dialects.kubestash import decode, functions, last_words, names, pods, runtime, verifier
 from holdfast.dialects.kubestash.expand import UnknownVariable, expand
 from holdfast.dialects.kubestash.kinds import (
     BACKUP_CONFIGURATION,
@@ -46,6 +46,7 @@ from holdfast.dialects.kubestash.kinds import (
 from holdfast.dialects.kubestash.repository import newest_first
 
 FINISHED: Final = ("Succeeded", "Failed", "Skipped")
+HISTORY: Final = "VerificationSessionHistoryCleaned"
 _LIMIT: Final = timedelta(hours=6)
 
 
@@ -92,10 +93,10 @@ class VerificationHandler:
             return _retried(obj, view, now)
         if outcome.problems is not None:
             failed = condition("BackupVerified", False, "FailedToVerifyBackup", str(outcome.problems))
-            return _status(obj, "Failed", [failed], now)
+            return _status(obj, "Failed", [failed], view, now)
         test = _test(obj, view)
         phase, told = _judged(test)
-        return _status(obj, phase, told, now)
+        return _status(obj, phase, told, view, now)
 
 
 class Test(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,7 +237,11 @@ def _judged(test: Test) -> tuple[str, list[Condition]]:
     return "Running", told
 
 
-def _status(obj: Object, phase: str, told: list[Condition], now: datetime) -> Object:
+def _status(obj: Object, phase: str, told: list[Condition], view: View, now: datetime) -> Object:
+    if phase in FINISHED:
+        others = (item for item in view.list(VERIFICATION, namespace_of(obj)) if name_of(item) != name_of(obj))
+        over = (item for item in others if phase_of(item) in FINISHED and not deleting(item) and _surplus(item, view))
+        told = [last_words.history_cleaned(HISTORY, "VerificationSession", [name_of(item) for item in over]), *told]
     status: Object = {"phase": phase, "conditions": upsert_all(conditions_of(obj), told, now, restamp=True)}
     return {**status, "duration": lasted(obj, now)} if phase in FINISHED else status
 
