@@ -101,10 +101,15 @@ class Forgotten(msgspec.Struct, frozen=True):
 
 
 class Forget(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What goes from one restic repository. Ids that are gone already are no error."""
+    """What goes from one restic repository. Ids that are gone already are no error.
+
+    Every snapshot with one of `tags` goes as well, but for those in `keep`.
+    """
 
     repository: RepositoryTarget
-    snapshots: tuple[Forgotten, ...]
+    snapshots: tuple[Forgotten, ...] = ()
+    tags: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
 
 
 class Records(msgspec.Struct, frozen=True, omit_defaults=True):

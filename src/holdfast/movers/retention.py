@@ -16,6 +16,7 @@ from holdfast.movers.prune import prune
 from holdfast.movers.stores import open_repository
 from holdfast.repo.errors import NoRepository, RepositoryError
 from holdfast.repo.maintain import forget, stats
+from holdfast.repo.repository import Repository
 
 
 def run(call: Retention, context: Context) -> Report:
@@ -60,7 +61,7 @@ def _one(wanted: Forget, context: Context) -> RepositoryResult:
         context.check()
         with open_repository(target, context.stop) as repo:
             ids = [ident for snapshot in wanted.snapshots for ident in snapshot.snapshot_ids]
-            gone = forget(repo, ids)
+            gone = forget(repo, [*ids, *_tagged(repo, wanted)])
             result = msgspec.structs.replace(result, deleted=tuple(snapshot.name for snapshot in wanted.snapshots))
             if gone:
                 prune(target, repo, context)
@@ -74,3 +75,10 @@ def _one(wanted: Forget, context: Context) -> RepositoryResult:
     except RepositoryError as error:
         result = msgspec.structs.replace(result, failure=failure_of(error))
     return result
+
+
+def _tagged(repo: Repository, wanted: Forget) -> list[str]:
+    """Return the snapshots that go because of a tag."""
+    if not wanted.tags:
+        return []
+    return [each.id for each in repo.snapshots() if set(wanted.tags) & set(each.tags) and each.id not in wanted.keep]

@@ -1,4 +1,7 @@
-"""DELETE_BACKUP: removes the data of a recovery point, in the objectstore or as VolumeSnapshots. The point goes after it."""
+"""DELETE_BACKUP: removes the data of a recovery point, in the objectstore or as VolumeSnapshots. The point goes after it.
+
+Or it removes what a job that did not end well has left in the objectstore (see `tidying`).
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,16 @@ class DeletionJob:
     def start(self, job: Object, view: View, now: datetime) -> Object:
         """Write down what is to go."""
         documents = documents_of(job, view)
+        if left := mapping(job, "spec", "leftovers"):
+            store = text(left, "objectstore")
+            if documents.get("objectstores", store) is None:
+                return {"state": "COMPLETED", "message": f"objectstore {store} is gone, and with it what was left there"}
+            return {"state": "RUNNING", "objectstore": store, "message": "removes what is left"}
         point = documents.get("backupinstances", text(job, "spec", "backup_inst"))
         if point is None:
             return {"state": "COMPLETED", "message": "the recovery point is gone"}
-        info = points.info_of(point)
         status: Object = {"state": "RUNNING", "volumes": _snapshots(point), "message": "removes the data"}
-        idents = [text(each, "snapshot_id") for each in items(info, "volumes")] + [text(info, "resources")]
-        idents += strings(info, "catalog")
-        status["snapshot_ids"] = [ident for ident in idents if ident]
+        status["snapshot_ids"] = list(points.snapshots_of(point))
         store = text(point, "spec", "objectstore")
         if not store or not status["snapshot_ids"]:
             return status
@@ -76,8 +81,13 @@ def _snapshots(point: Object) -> list[Object]:
 
 
 def _plan(job: Object, store: Object) -> Plan:
-    gone = Forgotten(text(job, "spec", "backup_inst"), tuple(strings(job, "status", "snapshot_ids")))
-    call = Retention((Forget(stores.repository_of(store), (gone,)),)).call(stores.secrets_of(name_of(store)))
+    left, repository = mapping(job, "spec", "leftovers"), stores.repository_of(store)
+    if left:
+        wanted = Forget(repository, tags=tuple(strings(left, "tags")), keep=tuple(strings(left, "keep")))
+    else:
+        gone = Forgotten(text(job, "spec", "backup_inst"), tuple(strings(job, "status", "snapshot_ids")))
+        wanted = Forget(repository, (gone,))
+    call = Retention((wanted,)).call(stores.secrets_of(name_of(store)))
     child = pods.job(f"cloudcasa-delete-{name_of(job)[:12]}", namespace_of(job))
     step = Step(name=_NAME, child=child, mover=call, deadline=LIMIT)
     return Plan(name=_NAME, kind=RunKind.RETENTION, steps=(step,))

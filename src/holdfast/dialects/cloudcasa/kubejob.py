@@ -14,11 +14,11 @@ from typing import Final, Protocol
 
 from holdfast.core.labels import OWNER_UID
 from holdfast.core.objects import Object, ref_of
-from holdfast.core.plan import Desired, Doomed, Problem, Problems
+from holdfast.core.plan import Child, Desired, Doomed, Problem, Problems
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import deleting, flag, mapping, name_of, namespace_of, number, text, uid_of
 from holdfast.core.times import format_time
-from holdfast.dialects.cloudcasa import kinds, remote, ticks
+from holdfast.dialects.cloudcasa import kinds, remote, ticks, tidying
 from holdfast.dialects.cloudcasa.copy_job import CopyJob
 from holdfast.dialects.cloudcasa.deletion_job import DeletionJob
 from holdfast.dialects.cloudcasa.restore_job import RestoreJob
@@ -90,8 +90,7 @@ class KubejobHandler:
     def compile(self, obj: Object, view: View, now: datetime) -> Desired | Problems:
         """Say what shall exist and run because of a job."""
         if deleting(obj):
-            left = leftovers(obj, view)
-            return Desired(doomed=left, release=not left)
+            return _going(obj, view, now)
         if _is_final(obj):
             return _after(obj, view, now)
         if flag(obj, "spec", "cancel") or text(obj, "spec", "skip"):
@@ -158,9 +157,29 @@ def _after(obj: Object, view: View, now: datetime) -> Desired:
     if age > KEPT_FOR:
         return Desired(doomed=(Doomed(ref_of(obj), "ended long ago"),))
     forgotten = ticks.moment(ended) + timedelta(seconds=KEPT_FOR + 1)
-    if age > CLEANED_FOR:
-        return Desired(wake_at=forgotten)
-    return Desired(doomed=leftovers(obj, view), wake_at=forgotten)
+    left = leftovers(obj, view) if age <= CLEANED_FOR else ()
+    if left:
+        return Desired(doomed=left, wake_at=forgotten)
+    match tidying.due(obj, view, now):
+        case datetime() as later:
+            return Desired(wake_at=later)
+        case None:
+            return Desired(wake_at=forgotten)
+        case job:
+            return Desired(children=(Child(job, create_only=True),), wake_at=now + WAITS)
+
+
+def _going(obj: Object, view: View, now: datetime) -> Desired:
+    """Say what shall be while a job is being deleted: it goes once nothing of it is left, and somebody removes its data."""
+    if left := leftovers(obj, view):
+        return Desired(doomed=left)
+    match tidying.due(obj, view, now):
+        case datetime() as later:
+            return Desired(wake_at=later)
+        case None:
+            return Desired(release=True)
+        case job:
+            return Desired(children=(Child(job, create_only=True),), wake_at=now + WAITS)
 
 
 def _is_final(obj: Object) -> bool:

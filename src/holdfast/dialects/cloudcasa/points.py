@@ -14,7 +14,7 @@ from typing import Final
 from holdfast.core.objects import Object, ref_of
 from holdfast.core.plan import Child, Desired, Doomed, Problems
 from holdfast.core.ports import Outcome, Refs, View
-from holdfast.core.read import deleting, flag, items, mapping, name_of, namespace_of, number, text
+from holdfast.core.read import deleting, flag, items, mapping, name_of, namespace_of, number, strings, text
 from holdfast.dialects.cloudcasa import runs, ticks
 from holdfast.dialects.cloudcasa.kinds import (
     API_VERSION,
@@ -62,6 +62,13 @@ def copy_point(job: Object, now: datetime, repository: str, listed: Sequence[str
 def info_of(point: Object) -> Object:
     """Return the details of where a point lies."""
     return mapping(point, "spec", "backup_location", "backup_location_info")
+
+
+def snapshots_of(point: Object) -> tuple[str, ...]:
+    """Return the snapshots of the objectstore's repository that a point holds: claims, resources, the list of the copy."""
+    info = info_of(point)
+    found = [text(each, "snapshot_id") for each in items(info, "volumes")] + [text(info, "resources")]
+    return tuple(ident for ident in [*found, *strings(info, "catalog")] if ident)
 
 
 def newest_snapshot(job: Object, view: Refs) -> Object | None:

@@ -127,6 +127,7 @@ COLLECTIONS: Final[Mapping[str, Collection]] = {
                 "due",
                 "skip",
                 "cancel",
+                "leftovers",
                 "resources_message",
                 "missing_namespaces",
                 "hooks",

@@ -71,6 +71,15 @@ def deletion_job(point: Object, ident: str, now: int) -> Object:
     return made
 
 
+def leftovers_job(job: Object, ident: str, now: int, leftovers: Object) -> Object:
+    """Return the job that removes what another one left in the objectstore."""
+    made = _job("DELETE_BACKUP", job, ident, now, {"leftovers": leftovers})
+    kept = {key: text(job, "spec", key) for key in ("backupdef", "backupdef_name") if text(job, "spec", key)}
+    made["spec"] |= {"display_name": f"what job {name_of(job)} left", **kept}
+    made["metadata"]["labels"] = {DELETES: name_of(job)}
+    return made
+
+
 def skipped(job: Object, due: int, why: str) -> Object:
     """Return a job that only records why it is not done."""
     return {**job, "spec": {**job["spec"], "due": due, "skip": why}}

@@ -225,6 +225,14 @@ class HookWait(Document):
     target: Annotated[list[HookTarget], doc("The commands, in order.")]
 
 
+class Leftovers(Document):
+    """What a job that did not end well may have left in an objectstore: snapshots that belong to no recovery point."""
+
+    objectstore: Annotated[str, reference("Where they lie.")]
+    tags: Annotated[list[str], doc("Tags that they have.")]
+    keep: Annotated[list[str], doc("Snapshots with such a tag that a recovery point holds.")]
+
+
 class KubejobSpec(Document):
     """What a job is to do. `jobs` of the REST API shows it together with the status."""
 
@@ -245,6 +253,7 @@ class KubejobSpec(Document):
     due: Maybe[Annotated[int, doc("When it was due, in Unix seconds; absent when somebody asked for it.")]] = UNSET
     skip: Maybe[Annotated[str, doc("Why it is not done at all.")]] = UNSET
     cancel: Maybe[Annotated[bool, doc("Whether somebody wants it to end.")]] = UNSET
+    leftovers: Maybe[Annotated[Leftovers, doc("What another job has left, if that is what is deleted.")]] = UNSET
 
 
 class KubejobStatus(Document):
