@@ -11,6 +11,7 @@ from tests.movers_builders import KEY, SECRET, s3_server
 from holdfast.core.objects import Object
 from holdfast.kube.builtin import JOBS, PVCS, SECRETS, STORAGECLASSES
 from holdfast.kube.errors import NotFound
+from holdfast.movers.datasafed.codecs import sealer
 
 __all__ = ["world"]
 pytestmark = [pytest.mark.run, pytest.mark.timeout(90), pytest.mark.asyncio(loop_scope="module")]
@@ -251,6 +252,36 @@ async def test_23_a_repository_with_backups_cant_be_deleted_until_they_are_gone(
 
     await world.client.delete(REST["Backup"], "kept", "default")
     await world.gone(REST["BackupRepo"], "used")
+
+
+async def test_encrypted_backups_are_found_again_once_policy_and_secret_are_back(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "s3" / "backups" / "default" / "dark"
+    folder.mkdir(parents=True)
+    record = thing("Backup", "dark", backupPolicyName="dark", backupMethod="m")
+    found = {"phase": "Completed", "path": "/default/dark", "totalSize": "1Ki"}
+    seal = sealer("AES-192-CFB", "open sesame")
+    (folder / "kubeblocks-backup.json.enc").write_bytes(b"".join(seal([json.dumps({**record, "status": found}).encode()])))
+    with s3_server(tmp_path / "s3") as endpoint:
+        await world.apply(keys("dark"), bucket("dark", endpoint))
+        searched = await world.wait(
+            "BackupRepo", "dark", lambda obj: condition(status(obj), "BackupsRediscovered").get("status") == "True"
+        )
+        told = condition(status(searched), "BackupsRediscovered")
+        assert (told["reason"], "1 of these are encrypted" in told["message"]) == ("RecordsSealed", True)
+        config = {"algorithm": "AES-192-CFB", "passPhraseSecretKeyRef": {"name": "dark", "key": "phrase"}}
+        target = {"podSelector": {"matchLabels": {"a": "b"}}}
+        way = {"name": "m", "actionSetName": "none"}
+        await world.apply(
+            thing("BackupPolicy", "dark", backupMethods=[way], target=target, encryptionConfig=config),
+            secret("dark", phrase="open sesame"),
+        )
+        again = await world.phase("Backup", "dark", "Completed")
+        done = await world.wait(
+            "BackupRepo", "dark", lambda obj: condition(status(obj), "BackupsRediscovered").get("reason") == "Searched"
+        )
+
+    assert again["totalSize"] == "1Ki"
+    assert condition(status(done), "BackupsRediscovered")["message"].startswith("1 Backups were found there and made again")
 
 
 async def test_backups_are_found_again_from_the_bucket_in_a_fresh_cluster(world: World, tmp_path: Path) -> None:

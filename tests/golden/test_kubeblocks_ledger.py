@@ -24,6 +24,7 @@ OURS = {
     ("BackupRepo", "status.kopiaPasswordSecretName"),
     ("BackupRepo", "status.lastPreCheckTime"),
     ("BackupRepo", "status.preCheckDigest"),
+    ("BackupRepo", "status.searchedWith"),
 }
 """Fields that no source of the API knows: all of them in a status."""
 

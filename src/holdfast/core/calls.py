@@ -164,11 +164,19 @@ class RepositoryCheck(Call, frozen=True, omit_defaults=True):
     path: str = ""
 
 
+class PassPhrase(msgspec.Struct, frozen=True):
+    """What may open sealed files: an algorithm of datasafed, and the file that holds the pass phrase, if it is there."""
+
+    algorithm: str
+    file: str
+
+
 class RecordDiscovery(Call, frozen=True, omit_defaults=True):
     """Find the records of backups below `path` of the pod's datasafed storage, and make those objects that are not there.
 
     A record is a file called `file` that holds a completed object of `api_version` and `kind`. It is made in its own namespace
-    if that exists, with `labels` and `spec` besides its own, and then gets its recorded status, with `status` in it.
+    if that exists, with `labels` and `spec` besides its own, and then gets its recorded status, with `status` in it. Sealed
+    records are opened with whichever of the `phrases` fits.
     """
 
     MOVER: ClassVar[str] = "record-discovery"
@@ -182,6 +190,7 @@ class RecordDiscovery(Call, frozen=True, omit_defaults=True):
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
     path: str = ""
+    phrases: tuple[PassPhrase, ...] = ()
 
 
 class Trigger(Call, frozen=True, omit_defaults=True):

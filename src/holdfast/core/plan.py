@@ -190,13 +190,15 @@ class SecretCopy(msgspec.Struct, frozen=True):
     """A Secret to be projected into another namespace, since pods mount only their own. The core never sees its values.
 
     It bears the marks of `owner` (the object of the pass, when None) and goes with it. A `recipe` says what becomes of the
-    values, which otherwise stay as they are; it may need no source at all.
+    values, which otherwise stay as they are; it may need no source at all. An `optional` one is left out while its source is
+    missing, and nothing waits for it.
     """
 
     source: Ref | None
     target: Ref
     owner: Object | None = None
     recipe: Recipe | None = None
+    optional: bool = False
 
 
 class SecretHold(msgspec.Struct, frozen=True):

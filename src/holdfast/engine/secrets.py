@@ -36,7 +36,7 @@ class SecretCopier:
 
     async def missing(self, copies: Sequence[SecretCopy]) -> str:
         """Return which sources are missing, as one sentence; empty when all are there."""
-        sources = dict.fromkeys(copy.source for copy in copies if copy.source is not None)
+        sources = dict.fromkeys(copy.source for copy in copies if copy.source is not None and not copy.optional)
         absent = [str(source) for source in sources if await self._read(source) is None]
         if not absent:
             return ""
@@ -46,6 +46,8 @@ class SecretCopier:
         """Bring one copy in line; return whether anything was written. Raises SecretRefused."""
         source = await self._read(copy.source) if copy.source is not None else {}
         if source is None:
+            if copy.optional:
+                return False
             raise SecretRefused(f"{copy.source} is missing: create it")
         target = await self._read(copy.target)
         if target is not None and copy.recipe is not None and copy.recipe.once:

@@ -8,7 +8,8 @@ failed, and is not made again.
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
@@ -22,6 +23,7 @@ from holdfast.kube.config import ConfigError, in_cluster
 from holdfast.kube.errors import AlreadyExists, ApiError, Forbidden, Invalid, NotFound
 from holdfast.kube.resource import Resource
 from holdfast.movers.context import Context, MoverError, log
+from holdfast.movers.datasafed.codecs import SUFFIX, Codec, opener
 from holdfast.movers.datasafed.faults import DatasafedError
 from holdfast.movers.datasafed.places import Place
 from holdfast.movers.datasafed.sealed import open_place
@@ -30,44 +32,56 @@ from holdfast.movers.datasafed.settings import read_settings
 LARGEST: Final = 1 << 20
 """Bytes that a record may have: an object of Kubernetes has no more."""
 
-SEALED: Final = ".enc"
-"""What the name of an encrypted file ends in: its pass phrase is not here."""
-
-MADE, THERE, LEFT_OUT = "made", "there", "leftOut"
-"""What became of a record; the report counts them under these words."""
+MADE, THERE, LEFT_OUT, SEALED = "made", "there", "leftOut", "sealed"
+"""What became of a record; the report counts them under these words. What is sealed, and no phrase opens, is left out too."""
 
 
 def run(call: RecordDiscovery, context: Context) -> Report:
     """Make what is not there. What can't be made is logged and counted; only a storage that can't be read is a failure."""
     try:
         place = open_place(read_settings(os.environ))
-        counts = asyncio.run(_discover(call, _records(call, place, context)))
+        counts = asyncio.run(_discover(call, _records(call, place, _openers(call), context)))
     except DatasafedError as error:
         raise MoverError("DiscoveryFailed", f"BackupRepo {call.name}: {error}") from error
     except ConfigError as error:
         raise MoverError("NotInCluster", str(error), "the job needs its service account token mounted") from error
     except ApiError as error:
         raise MoverError(f"Api{error.reason or 'Error'}", f"making {call.plural} again: {error.message}") from error
-    return Report(RecordDiscovery.MOVER, (RepositoryResult(call.name, files=sum(counts.values())),), details=counts)
+    seen = sum(count for what, count in counts.items() if what != SEALED)
+    return Report(RecordDiscovery.MOVER, (RepositoryResult(call.name, files=seen),), details=counts)
 
 
-def _records(call: RecordDiscovery, place: Place, context: Context) -> Iterator[Object | None]:
-    """Yield each backup whose records are complete; None for what is left out."""
+def _openers(call: RecordDiscovery) -> Sequence[Codec]:
+    """Return what opens sealed records: of the pass phrases those that are there."""
+    found: list[Codec] = []
+    for phrase in call.phrases:
+        try:
+            text = Path(phrase.file).read_text()
+        except (OSError, ValueError):
+            continue
+        found += [opener(phrase.algorithm, text)] if text else []
+    return found
+
+
+def _records(call: RecordDiscovery, place: Place, openers: Sequence[Codec], context: Context) -> Iterator[Object | str]:
+    """Yield each backup whose records are complete; a word for what is left out."""
     found: dict[tuple[str, ...], list[Object]] = {}
     for item in place.list(call.path, recursive=True):
-        if item.is_folder or item.name not in (call.file, f"{call.file}{SEALED}"):
+        sealed = item.name == f"{call.file}{SUFFIX}"
+        if item.is_folder or not (sealed or item.name == call.file):
             continue
         context.check()
-        record = _read(call, place, item.path) if item.size <= LARGEST and item.name == call.file else None
+        record = _read(call, place, item.path, openers if sealed else (iter,)) if item.size <= LARGEST else None
         if record is not None:
             found.setdefault((namespace_of(record), name_of(record), uid_of(record)), []).append(record)
             continue
-        log(f"{item.path}: is no record of a completed {call.kind} that can be read, and is left out")
-        yield None
+        why = "is sealed, and no pass phrase that is known opens it" if sealed else f"is no record of a completed {call.kind}"
+        log(f"{item.path}: {why}: left out")
+        yield SEALED if sealed else LEFT_OUT
     for (namespace, name, _), records in found.items():
         if len(records) < (wanted := _parts(records[0])):
             log(f"{call.kind} {namespace}/{name} has {len(records)} of {wanted} records, and is left out")
-        yield records[0] if len(records) >= wanted else None
+        yield records[0] if len(records) >= wanted else LEFT_OUT
 
 
 def _parts(record: Object) -> int:
@@ -77,10 +91,16 @@ def _parts(record: Object) -> int:
     return max(sum(max(len(strings(each, "selectedTargetPods")), 1) for each in targets), 1)
 
 
-def _read(call: RecordDiscovery, place: Place, path: str) -> Object | None:
+def _read(call: RecordDiscovery, place: Place, path: str, openers: Sequence[Codec]) -> Object | None:
+    """Return a record as the first opener gives it that makes sense of it: a wrong pass phrase gives noise."""
+    raw = b"".join(place.read(path))
+    return next(filter(None, (_decoded(call, raw, opened) for opened in openers)), None)
+
+
+def _decoded(call: RecordDiscovery, raw: bytes, opened: Codec) -> Object | None:
     try:
-        found: Any = msgspec.json.decode(b"".join(place.read(path)))
-    except msgspec.DecodeError:
+        found: Any = msgspec.json.decode(b"".join(opened([raw])))
+    except (msgspec.DecodeError, DatasafedError):
         return None
     if not isinstance(found, dict):
         return None
@@ -89,13 +109,15 @@ def _read(call: RecordDiscovery, place: Place, path: str) -> Object | None:
     return record if proper and name_of(record) and namespace_of(record) and phase_of(record) == "Completed" else None
 
 
-async def _discover(call: RecordDiscovery, records: Iterator[Object | None]) -> Mapping[str, int]:
-    counts: dict[str, int] = {MADE: 0, THERE: 0, LEFT_OUT: 0}
+async def _discover(call: RecordDiscovery, records: Iterator[Object | str]) -> Mapping[str, int]:
+    counts: dict[str, int] = {MADE: 0, THERE: 0, LEFT_OUT: 0, SEALED: 0}
     group, _, version = call.api_version.rpartition("/")
     resource = Resource(group, version, call.kind, call.plural)
     async with Client(in_cluster(), field_manager="holdfast-discovery") as client:
         for record in records:
-            counts[await _make(call, client, resource, record) if record is not None else LEFT_OUT] += 1
+            outcome = record if isinstance(record, str) else await _make(call, client, resource, record)
+            counts[LEFT_OUT if outcome == SEALED else outcome] += 1
+            counts[SEALED] += outcome == SEALED
     return counts
 
 

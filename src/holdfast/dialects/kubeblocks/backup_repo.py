@@ -28,7 +28,7 @@ from holdfast.core.read import (
     uid_of,
 )
 from holdfast.core.times import format_time, optional_time
-from holdfast.dialects.kubeblocks import access, attempts, names, repo_jobs
+from holdfast.dialects.kubeblocks import access, attempts, names, record_phrases, repo_jobs
 from holdfast.dialects.kubeblocks.attempts import Attempt, Task
 from holdfast.dialects.kubeblocks.kinds import (
     BACKUP,
@@ -41,9 +41,12 @@ from holdfast.dialects.kubeblocks.kinds import (
     STORAGE_CLASS,
 )
 from holdfast.dialects.kubeblocks.preparation import CLASS_CREATED, PARAMETERS, Prepared, method_of, prepare
+from holdfast.dialects.kubeblocks.record_phrases import Phrase
 
 PASSED: Final = "PreCheckPassed"
 FOUND: Final = "BackupsRediscovered"
+SEALED: Final = "RecordsSealed"
+"""The reason of `FOUND` while backups lie there whose records no known pass phrase opens."""
 FREE: Final = "DerivedObjectsDeleted"
 AGAIN: Final = timedelta(hours=1)
 """How long after a good check the next one is due."""
@@ -95,6 +98,7 @@ class BackupRepoHandler:
         doomed: list[Doomed] = []
         plans: list[Plan] = []
         times: list[datetime] = []
+        known = _phrases(obj, view)
         for task in self._tasks(obj, prepared, view, now):
             attempt = attempts.observe(obj, task, view, now)
             times += [attempt.wake_at] if attempt.wake_at else []
@@ -102,7 +106,8 @@ class BackupRepoHandler:
                 namespaces = [name_of(each) for each in view.list(NAMESPACE) if not deleting(each)]
                 children += repo_jobs.accounts(obj, self._home, namespaces) if attempt.wanted else ()
                 doomed += () if attempt.wanted else repo_jobs.rights(obj, namespaces)
-            plans += [self._plan(obj, task)] if attempt.wanted else []
+                copies += [phrase.copy(obj, self._home) for phrase in known] if attempt.wanted else []
+            plans += [self._plan(obj, task, known)] if attempt.wanted else []
             doomed += attempt.doomed
         if method_of(obj) == "Mount":
             tried = repo_jobs.claim(obj, prepared.provider, self._home)
@@ -143,6 +148,9 @@ class BackupRepoHandler:
                 status |= _credential(obj, view)
             if task.condition == PASSED and attempt.state is not None and attempt.state.phase is Phase.SUCCEEDED:
                 status["preCheckDigest"] = prepared.digest
+            if task.condition == FOUND and attempt.state is not None and attempt.state.phase is Phase.SUCCEEDED:
+                opened = record_phrases.digest(_phrases(obj, view), view)
+                status |= {"searchedWith": opened} if opened else {}
         phase = _phase(conditions)
         default = phase == "Ready" and names.is_true(obj, names.DEFAULT_REPO)
         return {
@@ -161,18 +169,18 @@ class BackupRepoHandler:
         due = last + AGAIN if checked and last else now
         tasks = [Task(name=names.pre_check(obj), home=self._home, condition=PASSED, digest=digest, due=due)]
         if checked:
-            done = is_true(conditions_of(obj), FOUND)
-            name, mark = names.discovery(obj), names.mark(obj)
+            opened = record_phrases.digest(_phrases(obj, view), view)
+            done = is_true(conditions_of(obj), FOUND) and opened in ("", text(obj, "status", "searchedWith"))
+            name, mark = names.discovery(obj), f"{names.mark(obj)}{opened}"
             tasks.append(Task(name=name, home=self._home, condition=FOUND, digest=mark, due=None if done else now))
         return tasks
 
-    def _plan(self, obj: Object, task: Task) -> Plan:
+    def _plan(self, obj: Object, task: Task, known: Sequence[Phrase]) -> Plan:
         reach = access.mounted(names.pre_check(obj)) if method_of(obj) == "Mount" else access.tool(obj)
-        call, account = (
-            (repo_jobs.check_call(obj), "") if task.condition == PASSED else (repo_jobs.discovery_call(obj), names.DISCOVERY)
-        )
+        check = task.condition == PASSED
+        call, account = (repo_jobs.check_call(obj), "") if check else (repo_jobs.discovery_call(obj, known), names.DISCOVERY)
         job = repo_jobs.job(obj, task, reach, account)
-        step = Step(name="run", child=job, mover=call.call(), deadline=_LIMIT)
+        step = Step(name="run", child=job, mover=call, deadline=_LIMIT)
         return Plan(name=task.condition, kind=RunKind.INITIALIZE, steps=(step,))
 
     def _made(self, obj: Object, prepared: Prepared, view: View) -> Object:
@@ -187,6 +195,12 @@ class BackupRepoHandler:
             "kopiaPasswordSecretName": names.kopia_password(obj) if _wants_kopia(obj, view) else None,
         }
         return {name: value for name, value in named.items() if value is not None}
+
+
+def _phrases(obj: Object, refs: Refs) -> Sequence[Phrase]:
+    """Return what may open records that a search could not read; none while there are no such records."""
+    told = find(conditions_of(obj), FOUND) or {}
+    return record_phrases.phrases(refs) if told.get("reason") == SEALED else ()
 
 
 def _credential(obj: Object, refs: Refs) -> Object:
@@ -253,10 +267,10 @@ def _discovered(obj: Object, task: Task, attempt: Attempt) -> Condition:
     state, before = attempt.state or StepState(), find(conditions_of(obj), FOUND)
     if state.phase is Phase.SUCCEEDED:
         counts: Object = dict(state.report.details) if state.report else {}
-        made, there, left = (number(counts, key) or 0 for key in ("made", "there", "leftOut"))
-        return condition(
-            FOUND, True, "Searched", f"{made} Backups were found there and made again, {there} were known, {left} left out"
-        )
+        made, there, left, sealed = (number(counts, key) or 0 for key in ("made", "there", "leftOut", "sealed"))
+        said = f"{made} Backups were found there and made again, {there} were known, {left} left out"
+        advice = f"; {sealed} of these are encrypted: apply the BackupPolicy and the Secret that name their pass phrase"
+        return condition(FOUND, True, SEALED if sealed else "Searched", said + (advice if sealed else ""))
     if state.phase is Phase.FAILED:
         return attempts.failure(task, attempt, "SearchFailed")
     return _same(before) if before is not None else condition(FOUND, None, "Searching", "looks for backups that lie there")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from holdfast.core.calls import Call, RecordDiscovery, RepositoryCheck
+from holdfast.core.calls import RecordDiscovery, RepositoryCheck
 from holdfast.core.objects import Object, Ref, bounded_name
-from holdfast.core.plan import Child, Doomed
+from holdfast.core.plan import Child, Doomed, MoverCall
 from holdfast.core.ports import Refs
 from holdfast.core.quantity import parse_quantity
 from holdfast.core.read import mapping, name_of, text
@@ -14,22 +14,23 @@ from holdfast.dialects.kubeblocks.access import Access
 from holdfast.dialects.kubeblocks.attempts import Task
 from holdfast.dialects.kubeblocks.kinds import BACKUP, ROLE_BINDING, SERVICE_ACCOUNT, STORAGE_CLASS, api_version
 from holdfast.dialects.kubeblocks.preparation import method_of
+from holdfast.dialects.kubeblocks.record_phrases import Phrase
 
 SMALL: Final = "1Gi"
 DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 
 
-def check_call(obj: Object) -> Call:
+def check_call(obj: Object) -> MoverCall:
     """Return what the check of a repository does."""
-    return RepositoryCheck(name_of(obj), text(obj, "spec", "pathPrefix").strip("/"))
+    return RepositoryCheck(name_of(obj), text(obj, "spec", "pathPrefix").strip("/")).call()
 
 
-def discovery_call(obj: Object) -> Call:
+def discovery_call(obj: Object, phrases: Sequence[Phrase]) -> MoverCall:
     """Return the search for backups. What is found keeps its data until its owner says otherwise: it may be another's, too."""
     status: Object = {"backupRepoName": name_of(obj)}
     if method_of(obj) == "Mount":
         status["persistentVolumeClaimName"] = names.claim(obj)
-    return RecordDiscovery(
+    call = RecordDiscovery(
         name=name_of(obj),
         file=names.RECORD_FILE,
         api_version=api_version(BACKUP),
@@ -39,7 +40,10 @@ def discovery_call(obj: Object) -> Call:
         spec={"deletionPolicy": "Retain"},
         status=status,
         path=text(obj, "spec", "pathPrefix").strip("/"),
+        phrases=tuple(phrase.call() for phrase in phrases),
     )
+    files = {phrase.mount: phrase.files(obj) for phrase in phrases}
+    return call.call(tuple(files.values()))
 
 
 def job(obj: Object, task: Task, reach: Access, account: str) -> Object:

@@ -87,6 +87,7 @@ class BackupRepoStatus(Wire):
     ] = UNSET
     pre_check_digest: Maybe[Annotated[str, doc("Digest of what was checked: parameters, templates, access.")]] = UNSET
     checked_credential: Maybe[Annotated[str, doc("Version of the Secret with the credentials that was tried there.")]] = UNSET
+    searched_with: Maybe[Annotated[str, doc("Digest of the pass phrases with which backups were looked for.")]] = UNSET
     last_pre_check_time: Maybe[Annotated[Time, doc("When writing, reading and deleting there was last tried.")]] = UNSET
 
 
