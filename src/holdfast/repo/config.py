@@ -52,7 +52,10 @@ def decode(sealed: bytes, key: Key, location: str) -> Config:
     try:
         config = documents.decode(_decoder, key.open(sealed), "the document")
     except Damaged as error:
-        raise Damaged(f"{location}: config is damaged: {error}; restore it from a copy of the repository") from error
+        raise Damaged(
+            f"{location}: config is damaged, or of another repository than the keys: {error}; restore it from a copy of the "
+            "repository"
+        ) from error
     if config.version != VERSION:
         raise UnsupportedVersion(
             f"{location}: the repository has format version {config.version}, this program writes version {VERSION}: "

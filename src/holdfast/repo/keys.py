@@ -10,6 +10,7 @@ import getpass
 import hashlib
 import os
 import socket
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -90,22 +91,31 @@ def add(store: Store, master: Key, password: str, *, host: str = "", user: str =
     return name
 
 
-def unlock(store: Store, password: str) -> tuple[Key, str]:
-    """Find the key file that the password opens; returns the master key and the file's id."""
+def unlock(store: Store, password: str, fits: Callable[[Key], bool]) -> tuple[Key, str]:
+    """Find the key file that the password opens; returns the master key and the file's id.
+
+    `fits` tells whether a master key is that of the repository's config: an attempt to make the repository that was given up
+    may have left another one, which is passed over. Where none fits, one is returned, and config is what doesn't.
+    """
     sizes = {entry.name: entry.size for entry in store.list("keys")}
     names = sorted(sizes)
     if not names:
         raise NoRepository(f"{store.location}: there is no repository here: no key file was found; initialise it first")
     broken: list[str] = []
+    other: tuple[Key, str] | None = None
     for name in names[:_MOST_TRIED]:
         try:
             refuse_large(sizes[name], MAX_SMALL_BYTES, f"key file {name[:8]}")
-            key = _try(store, name, password)
+            key = try_open(store, name, password)
         except (Damaged, ObjectNotFound):
             broken.append(name[:8])
             continue
         if key is not None:
-            return key, name
+            if fits(key):
+                return key, name
+            other = key, name
+    if other is not None:
+        return other
     if not broken:
         raise WrongPassword(f"{store.location}: the password opens none of the {len(names)} keys: check the encryption secret")
     listed = ", ".join(broken)
@@ -165,7 +175,7 @@ def change(store: Store, master: Key, current: str, password: str, *, host: str 
 def add_proven(store: Store, master: Key, password: str, *, host: str = "", user: str = "") -> str:
     """Add a key and prove that it opens; one that does not is removed again. Raises Damaged."""
     name = add(store, master, password, host=host, user=user)
-    opened = _try(store, name, password)
+    opened = try_open(store, name, password)
     if opened is None or (opened.encrypt, opened.k, opened.r) != (master.encrypt, master.k, master.r):
         store.delete(path_of("keys", name))
         raise Damaged(f"{store.location}: the new key did not open again, nothing was changed: check this machine's memory")
@@ -180,7 +190,8 @@ def _read(store: Store, name: str) -> KeyFile:
     return decode(_decoder, store.get(path_of("keys", name)), f"{store.location}: key file {name[:8]}")
 
 
-def _try(store: Store, name: str, password: str) -> Key | None:
+def try_open(store: Store, name: str, password: str) -> Key | None:
+    """The master key in a key file; None when it was sealed with another password. Raises Damaged, ObjectNotFound."""
     file = _read(store, name)
     try:
         salt, data = base64.b64decode(file.salt), base64.b64decode(file.data)

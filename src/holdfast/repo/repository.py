@@ -18,7 +18,8 @@ from holdfast.repo.blob import MAX_BLOB_BYTES, blob_id, compress, decompress, op
 from holdfast.repo.config import Chunking, Config
 from holdfast.repo.crypto import Key, native_key
 from holdfast.repo.documents import refuse_large
-from holdfast.repo.errors import Damaged, NoRepository, NoSnapshot, ObjectNotFound, RepositoryExists
+from holdfast.repo.errors import Damaged, NoRepository, NoSnapshot, ObjectNotFound
+from holdfast.repo.founding import Founding, opens
 from holdfast.repo.index import BlobIndex, Location, new_index
 from holdfast.repo.locks import REFRESH_SECONDS, Lock, hold
 from holdfast.repo.snapshot import ANY, Filter, Snapshot, decode_snapshot
@@ -51,7 +52,7 @@ class Repository:
         chunker_like: "Repository | None" = None,
         chunking: Chunking = "auto",
     ) -> Self:
-        """Make a new repository. Raises RepositoryExists when there is one.
+        """Make a new repository. Raises RepositoryExists when there is one, or what else `founding.Founding` says.
 
         `chunker_like` makes it cut as another repository does when both cut with the stock rule, so that a copy from there and
         a backup of the same files share their blobs; it implies the stock rule unless `chunking` says otherwise. `chunking` is
@@ -60,15 +61,10 @@ class Repository:
         if not password:
             raise NoRepository(f"{store.location}: an empty password protects nothing: set an encryption password")
         store.create()
-        if _exists(store):
-            raise RepositoryExists(f"{store.location}: there is a repository already: open it instead")
-        key = Key.generate()
-        key_id = keys.add(store, key, password)
         if chunker_like is not None and chunking == "auto":
             chunking = "stock"
-        like = chunker_like.config if chunker_like else None
-        config = config_module.generate(like, chunking)
-        store.put(CONFIG, config_module.encode(config, key))
+        config = config_module.generate(chunker_like.config if chunker_like else None, chunking)
+        key, key_id = Founding(store, password, config).run()
         return cls(store, key, config, key_id)
 
     @classmethod
@@ -78,7 +74,7 @@ class Repository:
             sealed = store.get(CONFIG)
         except ObjectNotFound as error:
             raise NoRepository(f"{store.location}: there is no repository here; initialise it first") from error
-        key, key_id = keys.unlock(store, password)
+        key, key_id = keys.unlock(store, password, lambda key: opens(sealed, key))
         return cls(store, key, config_module.decode(sealed, key, store.location), key_id)
 
     def be_patient(self, seconds: float, stop: threading.Event) -> None:
@@ -255,11 +251,3 @@ class Repository:
 def blob_fault(repo: Repository, ident: bytes, at: "Location", why: str) -> str:
     """What is wrong with a blob, in words that name it and its place."""
     return f"{repo.store.location}: blob {ident.hex()[:12]} in pack {at.pack.hex()[:12]}: {why}"
-
-
-def _exists(store: Store) -> bool:
-    try:
-        store.size(CONFIG)
-    except ObjectNotFound:
-        return False
-    return True
