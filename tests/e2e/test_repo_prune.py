@@ -128,6 +128,15 @@ def test_a_damaged_repository_is_left_alone(filled: Filled, damage: Callable[[Pa
     assert sorted(path.name for path in root.rglob("*")) == before
 
 
+def test_a_snapshot_that_can_not_be_read_is_named_with_what_to_do(filled: Filled) -> None:
+    _flip_snapshot(Path(filled.url))
+    damaged = [entry.name for entry in filled.repo.store.list("snapshots")]
+
+    with pytest.raises(Damaged, match=f"forget {damaged[0][:8]}") as caught:
+        prune(filled.open(), filled.access, program=tools.restic())
+    assert damaged[0] in str(caught.value)
+
+
 def test_what_is_wrong_is_said(filled: Filled, tmp_path: Path) -> None:
     with pytest.raises(MissingProgram, match="apt-get install restic"):
         prune(filled.repo, filled.access, program="no-such-restic")

@@ -1,7 +1,7 @@
 """Two processes make the same repository in the same moment, in a bucket of a server that writes over what is there.
 
-`make test` plays a few rounds, `make soak N=` a hundred for each N. In each exactly one may have made it, and what is there opens,
-for us and for the stock program.
+`make test` plays a few rounds, `make soak N=` a hundred for each N. In each exactly one may have made it, and what is there
+opens, for us and for the stock program.
 """
 
 import contextlib

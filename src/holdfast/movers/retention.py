@@ -14,7 +14,7 @@ from holdfast.movers.failures import failure_of
 from holdfast.movers.metadata import encode
 from holdfast.movers.prune import prune
 from holdfast.movers.stores import open_repository
-from holdfast.repo.errors import NoRepository, RepositoryError
+from holdfast.repo.errors import Damaged, NoRepository, RepositoryError
 from holdfast.repo.maintain import forget, stats
 from holdfast.repo.repository import Repository
 
@@ -81,4 +81,8 @@ def _tagged(repo: Repository, wanted: Forget) -> list[str]:
     """Return the snapshots that go because of a tag."""
     if not wanted.tags:
         return []
-    return [each.id for each in repo.snapshots() if set(wanted.tags) & set(each.tags) and each.id not in wanted.keep]
+
+    def pass_over(ident: str, error: Damaged) -> None:
+        log(f"snapshot {ident[:8]} is passed over: {error}")
+
+    return [each.id for each in repo.snapshots(pass_over) if set(wanted.tags) & set(each.tags) and each.id not in wanted.keep]

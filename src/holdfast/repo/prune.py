@@ -19,6 +19,7 @@ import msgspec
 from holdfast.repo.documents import parse_id
 from holdfast.repo.errors import Damaged, PruneFailed, RepositoryLocked, Stopped, WrongPassword
 from holdfast.repo.repository import Repository
+from holdfast.repo.snapshot import Snapshot
 from holdfast.repo.stock import EXIT_LOCKED, EXIT_PASSWORD, PROGRAM, Access, Ended, find_program, run_stock
 from holdfast.repo.tree import decode_tree
 
@@ -155,19 +156,33 @@ def _ensure_sound(repo: Repository) -> dict[str, int]:
                 what = "is missing" if size is None else f"has {size} bytes, its blobs need {needed}"
                 raise Damaged(f"{repo.store.location}: pack {pack.hex()[:12]} {what}")
     except Damaged as error:
-        raise Damaged(f"{error}: nothing was pruned; check the repository and repair it first") from error
+        raise Damaged(f"{error}: nothing was pruned; repair the repository first") from error
     return sizes
 
 
 def _ensure_roots(repo: Repository) -> None:
     """Raise Damaged unless every snapshot opens down to its root, by an index that is read anew."""
-    snapshots = repo.snapshots()
+    snapshots = _readable(repo)
     repo.load_index()
     for snapshot in snapshots:
         try:
             decode_tree(repo.load_blob(parse_id(snapshot.tree)))
         except (Damaged, ValueError) as error:
             raise Damaged(f"snapshot {snapshot.short_id} does not read back: {error}") from error
+
+
+def _readable(repo: Repository) -> list[Snapshot]:
+    """All snapshots. Raises Damaged naming each that can't be read: what it needs can't be told from what nobody does."""
+    damaged: list[str] = []
+    found = repo.snapshots(lambda ident, _: damaged.append(ident))
+    if damaged:
+        many = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        raise Damaged(
+            f"{repo.store.location}: snapshots/{damaged[0]}{many} can't be read, so nobody knows what of the data they need; "
+            "restore them from a copy of the repository, or give them up: holdfast repo forget "
+            f"{' '.join(ident[:8] for ident in damaged)}"
+        )
+    return found
 
 
 def _was_locked(ended: Ended) -> bool:

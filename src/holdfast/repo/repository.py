@@ -174,13 +174,19 @@ class Repository:
                 which = "that fits the filters" if wanted != ANY else "in the repository"
                 raise NoSnapshot(f"{where}: there is no snapshot {which}")
             return every[-1]
+        name = self.snapshot_id(ident)
+        return decode_snapshot(name, self.load_json(path_of("snapshots", name)))
+
+    def snapshot_id(self, ident: str) -> str:
+        """The full id that an id or the beginning of one stands for; the snapshot isn't looked at. Raises NoSnapshot."""
+        where = self.store.location
         names = sorted(entry.name for entry in self.store.list("snapshots") if ident and entry.name.startswith(ident))
         if not names:
             raise NoSnapshot(f"{where}: there is no snapshot {ident!r}; list them with `holdfast repo snapshots`")
         if len(names) > 1:
             some = ", ".join(name[: len(ident) + 4] for name in names[:5])
             raise NoSnapshot(f"{where}: {len(names)} snapshots begin with {ident!r} ({some}): give more digits")
-        return decode_snapshot(names[0], self.load_json(path_of("snapshots", names[0])))
+        return names[0]
 
     @property
     def index(self) -> BlobIndex:

@@ -294,6 +294,21 @@ def test_a_damaged_snapshot_is_named_and_the_newest_good_one_restored(
 
     listed = run("-r", url, "snapshots", "--json", RESTIC_PASSWORD=PASSWORD)
     assert (listed.code, [found["id"] for found in json.loads(listed.out)]) == (3, [good])
-    for words in (("forget", "--keep-last", "1"), ("check",)):
-        assert run("-r", url, *words, RESTIC_PASSWORD=PASSWORD).code == 1
+    assert run("-r", url, "check", RESTIC_PASSWORD=PASSWORD).code == 1
     assert run("-r", url, "restore", good, "--target", str(tmp_path / "u"), RESTIC_PASSWORD=PASSWORD).code == 0
+
+
+def test_forget_judges_the_others_and_gives_a_damaged_snapshot_up_by_its_id(
+    run: Run, url: str, backup: Callable[..., str], tmp_path: Path
+) -> None:
+    old, bad, new = backup(), backup(), backup()
+    (tmp_path / "r" / "snapshots" / bad).write_bytes(b"not what it was")
+    done = run("-r", url, "forget", "--keep-last", "1", RESTIC_PASSWORD=PASSWORD)
+    assert done.code == 3
+    assert f"snapshot {bad[:8]} is passed over" in done.err
+    assert sorted(path.name for path in (tmp_path / "r" / "snapshots").iterdir()) == sorted([bad, new])
+    assert old not in done.err
+
+    done = run("-r", url, "forget", bad[:8], RESTIC_PASSWORD=PASSWORD)
+    assert (done.code, done.out) == (0, f"removed snapshot {bad[:8]}\n")
+    assert run("-r", url, "check", RESTIC_PASSWORD=PASSWORD).code == 0

@@ -55,7 +55,8 @@ def test_of_many_founders_one_makes_the_repository_and_leaves_the_only_key(tmp_p
         store, start = kind(tmp_path / str(number)), threading.Barrier(3)
         store.create()
         with ThreadPoolExecutor(3) as pool:
-            made = list(pool.map(lambda seed, store=store, start=start: found(store, seed, start), range(3 * number, 3 * number + 3)))
+            tries = [pool.submit(found, store, 3 * number + each, start) for each in range(3)]
+        made = [each.result() for each in tries]
         winners = [repo for repo in made if repo is not None]
 
         assert len(winners) == 1

@@ -24,7 +24,8 @@ snapshots of one host and the same paths is judged by the rules, and what no rul
 removed. The newest snapshot of a group is always kept. Counts keep the newest snapshot of each
 of the latest N hours, days, ISO weeks, months, years that have one, in the zone in which the
 snapshot was made; while there are fewer, the oldest snapshot stays too. Spans reach back from
-the newest snapshot. Space comes back with `prune`.
+the newest snapshot. Space comes back with `prune`. A snapshot that can't be read is named and
+stays, the others are judged, and the exit code is 3; by its id it can be given up.
 
 Examples:
   holdfast repo forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
@@ -80,7 +81,7 @@ def run(context: Context) -> int:
     if keep is None:
         raise HoldfastError("no rule was given, nothing was removed: give at least one --keep-..., or the ids of snapshots")
     with context.open() as repo:
-        found = [snapshot for snapshot in repo.snapshots() if chosen(arguments).matches(snapshot)]
+        found = context.snapshots(repo, [], chosen(arguments))
         judged = [_judge(group, members, keep, arguments) for group, members in grouped(found, arguments.group_by).items()]
         if not context.output.json:
             for one in judged:
@@ -140,16 +141,19 @@ def _remove(context: Context, repo: Repository, going: list[str]) -> list[str]:
 def _by_name(context: Context) -> int:
     arguments, output = context.arguments, context.output
     with context.open() as repo:
-        found = context.snapshots(repo, arguments.snapshot)
-        gone = [] if arguments.dry_run else _remove(context, repo, [snapshot.id for snapshot in found])
+        found = list(dict.fromkeys(_full_id(context, repo, ident) for ident in arguments.snapshot))
+        gone = found if arguments.dry_run else _remove(context, repo, found)
     if output.json:
-        output.document(
-            [{"message_type": "forgotten", "ids": [snapshot.id for snapshot in found] if arguments.dry_run else gone}]
-        )
+        output.document([{"message_type": "forgotten", "ids": gone}])
         return 0
-    for snapshot in found:
-        output.line(f"{'would remove' if arguments.dry_run else 'removed'} snapshot {snapshot.short_id}")
+    for ident in found:
+        output.line(f"{'would remove' if arguments.dry_run else 'removed'} snapshot {ident[:8]}")
     return 0
+
+
+def _full_id(context: Context, repo: Repository, ident: str) -> str:
+    """By id a snapshot goes unread, so that one that is damaged can be given up. Raises NoSnapshot."""
+    return context.snapshot(repo, ident)[0].id if ident == "latest" else repo.snapshot_id(ident)
 
 
 def _tell(context: Context, judged: Judged) -> None:
