@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.embedded.apiserver.ages import duration
 from holdfast.embedded.apiserver.builtin import KINDS
-from holdfast.embedded.apiserver.columns import pod_status
+from holdfast.embedded.apiserver.cells import pod_status
 from holdfast.embedded.apiserver.discovery import version_order
 from holdfast.embedded.apiserver.errors import StatusError
 from holdfast.embedded.apiserver.jsonpath import compile_path

@@ -9,19 +9,25 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from holdfast.embedded.apiserver.ages import parse_time, since
-from holdfast.embedded.apiserver.columns import AGE, NAMES
+from holdfast.embedded.apiserver.columns import AGE, CREATED_AT, NAMES
 from holdfast.embedded.apiserver.jsonpath import compile_path
 from holdfast.embedded.apiserver.kinds import Column, Kind
-from holdfast.embedded.apiserver.objects import Object
+from holdfast.embedded.apiserver.objects import Object, lookup
 from holdfast.kube.codec import encode
 
 _META = "meta.k8s.io/v1"
 _NAME_LAST = frozenset({"Event"})
 """Kinds whose name tells nobody anything: it stands behind the other columns, and in wide output only."""
 
+_ENDED = {
+    phase: {"type": "Completed", "status": "True", "reason": phase, "message": message}
+    for phase, message in (("Succeeded", "The pod has completed successfully."), ("Failed", "The pod failed."))
+}
+"""What the row of a pod that is over says beside its cells."""
+
 
 def _columns(kind: Kind) -> tuple[Column, ...]:
-    return kind.columns or (AGE,)
+    return kind.columns or ((AGE,) if kind.custom else (CREATED_AT,))
 
 
 def _definitions(kind: Kind) -> list[Object]:
@@ -78,6 +84,8 @@ def table(kind: Kind, objects: Iterable[Object], meta: Object, at: dt.datetime, 
     for obj in objects:
         first = name(obj, at) if name else obj["metadata"]["name"]
         row: Object = {"cells": _named_in_place(kind, first, (_cell(column, obj, at) for column in columns))}
+        if ended := _ENDED.get(str(lookup(obj, "status", "phase"))) if kind.resource == "/pods" else None:
+            row["conditions"] = [ended]
         if include != "None":
             row["object"] = obj if include == "Object" else partial(obj)
         rows.append(row)
