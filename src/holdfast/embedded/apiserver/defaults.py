@@ -5,151 +5,65 @@ object gets what depends on its uid.
 """
 
 import base64
+import copy
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from holdfast.embedded.apiserver import limits, role_rules
+from holdfast.embedded.apiserver import limits, network_defaults, role_rules
 from holdfast.embedded.apiserver.crds import CLEANUP, CRDS
 from holdfast.embedded.apiserver.errors import bad_request
 from holdfast.embedded.apiserver.kinds import Kind
 from holdfast.embedded.apiserver.objects import Object, part, parts, texts
-
-_TOLERATION_SECONDS: Final = 300
-
-
-def _set(target: Object, **values: Any) -> None:
-    """Fill in what is left out; an empty word counts as left out."""
-    for key, value in values.items():
-        if target.get(key) in (None, ""):
-            target[key] = value
-
-
-def _child(obj: Object, key: str) -> Object:
-    """The object under a key, made when missing."""
-    if obj.get(key) is None:
-        obj[key] = {}
-    if not isinstance(obj[key], dict):
-        raise bad_request(f"{key} must be an object")
-    return obj[key]
+from holdfast.embedded.apiserver.pod_defaults import amounts_at, child, open_ports, pod_spec, request_limits, set_missing
 
 
 def _spec(obj: Object) -> Object:
-    return _child(obj, "spec")
-
-
-def _probe(probe: Object | None) -> None:
-    if probe:
-        _set(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
-        if get := probe.get("httpGet"):
-            _set(get, path="/", scheme="HTTP")
-
-
-def _container(container: Object) -> None:
-    image = str(container.get("image", ""))
-    is_latest = ":" not in image.rpartition("/")[2] or image.endswith(":latest")
-    _set(container, imagePullPolicy="Always" if is_latest and "@" not in image else "IfNotPresent", resources={})
-    _set(container, terminationMessagePath="/dev/termination-log", terminationMessagePolicy="File")
-    for port in parts(container, "ports"):
-        _set(port, protocol="TCP")
-    for variable in parts(container, "env"):
-        ref = part(variable, "valueFrom").get("fieldRef")
-        if ref:
-            _set(ref, apiVersion="v1")
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        _probe(container.get(name))
-    resources = _child(container, "resources")
-    for key in ("limits", "requests"):
-        _as_text(resources, key)
-    if limits := part(resources, "limits"):
-        resources["requests"] = {**limits, **part(resources, "requests")}
-
-
-def _as_text(resources: Object, key: str) -> None:
-    """Quantities may be written as numbers; they are kept as text."""
-    if amounts := part(resources, key):
-        resources[key] = {name: amount if isinstance(amount, str) else str(amount) for name, amount in amounts.items()}
-
-
-def _volume(volume: Object) -> None:
-    for name, key in (("secret", "defaultMode"), ("configMap", "defaultMode"), ("downwardAPI", "defaultMode")):
-        if volume.get(name) is not None:
-            _set(volume[name], **{key: 420})
-    if volume.get("projected") is not None:
-        _set(volume["projected"], defaultMode=420)
-        for source in parts(volume["projected"], "sources"):
-            if token := source.get("serviceAccountToken"):
-                _set(token, expirationSeconds=3600)
-    if volume.get("hostPath") is not None:
-        _set(volume["hostPath"], type="")
-    if set(volume) == {"name"}:
-        volume["emptyDir"] = {}
-
-
-def pod_spec(spec: Object) -> None:
-    """Defaults of a pod's spec, wherever it stands."""
-    _set(spec, restartPolicy="Always", terminationGracePeriodSeconds=30, dnsPolicy="ClusterFirst")
-    _set(spec, schedulerName="default-scheduler", securityContext={})
-    if spec.get("serviceAccount") and not spec.get("serviceAccountName"):
-        spec["serviceAccountName"] = spec["serviceAccount"]
-    if spec.get("serviceAccountName"):
-        spec["serviceAccount"] = spec["serviceAccountName"]
-    for container in [*(parts(spec, "initContainers")), *(parts(spec, "containers"))]:
-        _container(container)
-    for volume in parts(spec, "volumes"):
-        _volume(volume)
+    return child(obj, "spec")
 
 
 def _pod(obj: Object) -> None:
     spec = _spec(obj)
     pod_spec(spec)
-    _set(spec, serviceAccountName="default", serviceAccount="default", enableServiceLinks=True)
-    if not spec.get("tolerations"):
-        spec["tolerations"] = [
-            {
-                "key": f"node.kubernetes.io/{key}",
-                "operator": "Exists",
-                "effect": "NoExecute",
-                "tolerationSeconds": _TOLERATION_SECONDS,
-            }
-            for key in ("not-ready", "unreachable")
-        ]
+    request_limits(spec)
+    open_ports(spec)
+    set_missing(spec, enableServiceLinks=True)
 
 
 def _template(spec: Object) -> Object:
-    template = _child(spec, "template")
-    _child(template, "metadata")
-    pod_spec(_child(template, "spec"))
+    template = child(spec, "template")
+    child(template, "metadata")
+    pod_spec(child(template, "spec"))
     return template
 
 
 def _claim(obj: Object) -> None:
     spec = _spec(obj)
-    _set(spec, volumeMode="Filesystem")
+    set_missing(spec, volumeMode="Filesystem")
     for key in ("limits", "requests"):
-        _as_text(_child(spec, "resources"), key)
+        amounts_at(child(spec, "resources"), key)
 
 
 def _statefulset(obj: Object) -> None:
     spec = _spec(obj)
     _template(spec)
-    _set(spec, replicas=1, podManagementPolicy="OrderedReady", revisionHistoryLimit=10, serviceName="")
-    _set(spec, updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
-    _set(spec, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"})
+    set_missing(spec, replicas=1, podManagementPolicy="OrderedReady", revisionHistoryLimit=10, serviceName="")
+    set_missing(spec, updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
+    set_missing(spec, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"})
     for claim in parts(spec, "volumeClaimTemplates"):
-        _set(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
+        set_missing(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
         _claim(claim)
 
 
 def _deployment(obj: Object) -> None:
     spec = _spec(obj)
     _template(spec)
-    _set(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600)
-    _set(spec, strategy={"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}})
+    set_missing(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600)
+    set_missing(spec, strategy={"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}})
 
 
 def _replicaset(obj: Object) -> None:
     spec = _spec(obj)
-    _set(spec, replicas=1)
+    set_missing(spec, replicas=1)
     if spec.get("template"):
         _template(spec)
 
@@ -157,8 +71,8 @@ def _replicaset(obj: Object) -> None:
 def _daemonset(obj: Object) -> None:
     spec = _spec(obj)
     _template(spec)
-    _set(spec, revisionHistoryLimit=10)
-    _set(spec, updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}})
+    set_missing(spec, revisionHistoryLimit=10)
+    set_missing(spec, updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}})
 
 
 def _job_spec(spec: Object) -> None:
@@ -166,8 +80,13 @@ def _job_spec(spec: Object) -> None:
     if spec.get("completions") is None and spec.get("parallelism") is None:
         spec["completions"] = 1
     per_index = spec.get("backoffLimitPerIndex") is not None
-    _set(spec, parallelism=1, backoffLimit=2**31 - 1 if per_index else 6, completionMode="NonIndexed", suspend=False)
-    _set(spec, podReplacementPolicy="Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed", manualSelector=False)
+    set_missing(spec, parallelism=1, backoffLimit=2**31 - 1 if per_index else 6, completionMode="NonIndexed", suspend=False)
+    set_missing(
+        spec, podReplacementPolicy="Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed", manualSelector=False
+    )
+    for rule in parts(spec, "podFailurePolicy", "rules"):
+        for condition in parts(rule, "onPodConditions"):
+            set_missing(condition, status="True")
 
 
 def _job(obj: Object) -> None:
@@ -176,14 +95,14 @@ def _job(obj: Object) -> None:
 
 def _cronjob(obj: Object) -> None:
     spec = _spec(obj)
-    _set(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
-    job = _child(spec, "jobTemplate")
-    _child(job, "metadata")
-    _template(_child(job, "spec"))
+    set_missing(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
+    job = child(spec, "jobTemplate")
+    child(job, "metadata")
+    _template(child(job, "spec"))
 
 
 def _secret(obj: Object) -> None:
-    _set(obj, type="Opaque")
+    set_missing(obj, type="Opaque")
     if (texts := obj.pop("stringData", None)) is not None:
         obj["data"] = {
             **part(obj, "data"),
@@ -191,27 +110,20 @@ def _secret(obj: Object) -> None:
         }
 
 
-def _service(obj: Object) -> None:
-    spec = _spec(obj)
-    _set(spec, type="ClusterIP", sessionAffinity="None", internalTrafficPolicy="Cluster")
-    for port in parts(spec, "ports"):
-        _set(port, protocol="TCP", targetPort=port.get("port"))
-
-
 def _volume_object(obj: Object) -> None:
     spec = _spec(obj)
-    _set(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
-    _as_text(spec, "capacity")
+    set_missing(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
+    amounts_at(spec, "capacity")
 
 
 def _class(obj: Object) -> None:
-    _set(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
+    set_missing(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
 
 
 def _limit_range(obj: Object) -> None:
     for item in parts(_spec(obj), "limits"):
         for key in _LIMITS:
-            _as_text(item, key)
+            amounts_at(item, key)
         limits.complete(item)
 
 
@@ -219,11 +131,45 @@ _LIMITS: Final = ("default", "defaultRequest", "max", "min", "maxLimitRequestRat
 
 
 def _quota(obj: Object) -> None:
-    _as_text(_spec(obj), "hard")
+    amounts_at(_spec(obj), "hard")
+
+
+def _driver(obj: Object) -> None:
+    spec = _spec(obj)
+    set_missing(spec, attachRequired=True, podInfoOnMount=False, requiresRepublish=False, storageCapacity=False)
+    set_missing(spec, fsGroupPolicy="ReadWriteOnceWithFSType", seLinuxMount=False)
+    if not spec.get("volumeLifecycleModes"):
+        spec["volumeLifecycleModes"] = ["Persistent"]
+
+
+def _validating(obj: Object) -> None:
+    for hook in parts(obj, "webhooks"):
+        set_missing(hook, failurePolicy="Fail", matchPolicy="Equivalent", timeoutSeconds=10)
+        set_missing(hook, namespaceSelector={}, objectSelector={})
+        for rule in parts(hook, "rules"):
+            set_missing(rule, scope="*")
+        if service := part(hook, "clientConfig", "service"):
+            set_missing(service, port=443)
+
+
+def _mutating(obj: Object) -> None:
+    _validating(obj)
+    for hook in parts(obj, "webhooks"):
+        set_missing(hook, reinvocationPolicy="Never")
+
+
+def _replication(obj: Object) -> None:
+    """A ReplicationController takes its selector and labels from its template."""
+    spec = _spec(obj)
+    set_missing(spec, replicas=1)
+    labels = part(_template(spec), "metadata", "labels")
+    if labels:
+        spec["selector"] = spec.get("selector") or dict(labels)
+        obj["metadata"]["labels"] = obj["metadata"].get("labels") or dict(labels)
 
 
 def _priority_class(obj: Object) -> None:
-    _set(obj, preemptionPolicy="PreemptLowerPriority")
+    set_missing(obj, preemptionPolicy="PreemptLowerPriority")
 
 
 def _namespace(obj: Object) -> None:
@@ -233,7 +179,14 @@ def _namespace(obj: Object) -> None:
 _FILL: Final[dict[str, Callable[[Object], None]]] = {
     "/pods": _pod,
     "/secrets": _secret,
-    "/services": _service,
+    "/services": network_defaults.service,
+    "/endpoints": network_defaults.endpoints,
+    "/replicationcontrollers": _replication,
+    "discovery.k8s.io/endpointslices": network_defaults.endpoint_slice,
+    "networking.k8s.io/networkpolicies": network_defaults.policy,
+    "storage.k8s.io/csidrivers": _driver,
+    "admissionregistration.k8s.io/validatingwebhookconfigurations": _validating,
+    "admissionregistration.k8s.io/mutatingwebhookconfigurations": _mutating,
     "/namespaces": _namespace,
     "/limitranges": _limit_range,
     "/resourcequotas": _quota,
@@ -268,7 +221,8 @@ _JOB_NAME: Final = "batch.kubernetes.io/job-name"
 
 
 def _job_born(obj: Object) -> None:
-    """A Job selects its pods by its own uid, unless the author chose a selector."""
+    """A Job selects its pods by its own uid, unless the author chose a selector, and takes their labels if it has none."""
+    obj["status"] = {}
     spec, meta = obj["spec"], obj["metadata"]
     if spec.get("manualSelector"):
         return
@@ -277,6 +231,7 @@ def _job_born(obj: Object) -> None:
     marks |= {_JOB_NAME: meta["name"], "job-name": meta["name"]} if meta.get("name") else {}
     labels.update(marks)
     spec["selector"] = {"matchLabels": {_CONTROLLER_UID: meta["uid"]}}
+    meta["labels"] = meta.get("labels") or dict(labels)
 
 
 def _pod_born(obj: Object) -> None:
@@ -298,12 +253,23 @@ def _namespace_born(obj: Object) -> None:
     obj["status"] = {"phase": "Active"}
 
 
-def _claim_born(obj: Object) -> None:
-    obj["status"] = {"phase": "Pending"}
-
-
-def _volume_born(obj: Object) -> None:
-    obj["status"] = {"phase": "Pending"}
+_FIRST_STATUS: Final[dict[str, Object]] = {
+    "/persistentvolumeclaims": {"phase": "Pending"},
+    "/persistentvolumes": {"phase": "Pending"},
+    "/services": {"loadBalancer": {}},
+    "/resourcequotas": {},
+    "/replicationcontrollers": {"replicas": 0},
+    "networking.k8s.io/ingresses": {"loadBalancer": {}},
+    "apps/deployments": {},
+    "apps/replicasets": {"replicas": 0},
+    "apps/statefulsets": {"replicas": 0, "availableReplicas": 0},
+    "apps/daemonsets": dict.fromkeys(
+        ("currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"), 0
+    ),
+    "batch/cronjobs": {},
+    "policy/poddisruptionbudgets": dict.fromkeys(("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"), 0),
+}
+"""The status of a new object before any controller has seen it: what of it is never left out."""
 
 
 def _definition_born(obj: Object) -> None:
@@ -314,8 +280,6 @@ def _definition_born(obj: Object) -> None:
 _BIRTH: Final[dict[str, Callable[[Object], None]]] = {
     "/pods": _pod_born,
     "/namespaces": _namespace_born,
-    "/persistentvolumeclaims": _claim_born,
-    "/persistentvolumes": _volume_born,
     "batch/jobs": _job_born,
     CRDS: _definition_born,
 }
@@ -323,5 +287,7 @@ _BIRTH: Final[dict[str, Callable[[Object], None]]] = {
 
 def at_birth(kind: Kind, obj: Object) -> None:
     """Give a new built-in object what only the server can: status, uid-based selectors."""
+    if (status := _FIRST_STATUS.get(kind.resource)) is not None:
+        obj["status"] = copy.deepcopy(status)
     if (filler := _BIRTH.get(kind.resource)) is not None:
         filler(obj)

@@ -102,8 +102,12 @@ def name_from(meta: Object) -> str:
     """The given name, or one made from `generateName`, or empty."""
     if meta.get("name") or not meta.get("generateName"):
         return meta.get("name", "")
-    tail = "".join(secrets.choice(_LETTERS) for _ in range(5))
-    return f"{meta['generateName'][:58]}{tail}"
+    return f"{meta['generateName'][:58]}{random_suffix()}"
+
+
+def random_suffix() -> str:
+    """Five letters that spell no word, for a name that nobody has chosen."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(5))
 
 
 def stamp_new(meta: Object, generation: bool) -> None:

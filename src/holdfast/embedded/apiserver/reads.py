@@ -137,11 +137,20 @@ def list_objects(api: Api, call: Call) -> bytes:
     return _list(call.kind, [served(call.kind, record) for record in records], meta)
 
 
+def _untyped(kind: Kind, bodies: list[bytes]) -> list[bytes]:
+    """Items of a built-in list say neither apiVersion nor kind: the list does. Stored bytes begin with both."""
+    head = encode({"apiVersion": kind.api_version, "kind": kind.kind})[:-1] + b","
+    size = len(head)
+    return [b"{" + data[size:] if data.startswith(head) else data for data in bodies]
+
+
 def _list(kind: Kind, bodies: list[bytes], meta: Object) -> bytes:
     """The list document around bytes to be served."""
     head = encode(list_document(kind, [], meta)).removesuffix(b"]}")
     if not bodies:
         return head + b"]}"
+    if not kind.custom:
+        bodies = _untyped(kind, bodies)
     bodies[0] = head + bodies[0]
     bodies[-1] += b"]}"
     return b",".join(bodies)

@@ -81,14 +81,14 @@ def insert(api: Api, call: Call, transaction: Transaction, sent: Object) -> Reco
     metadata.stamp_new(meta, has_generation(kind))
     key = _free_key(transaction, call, meta)
     meta["name"] = key.name
+    if call.verb != "apply":
+        managers.created(call, obj)
     defaults.at_birth(kind, obj)
     if kind.resource == "/services":
         service_addresses.settle(transaction, obj, None)
     admission.born(transaction, kind, obj)
     check(api, call, transaction, obj, None)
     api.quotas.require(transaction, kind, obj)
-    if call.verb != "apply":
-        managers.created(call, obj)
     if transaction.get(key) is not None:
         raise already_exists(kind.plural, kind.group, key.name)
     record = transaction.put(key, as_stored(kind, obj))
