@@ -25,6 +25,8 @@ REPLICASETS: Final = Resource("apps", "v1", "ReplicaSet", "replicasets")
 JOBS: Final = Resource("batch", "v1", "Job", "jobs")
 CRONJOBS: Final = Resource("batch", "v1", "CronJob", "cronjobs")
 
+PODDISRUPTIONBUDGETS: Final = Resource("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
+
 LEASES: Final = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 PRIORITYCLASSES: Final = Resource("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", namespaced=False)
 STORAGECLASSES: Final = Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)

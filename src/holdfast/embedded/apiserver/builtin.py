@@ -76,7 +76,6 @@ INERT: Final = frozenset(
         "networking.k8s.io/ingresses",
         "networking.k8s.io/ingressclasses",
         "networking.k8s.io/networkpolicies",
-        "policy/poddisruptionbudgets",
     ]
 )
 """Kinds that manifests bring along and that are backed up and restored as they are, without a controller behind them."""

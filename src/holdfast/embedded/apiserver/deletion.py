@@ -36,7 +36,8 @@ class Options(msgspec.Struct, frozen=True):
     dry_run: bool = False
 
 
-def _options(call: Call) -> Options:
+def options_of(call: Call) -> Options:
+    """The options in a request's query and body; 400 for what is none."""
     body = parse_object(call.body, allow_yaml="yaml" in call.media) if call.body.strip() else {}
     conditions: Object = part(body, "preconditions")
     policy = call.query.text("propagationPolicy") or body.get("propagationPolicy") or ""
@@ -60,13 +61,13 @@ def _options(call: Call) -> Options:
 
 async def delete(api: Api, call: Call) -> Answer:
     """DELETE of one object: a Status when it is gone, the object while it lingers; a pod is always answered as a pod."""
-    options = _options(call)
+    options = options_of(call)
 
     def run(transaction: Transaction) -> tuple[Record, bool]:
         record = transaction.get(call.key)
         if record is None:
             raise call.missing()
-        _preconditions(call, record, options)
+        require(call, record, options)
         if record.key.res == "/namespaces" and record.key.name in _IMMORTAL:
             raise forbidden("namespaces", "", record.key.name, "this namespace may not be deleted")
         return remove(transaction, record, options)
@@ -80,7 +81,8 @@ async def delete(api: Api, call: Call) -> Answer:
     return Answer(record)
 
 
-def _preconditions(call: Call, record: Record, options: Options) -> None:
+def require(call: Call, record: Record, options: Options) -> None:
+    """409 when the object is not the one that the caller means to delete."""
     kind = call.kind
     if options.uid and options.uid != record.uid:
         why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {record.uid}"
@@ -142,7 +144,7 @@ def _cut_loose(transaction: Transaction, uid: str) -> None:
 
 async def delete_collection(api: Api, call: Call) -> Answer:
     """DELETE of all selected objects: one transaction each, so that a large collection does not hold others up."""
-    options = _options(call)
+    options = options_of(call)
     selector = Selector(call.query.text("labelSelector"), call.query.text("fieldSelector"), call.kind.selectable)
     records, meta = select(api, call, selector)
 

@@ -38,12 +38,13 @@ _WHOLE: Final = 1 << 16
 
 
 class Reply(NamedTuple):
-    """An answer that is no stream. `warnings` go out as Warning headers."""
+    """An answer that is no stream. `warnings` go out as Warning headers, seconds to wait for another try as Retry-After."""
 
     code: int
     body: bytes
     media: str = JSON
     warnings: Sequence[str] = ()
+    retry_after: int = 0
 
 
 class Ask(NamedTuple):
@@ -167,6 +168,7 @@ def _head(reply: Reply) -> bytes:
         f"Content-Length: {len(reply.body)}",
         f"Date: {_clock.text()}",
         *(f"Warning: {quoted_warning(text)}" for text in reply.warnings),
+        *((f"Retry-After: {reply.retry_after}",) if reply.retry_after else ()),
         "\r\n",
     ]
     return "\r\n".join(lines).encode(errors="replace")
@@ -218,7 +220,7 @@ class Door(UpgradeProtocol):
             try:
                 reply = await answer
             except StatusError as error:
-                reply = Reply(error.code, encode(error.status()))
+                reply = Reply(error.code, encode(error.status()), retry_after=error.retry_after)
             except Exception:
                 _log.exception("%s %s failed", ask.method, ask.path)
                 reply = Reply(500, encode(unexpected().status()))

@@ -19,6 +19,11 @@ class StatusError(Exception):
         self.message = message
         self.details = details or {}
 
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which another try makes sense; 0 when nothing says so."""
+        return int(self.details.get("retryAfterSeconds") or 0)
+
     def status(self) -> Object:
         """The metav1.Status document of this refusal."""
         body: Object = {
@@ -120,6 +125,11 @@ def method_not_allowed() -> StatusError:
 def gone(message: str) -> StatusError:
     """History before that point is no longer kept (410): list again."""
     return StatusError(410, "Expired", message)
+
+
+def too_many(message: str, details: Object) -> StatusError:
+    """Not now (429): the same request may succeed a little later."""
+    return StatusError(429, "TooManyRequests", message, details)
 
 
 def unsupported_media(message: str) -> StatusError:

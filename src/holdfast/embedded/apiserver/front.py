@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from holdfast.embedded.apiserver import discovery, impersonation, openapi, podexec, reviews, subresources
+from holdfast.embedded.apiserver import discovery, evictions, impersonation, openapi, podexec, reviews, subresources
 from holdfast.embedded.apiserver.api import Answer, Api, Call, resolve
 from holdfast.embedded.apiserver.auth import User
 from holdfast.embedded.apiserver.deletion import delete, delete_collection
@@ -52,7 +52,7 @@ Handler = Callable[[Api, Call], Awaitable[Answer]]
 
 _SUBRESOURCES: Final[dict[tuple[str, str], Handler]] = {
     ("create", "binding"): subresources.bind,
-    ("create", "eviction"): subresources.evict,
+    ("create", "eviction"): evictions.evict,
     ("create", "token"): subresources.token,
     ("get", "scale"): subresources.scale,
     ("update", "scale"): subresources.scale,
@@ -105,6 +105,8 @@ class Front:
             response = _json(encode(error.status()), error.code)
             if error.code == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
+            if error.retry_after:
+                response.headers["Retry-After"] = str(error.retry_after)
             return response
         except (ConnectionError, asyncio.CancelledError):
             raise

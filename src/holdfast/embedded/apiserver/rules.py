@@ -5,6 +5,7 @@ Custom resources bring theirs in their schema and admission check. The words fol
 
 import base64
 import binascii
+import re
 import zoneinfo
 from collections.abc import Callable
 from typing import Any, Final
@@ -235,6 +236,25 @@ def _class(new: Object, old: Object | None) -> list[Cause]:
     return [] if old is None else _frozen(new, old, "provisioner", "parameters", "reclaimPolicy", "volumeBindingMode")
 
 
+def _budget(new: Object, old: Object | None) -> list[Cause]:
+    """A PodDisruptionBudget says one of how many must stay and how many may go; numbers or percentages, none below zero."""
+    spec, found = part(new, "spec"), list[Cause]()
+    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
+        text = "minAvailable and maxUnavailable cannot be both set"
+        found.append(("spec", f"spec: Invalid value: {text}"))
+    for name in ("minAvailable", "maxUnavailable"):
+        amount, at = spec.get(name), f"spec.{name}"
+        if isinstance(amount, int) and amount < 0:
+            found.append((at, f"{at}: Invalid value: {amount}: must be greater than or equal to 0"))
+        elif isinstance(amount, str) and not _PERCENTAGE.fullmatch(amount):
+            text = "must be an integer or percentage (e.g '5%')"
+            found.append((at, f'{at}: Invalid value: "{amount}": {text}'))
+    return found
+
+
+_PERCENTAGE: Final = re.compile(r"([0-9]|[1-9][0-9]|100)%")
+
+
 _RULES: Final[dict[str, Rule]] = {
     "/pods": _pod,
     "/services": service_rules.problems,
@@ -247,6 +267,7 @@ _RULES: Final[dict[str, Rule]] = {
     "apps/daemonsets": _workload,
     "apps/replicasets": _workload,
     "batch/jobs": _job,
+    "policy/poddisruptionbudgets": _budget,
     "batch/cronjobs": _cronjob,
     "storage.k8s.io/storageclasses": _class,
     "rbac.authorization.k8s.io/roles": role_rules.role,

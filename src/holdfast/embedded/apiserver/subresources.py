@@ -1,4 +1,4 @@
-"""Subresources that are more than a part of their object: binding, eviction, scale, tokens."""
+"""Subresources that are more than a part of their object: binding, scale, tokens."""
 
 from typing import Any, cast
 
@@ -6,7 +6,6 @@ import msgspec
 
 from holdfast.embedded.apiserver.ages import now, stamp
 from holdfast.embedded.apiserver.api import Answer, Api, Call
-from holdfast.embedded.apiserver.deletion import delete
 from holdfast.embedded.apiserver.errors import (
     bad_request,
     conflict,
@@ -21,7 +20,8 @@ from holdfast.embedded.apiserver.store import Key, Record, Transaction
 from holdfast.embedded.apiserver.wire import parse_body, parse_object
 from holdfast.embedded.apiserver.writes import as_served, as_stored, finish
 
-_SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+"""The answer to a binding or an eviction."""
 
 
 async def bind(api: Api, call: Call) -> Answer:
@@ -48,15 +48,7 @@ async def bind(api: Api, call: Call) -> Answer:
         transaction.put(record.key, pod)
 
     await api.store.write(run, dry_run=call.query.dry_run)
-    return Answer(_SUCCESS, 201)
-
-
-async def evict(api: Api, call: Call) -> Answer:
-    """POST pods/x/eviction: a delete with the options inside."""
-    body = parse_object(call.body, allow_yaml="yaml" in call.media)
-    options = msgspec.json.encode(part(body, "deleteOptions"))
-    await delete(api, msgspec.structs.replace(call, body=options))
-    return Answer(_SUCCESS, 201)
+    return Answer(SUCCESS, 201)
 
 
 def _first(path: str, obj: Object) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 
 from holdfast.core.objects import Object
 from holdfast.embedded.controllers import endpoint_decision as decision
+from holdfast.embedded.controllers.pods import by_namespace
 from holdfast.embedded.read import mapping
 from holdfast.kube.builtin import ENDPOINTS, ENDPOINTSLICES
 from holdfast.kube.client import Client
@@ -23,8 +24,8 @@ class EndpointController:
         self._pods = pods
         self._slices = slices
         self._endpoints = endpoints
-        services.add_index("namespace", _namespace)
-        pods.add_index("namespace", _namespace)
+        services.add_index("namespace", by_namespace)
+        pods.add_index("namespace", by_namespace)
         slices.add_index("service", _service_of)
         self.controller = Controller("endpoints", self.reconcile, workers=2)
         self.controller.watches(services, lambda service: [key_of(service)])
@@ -70,10 +71,6 @@ class EndpointController:
         if present:
             with contextlib.suppress(NotFound):
                 await self._client.delete(resource, name, namespace)
-
-
-def _namespace(each: Object) -> list[str]:
-    return [each["metadata"]["namespace"]]
 
 
 def _service_of(each: Object) -> list[str]:

@@ -98,6 +98,11 @@ def by_claim(pod: Object) -> list[str]:
     return [f"{pod['metadata']['namespace']}/{name}" for name in claims_of(pod)]
 
 
+def by_namespace(obj: Object) -> list[str]:
+    """Index an object by its namespace."""
+    return [obj["metadata"]["namespace"]]
+
+
 def by_node(pod: Object) -> list[str]:
     """Index a pod that is not over by its node."""
     return [] if finished(pod) else [pod["spec"].get("nodeName") or ""]

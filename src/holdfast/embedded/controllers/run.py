@@ -11,6 +11,7 @@ from holdfast.embedded.controllers import freeze
 from holdfast.embedded.controllers.claim_decision import DEFAULT_CLASS, PROVISIONER
 from holdfast.embedded.controllers.claims import Caches, ClaimController, VolumeController
 from holdfast.embedded.controllers.cronjob import CronJobController
+from holdfast.embedded.controllers.disruption import DisruptionController, Workloads
 from holdfast.embedded.controllers.endpoints import EndpointController
 from holdfast.embedded.controllers.job import JobController
 from holdfast.embedded.controllers.nodes import NodeController
@@ -28,6 +29,7 @@ from holdfast.kube.builtin import (
     JOBS,
     LEASES,
     NODES,
+    PODDISRUPTIONBUDGETS,
     PODS,
     PVCS,
     PVS,
@@ -103,6 +105,9 @@ def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: P
         ContentController(client, events, snapshots, volumes, home),
         VolumeController(client, events, caches, volumes),
         Scheduler(client, events, pods, nodes, claims),
+        DisruptionController(
+            client, manager.informer(PODDISRUPTIONBUDGETS), pods, Workloads(replica_sets, manager.informer(STATEFULSETS))
+        ),
         EndpointController(client, *(manager.informer(each) for each in (SERVICES, PODS, ENDPOINTSLICES, ENDPOINTS))),
         NodeController(client, events, nodes, manager.informer(LEASES), pods, grace=settings.node_grace),
     ):
