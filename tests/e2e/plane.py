@@ -68,8 +68,9 @@ class Plane:
 
     def pid_of(self, part: str) -> int:
         for pid in self.processes():
-            if part.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                return pid
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended since it was listed
+                if part.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    return pid
         raise AssertionError(f"no {part} runs")
 
 

@@ -179,7 +179,7 @@ async def test_a_node_that_is_stopped_says_so_on_its_pods(cluster: Cluster) -> N
     assert (lost["status"]["phase"], lost["status"]["reason"]) == ("Failed", "NodeShutdown")
 
 
-async def test_when_the_node_is_killed_its_pods_die_and_their_owners_make_new_ones(cluster: Cluster) -> None:
+async def test_when_the_node_is_killed_its_pods_die_and_those_that_run_always_start_again(cluster: Cluster) -> None:
     await cluster.stop_part("node")
     node = await _node_process(cluster)
     marker = f"4343{cluster.server.port}"
@@ -196,9 +196,15 @@ async def test_when_the_node_is_killed_its_pods_die_and_their_owners_make_new_on
     lost = (await cluster.pods("again"))[0]
     assert (lost["status"]["phase"], lost["status"]["reason"]) == ("Failed", "NodeRestarted")
     assert lost["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
-    await cluster.until(
-        PODS, "db-0", lambda each: each["metadata"]["uid"] != uid and each.get("status", {}).get("phase") == "Running"
-    )
+    pod = await cluster.until(PODS, "db-0", _started_again)
+    state = pod["status"]["containerStatuses"][0]
+    assert pod["metadata"]["uid"] == uid
+    assert (state["lastState"]["terminated"]["reason"], state["lastState"]["terminated"]["exitCode"]) == ("NodeRestarted", 137)
+
+
+def _started_again(pod: Object) -> bool:
+    states = pod.get("status", {}).get("containerStatuses") or [{}]
+    return states[0].get("restartCount") == 1 and "running" in states[0]["state"]
 
 
 async def _node_process(cluster: Cluster) -> asyncio.subprocess.Process:

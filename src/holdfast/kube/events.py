@@ -35,20 +35,26 @@ class _Pending(msgspec.Struct):
 
 
 class EventRecorder:
-    """Writes events for one component."""
+    """Writes events for one component, on a machine of the name `host` where that matters."""
 
-    def __init__(self, client: Client, component: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)):
+    def __init__(
+        self, client: Client, component: str, *, host: str = "", now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ):
         self._client = client
         self._component = component
+        self._host = host
         self._now = now
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._counts: OrderedDict[str, int] = OrderedDict()
         self._writer: asyncio.Task[None] | None = None
 
-    def emit(self, obj: Object, type: str, reason: str, message: str) -> None:
-        """Note that something happened to `obj`; `type` is Normal or Warning. Returns at once and never raises."""
+    def emit(self, obj: Object, type: str, reason: str, message: str, *, part: str = "") -> None:
+        """Note that something happened to `obj`; `type` is Normal or Warning, `part` the path of the field it is about.
+
+        Returns at once and never raises.
+        """
         try:
-            event = self._event(obj, type, reason, message)
+            event = self._event(obj, type, reason, message, part)
             name: str = event["metadata"]["name"]
             waiting = self._pending.get(name)
             if waiting is not None:
@@ -106,11 +112,13 @@ class EventRecorder:
         while len(self._counts) > REMEMBERED:
             self._counts.popitem(last=False)
 
-    def _event(self, obj: Object, type_: str, reason: str, message: str) -> Object:
+    def _event(self, obj: Object, type_: str, reason: str, message: str, part: str) -> Object:
         meta = obj["metadata"]
         now = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         text = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 3] + "..."
-        seed = "\0".join((meta.get("uid", ""), obj.get("kind", ""), type_, reason, text, self._component))
+        seed = "\0".join(
+            (meta.get("uid", ""), obj.get("kind", ""), type_, reason, text, self._component, *filter(None, [part]))
+        )
         digest = hashlib.sha256(seed.encode()).hexdigest()[:16]
         involved = {
             "apiVersion": obj.get("apiVersion", ""),
@@ -118,6 +126,7 @@ class EventRecorder:
             "name": meta["name"],
             "namespace": meta.get("namespace", ""),
             "uid": meta.get("uid", ""),
+            "fieldPath": part,
         }
         return {
             "apiVersion": "v1",
@@ -130,8 +139,9 @@ class EventRecorder:
             "type": type_,
             "reason": reason,
             "message": text,
-            "source": {"component": self._component},
+            "source": {"component": self._component} | ({"host": self._host} if self._host else {}),
             "reportingComponent": self._component,
+            "reportingInstance": self._host,
             "firstTimestamp": now,
             "lastTimestamp": now,
         }

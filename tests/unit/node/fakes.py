@@ -14,6 +14,7 @@ from holdfast.embedded.node.forks import ForkServer
 from holdfast.embedded.node.images import ImageTable, default_images
 from holdfast.embedded.node.network.pods import PodNetwork
 from holdfast.embedded.node.pod import PodRunner
+from holdfast.embedded.node.podstatus import Verdict
 from holdfast.embedded.node.settings import Host, Settings
 from holdfast.kube.errors import NotFound
 from holdfast.kube.resource import Resource
@@ -63,7 +64,7 @@ class Silent:
     def __init__(self) -> None:
         self.said: list[tuple[str, str]] = []
 
-    def emit(self, obj: Object, type: str, reason: str, message: str) -> None:
+    def emit(self, obj: Object, type: str, reason: str, message: str, *, part: str = "") -> None:
         self.said.append((reason, message))
 
 
@@ -120,10 +121,11 @@ class Run:
         settings: Settings = QUICK,
         images: ImageTable | None = None,
         forks: Mapping[tuple[str, ...], ForkServer] | None = None,
+        again: Verdict | None = None,
     ) -> None:
         self.client = client or FakeClient()
         self.host = host(self.client, tmp_path, settings, images, forks)
-        self.runner = PodRunner(self.host, obj)
+        self.runner = PodRunner(self.host, obj, again=again)
         self.task = asyncio.create_task(self.runner.run())
 
     async def end(self, seconds: float = 20) -> Object:

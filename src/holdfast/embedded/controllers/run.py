@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from holdfast.core.objects import Object
-from holdfast.embedded.controllers import freeze
+from holdfast.embedded.controllers import freeze, scheduler
 from holdfast.embedded.controllers.claim_decision import DEFAULT_CLASS, PROVISIONER
 from holdfast.embedded.controllers.claims import Caches, ClaimController, VolumeController
 from holdfast.embedded.controllers.cronjob import CronJobController
@@ -15,7 +15,6 @@ from holdfast.embedded.controllers.disruption import DisruptionController, Workl
 from holdfast.embedded.controllers.endpoints import EndpointController
 from holdfast.embedded.controllers.job import JobController
 from holdfast.embedded.controllers.nodes import NodeController
-from holdfast.embedded.controllers.scheduler import Scheduler
 from holdfast.embedded.controllers.snapshots import ContentController, SnapshotController, Snapshots
 from holdfast.embedded.controllers.snapshots import install as install_snapshots
 from holdfast.embedded.controllers.statefulset import StatefulSetController
@@ -71,7 +70,9 @@ async def run_controllers(
     await _ensure_storage_class(client)
     await install_snapshots(client)
     manager, events = Manager(client), EventRecorder(client, component="holdfast-controllers")
+    scheduling = EventRecorder(client, component=scheduler.NAME)
     _add_all(manager, client, events, volumes, snapshots, chosen)
+    _add_scheduler(manager, client, scheduling)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(manager.run())
@@ -80,6 +81,7 @@ async def run_controllers(
                 ready.set()
     finally:
         await events.close()
+        await scheduling.close()
 
 
 def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: Path, home: Path, settings: Settings) -> None:
@@ -104,7 +106,6 @@ def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: P
         SnapshotController(client, events, snapshots),
         ContentController(client, events, snapshots, volumes, home),
         VolumeController(client, events, caches, volumes),
-        Scheduler(client, events, pods, nodes, claims),
         DisruptionController(
             client, manager.informer(PODDISRUPTIONBUDGETS), pods, Workloads(replica_sets, manager.informer(STATEFULSETS))
         ),
@@ -112,6 +113,12 @@ def _add_all(manager: Manager, client: Client, events: EventRecorder, volumes: P
         NodeController(client, events, nodes, manager.informer(LEASES), pods, grace=settings.node_grace),
     ):
         manager.add(each.controller)
+
+
+def _add_scheduler(manager: Manager, client: Client, events: EventRecorder) -> None:
+    """The scheduler speaks for itself in events, as people look for it there."""
+    pods, nodes, claims = (manager.informer(each) for each in (PODS, NODES, PVCS))
+    manager.add(scheduler.Scheduler(client, events, pods, nodes, claims).controller)
 
 
 def storage_class() -> Object:

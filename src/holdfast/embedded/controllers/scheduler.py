@@ -63,6 +63,7 @@ class Scheduler:
             await self._client.post_raw(PODS.path(meta["namespace"], meta["name"], "binding"), binding)
         except (NotFound, Conflict):  # gone, or bound by an earlier try
             return
+        self._events.emit(pod, "Normal", "Scheduled", f"Successfully assigned {meta['namespace']}/{meta['name']} to {node}")
 
     async def _explain(self, pod: Object, message: str) -> None:
         meta, status = pod["metadata"], mapping(pod, "status")

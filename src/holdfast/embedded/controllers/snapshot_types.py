@@ -9,11 +9,18 @@ from typing import Annotated, Final, Literal
 
 from msgspec import UNSET
 
-from holdfast.schema.fields import Maybe, Opaque, Time, Wire, doc
+from holdfast.schema.fields import Maybe, Opaque, Rule, Time, Wire, doc
 from holdfast.schema.kind import AGE, Column, KindSpec
 
 GROUP: Final = "snapshot.storage.k8s.io"
 Policy = Literal["Delete", "Retain"]
+
+
+_ONE: Final = Rule(
+    "has(self.persistentVolumeClaimName) != has(self.volumeSnapshotContentName)",
+    "exactly one of persistentVolumeClaimName and volumeSnapshotContentName must be set",
+)
+_SAME: Final = Rule("self == oldSelf", "the source can't be changed: make another snapshot")
 
 
 class SnapshotError(Wire):
@@ -25,6 +32,8 @@ class SnapshotError(Wire):
 
 class SnapshotSource(Wire):
     """Where a snapshot comes from: one of the two."""
+
+    RULES = (_ONE, _SAME)
 
     persistent_volume_claim_name: Maybe[Annotated[str, doc("Claim of the same namespace to take a snapshot of.")]] = UNSET
     volume_snapshot_content_name: Maybe[Annotated[str, doc("Content that exists already and is to be bound.")]] = UNSET
@@ -57,6 +66,12 @@ class VolumeSnapshot(Wire):
 
 class ContentSource(Wire):
     """The volume to take a snapshot of, or the snapshot that exists: one of the two."""
+
+    RULES = (
+        Rule(
+            "has(self.volumeHandle) != has(self.snapshotHandle)", "exactly one of volumeHandle and snapshotHandle must be set"
+        ),
+    )
 
     volume_handle: Maybe[Annotated[str, doc("Volume to take a snapshot of, in the words of its driver.")]] = UNSET
     snapshot_handle: Maybe[Annotated[str, doc("Snapshot that exists, in the words of its driver.")]] = UNSET

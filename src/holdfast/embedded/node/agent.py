@@ -2,7 +2,8 @@
 
 Driven by the watch of the pods that are bound to this node. A pod is known from its first sight until its object is
 gone, so that a late event about a pod that is over can't start it again. A pod that has a start time but is unknown
-was run by an earlier process and died with it: it is marked Failed, for its owner to decide.
+was run by an earlier process and died with it: one that is to run always starts again, any other is marked Failed, for its
+owner to decide.
 """
 
 import asyncio
@@ -30,6 +31,8 @@ TERMINAL = ("Succeeded", "Failed")
 
 LAST_WORD = 1.0
 """Seconds that a node which is being stopped allows for the last statuses of its pods."""
+
+_LOST = Verdict("NodeRestarted", "the node's process ended while this pod ran, and its containers with it")
 
 
 class _Known(msgspec.Struct):
@@ -93,10 +96,11 @@ class Agent:
         status = mapping(pod, "status")
         if _over(pod):
             return
-        if status.get("startTime"):
+        going, again = bool(pod["metadata"].get("deletionTimestamp")), bool(status.get("startTime"))
+        if again and (going or (pod["spec"].get("restartPolicy") or "Always") != "Always"):
             self._spawn(self._give_up(pod))
-        elif not pod["metadata"].get("deletionTimestamp"):
-            known.runner = PodRunner(self._host, pod)
+        elif not going:
+            known.runner = PodRunner(self._host, pod, again=_LOST if again else None)
             known.task = self._spawn(known.runner.run())
 
     def _gone(self, uid: str) -> None:
@@ -127,10 +131,9 @@ class Agent:
     async def _give_up(self, pod: Object) -> None:
         """Mark a pod Failed that an earlier process of this node was running."""
         meta = pod["metadata"]
-        verdict = Verdict("NodeRestarted", "the node's process ended while this pod ran, and its containers with it")
 
         async def patch() -> None:
-            body = {"metadata": {"uid": meta["uid"]}, "status": given_up(pod, verdict, datetime.now(UTC))}
+            body = {"metadata": {"uid": meta["uid"]}, "status": given_up(pod, _LOST, datetime.now(UTC))}
             await self._host.client.merge_patch(PODS, meta["name"], meta["namespace"], body, subresource="status")
 
         await self._insist(patch)

@@ -16,6 +16,7 @@ from holdfast.core.objects import Object
 from holdfast.core.quantity import parse_quantity
 from holdfast.embedded.node import build, forks, logs, probes
 from holdfast.embedded.node.attachment import Audience
+from holdfast.embedded.node.backoff import Backoff
 from holdfast.embedded.node.cgroups import ANNOTATION, Limits
 from holdfast.embedded.node.environment import environment
 from holdfast.embedded.node.failure import NotReady
@@ -61,6 +62,7 @@ class ContainerRunner:
         self._pod = pod
         self._policy = policy
         self._directory = directory
+        self._backoff = Backoff(directory / "backoff.json", host.settings)
         self._changed = changed
         self._process: Process | None = None
         self._said_goodbye = False
@@ -77,13 +79,17 @@ class ContainerRunner:
 
     async def run(self, volumes: Mapping[str, Volume]) -> Exit | None:
         """Run until the container has ended for good; None when it was stopped before it ever started."""
-        failures = 0
+        if self.state.last is not None and (left := self._backoff.left()):
+            await self._wait(left, self.state.last)
         while not self._stopping.is_set():
             ended = await self._once(volumes)
             if ended is None or self._stopping.is_set() or not self._restarts(ended):
                 return ended
-            failures = 1 if self._ran_long() else failures + 1
-            await self._back_off(failures)
+            assert isinstance(self.state.state, Terminated)
+            last = self.state.state
+            await self._wait(self._backoff.failed((last.finished - last.started).total_seconds()), last)
+            if not self._stopping.is_set():
+                self._count_restart()
         return None
 
     async def stop(self, grace: float) -> None:
@@ -103,6 +109,8 @@ class ContainerRunner:
         process = self._process
         if process is None:
             return
+        if not self._said_goodbye:
+            self._tell("Normal", "Killing", f"Stopping container {self.state.name}")
         deadline, least = asyncio.get_running_loop().time() + grace, 0.0
         if grace > 0 and not self._said_goodbye:
             self._said_goodbye = True
@@ -112,7 +120,7 @@ class ContainerRunner:
             except TimeoutError:
                 least = LEAST_GRACE
                 message = f"container {self.state.name!r}, preStop: it took the whole grace period of {grace:g} s"
-                self._host.events.emit(self._pod, "Warning", "FailedPreStopHook", message)
+                self._tell("Warning", "FailedPreStopHook", message)
         await process.stop(max(deadline - asyncio.get_running_loop().time(), least))
 
     async def _once(self, volumes: Mapping[str, Volume]) -> Exit | None:
@@ -124,6 +132,7 @@ class ContainerRunner:
         self._process = process
         self.state.begun = True
         self.state.state = Running(begun)
+        self._tell("Normal", "Started", f"Started container {self.state.name}")
         probed = asyncio.create_task(self._look_after(process))
         self._changed()
         if self._stopping.is_set():
@@ -176,6 +185,8 @@ class ContainerRunner:
         )
         job = build.sandbox_of(pod, spec, parts)
         self.state.id = f"bwrap://{uuid.uuid4().hex}"
+        self._tell("Normal", "Pulled", f'Container image "{spec.get("image") or ""}" already present on machine')
+        self._tell("Normal", "Created", f"Created container: {self.state.name}")
         self.log = LogFile(self.log_path(), max_bytes=host.settings.log_bytes)
         try:
             return await self._begin(job, image)
@@ -242,7 +253,7 @@ class ContainerRunner:
         problem = await run_hook(self.state.spec, name, process, self._lease.address, self.limit())
         if problem:
             reason = f"Failed{name[0].upper()}{name[1:]}Hook"
-            self._host.events.emit(self._pod, "Warning", reason, f"container {self.state.name!r}, {name}: {problem}")
+            self._tell("Warning", reason, f"container {self.state.name!r}, {name}: {problem}")
         return problem
 
     def _up(self) -> None:
@@ -256,7 +267,7 @@ class ContainerRunner:
             self._changed()
 
     async def _sick(self, why: str) -> None:
-        self._host.events.emit(self._pod, "Warning", "Unhealthy", f"container {self.state.name!r} is restarted: {why}")
+        self._tell("Warning", "Unhealthy", f"container {self.state.name!r} is restarted: {why}")
         process = self._process
         if process is not None:
             await process.stop(self._grace())
@@ -268,30 +279,22 @@ class ContainerRunner:
     def _restarts(self, ended: Exit) -> bool:
         return self._policy == "Always" or (self._policy == "OnFailure" and ended.code != 0)
 
-    def _ran_long(self) -> bool:
-        state = self.state.state
-        if not isinstance(state, Terminated):
-            return False
-        return (state.finished - state.started).total_seconds() >= self._host.settings.crash_backoff_reset
-
-    async def _back_off(self, failures: int) -> None:
-        """Wait before the next start, the longer the more often it failed, and keep the last end for people to see."""
-        assert isinstance(self.state.state, Terminated)
-        settings = self._host.settings
-        wait = min(settings.crash_backoff * 2 ** min(failures - 1, 30), settings.crash_backoff_cap)
-        self.state.last = self.state.state
+    async def _wait(self, seconds: float, last: Terminated) -> None:
+        """Wait before the next start, and keep the last end for people to see."""
+        self.state.last = last
         name = self._pod["metadata"]["name"]
-        message = f"back-off {wait:g}s restarting failed container={self.state.name} pod={name}"
+        message = f"back-off {seconds:g}s restarting failed container={self.state.name} pod={name}"
         self._show_waiting("CrashLoopBackOff", message)
-        await self._pause(wait)
+        await self._pause(seconds)
         if self._stopping.is_set():
-            self.state.state = self.state.last
-        else:
-            self.state.restarts += 1
-            outdated = self.log_path(self.state.restarts - 2)
-            for path in (outdated, logs.rotated(outdated)):
-                path.unlink(missing_ok=True)
+            self.state.state = last
         self._changed()
+
+    def _count_restart(self) -> None:
+        self.state.restarts += 1
+        outdated = self.log_path(self.state.restarts - 2)
+        for path in (outdated, logs.rotated(outdated)):
+            path.unlink(missing_ok=True)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not once the stop has begun."""
@@ -303,8 +306,14 @@ class ContainerRunner:
         wanted = Waiting(reason, message)
         if self.state.state != wanted:
             self.state.state = wanted
-            self._host.events.emit(self._pod, "Warning", _EVENTS.get(reason, "Failed"), message)
+            self._tell("Warning", _EVENTS.get(reason, "Failed"), message)
             self._changed()
+
+    def _tell(self, kind: str, reason: str, message: str) -> None:
+        """Record an event about this container."""
+        name = self.state.name
+        group = "containers" if any(each["name"] == name for each in self._pod["spec"]["containers"]) else "initContainers"
+        self._host.events.emit(self._pod, kind, reason, message, part=f"spec.{group}{{{name}}}")
 
     def _group(self) -> str:
         return f"{self._pod['metadata']['uid']}-{self.state.name}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.objects import Object
+from holdfast.core.times import optional_time
 from holdfast.embedded.node import build, podstatus, volumes
 from holdfast.embedded.node.cgroups import ANNOTATION
 from holdfast.embedded.node.container import ContainerRunner, limits_of
@@ -23,7 +24,7 @@ from holdfast.embedded.node.network.hub import Lease
 from holdfast.embedded.node.podstatus import Kept, Verdict, View, is_sidecar
 from holdfast.embedded.node.settings import Host
 from holdfast.embedded.node.sources import Sources
-from holdfast.embedded.node.state import Container, Waiting
+from holdfast.embedded.node.state import Container, Waiting, resumed
 from holdfast.embedded.node.volumes import TOKEN_SECONDS, Places, Volume
 from holdfast.embedded.read import items, mapping
 from holdfast.kube.builtin import PODS
@@ -33,15 +34,16 @@ log = logging.getLogger(__name__)
 
 
 class PodRunner:
-    """Runs one pod. Made and driven by the agent."""
+    """Runs one pod. Made and driven by the agent. `again` is why a pod that an earlier node ran starts again."""
 
-    def __init__(self, host: Host, pod: Object) -> None:
+    def __init__(self, host: Host, pod: Object, *, again: Verdict | None = None) -> None:
         self.pod: Object = pod
         self.uid = str(pod["metadata"]["uid"])
         self._host = host
         self._directory = host.disk / "pods" / self.uid
         self._places = Places(self._directory, host.memory / self.uid, host.ca, host.capacity)
-        self._begun = datetime.now(UTC)
+        self._begun = optional_time(mapping(pod, "status").get("startTime")) or datetime.now(UTC)
+        self._again = again
         self._verdict: Verdict | None = None
         self._ended = False
         self._dirty = asyncio.Event()
@@ -227,11 +229,19 @@ class PodRunner:
         self._dirty.set()
 
     def _runner(self, spec: Object, policy: str) -> ContainerRunner:
-        state = Container(
-            spec=spec, state=Waiting("PodInitializing" if self.pod["spec"].get("initContainers") else "ContainerCreating")
-        )
+        state = self._before(spec)
+        state.state = Waiting("PodInitializing" if self.pod["spec"].get("initContainers") else "ContainerCreating")
         directory: Path = self._directory / "containers" / str(spec["name"])
         return ContainerRunner(self._host, self.pod, state, policy=policy, directory=directory, changed=self._dirty.set)
+
+    def _before(self, spec: Object) -> Container:
+        """A container as it is before its first start here."""
+        status = mapping(self.pod, "status")
+        known = [*items(status, "containerStatuses"), *items(status, "initContainerStatuses")]
+        old = next((each for each in known if each.get("name") == spec["name"]), None)
+        if self._again is None or old is None:
+            return Container(spec=spec)
+        return resumed(spec, old, self._again.reason, self._again.message, datetime.now(UTC))
 
     async def _write_statuses(self) -> None:
         """Write the status whenever it differs from what was written last, until the last one stands."""

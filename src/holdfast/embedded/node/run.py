@@ -87,7 +87,7 @@ def _host(
     remove_tree(memory)  # secrets of pods that died with a killed node
     return Host(
         client=client,
-        events=EventRecorder(client, component="holdfast-node"),
+        events=EventRecorder(client, component="kubelet", host=name),
         name=name,
         settings=settings,
         tools=found.tools,

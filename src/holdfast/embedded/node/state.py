@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from holdfast.core.objects import Object
-from holdfast.core.times import format_time
+from holdfast.core.times import format_time, optional_time
 from holdfast.embedded.node.process import Exit
+from holdfast.embedded.read import mapping
 
 MAX_MESSAGE = 4096
 """The longest termination message that Kubernetes keeps, in bytes."""
@@ -82,6 +83,31 @@ class Container(msgspec.Struct, kw_only=True):
         if self.id:
             found["containerID"] = self.id
         return found
+
+
+def resumed(spec: Object, old: Object, reason: str, message: str, now: datetime) -> Container:
+    """A container that ran or waited under an earlier node, before its next start; `old` is its entry of containerStatuses.
+
+    What ran is taken to have been killed at `now`, for `reason`; its next start counts as a restart.
+    """
+    running = mapping(old, "state", "running")
+    begun = bool(old.get("containerID"))
+    last = terminated_from(mapping(old, "lastState", "terminated")) or terminated_from(mapping(old, "state", "terminated"))
+    if running:
+        started = optional_time(running.get("startedAt")) or now
+        killed = str(old.get("containerID") or "")
+        last = Terminated(exit=Exit(137), reason=reason, message=message, started=started, finished=now, id=killed)
+    return Container(spec=spec, last=last, restarts=int(old.get("restartCount") or 0) + begun, begun=begun)
+
+
+def terminated_from(old: Object) -> Terminated | None:
+    """Read an end back from a status; None when there is none."""
+    started, finished = optional_time(old.get("startedAt")), optional_time(old.get("finishedAt"))
+    if started is None or finished is None:
+        return None
+    ended = Exit(int(old.get("exitCode") or 0), int(old.get("signal") or 0))
+    words = {key: str(old.get(key) or "") for key in ("reason", "message")}
+    return Terminated(exit=ended, started=started, finished=finished, id=str(old.get("containerID") or ""), **words)
 
 
 def reason_of(ended: Exit, *, out_of_memory: bool) -> str:
