@@ -1,4 +1,7 @@
-"""ClusterBackups of a real etcd: what is written, where, and what the status says of it."""
+"""ClusterBackups of a real etcd: what is written, where, and what the status says of it.
+
+Numbers in names are those of the behaviours that the specification lists.
+"""
 
 import itertools
 import json
@@ -24,7 +27,7 @@ def by_suffix(found: Object) -> dict[str, str]:
     return {file["name"].partition(".")[2]: file["name"] for file in found["files"]}
 
 
-async def test_without_any_parameters_one_archive_lies_on_the_node(world: World) -> None:
+async def test_01_without_any_parameters_one_archive_lies_on_the_node(world: World) -> None:
     await world.apply(backup("one"))
 
     found = await world.ended("one")
@@ -45,7 +48,7 @@ async def test_without_any_parameters_one_archive_lies_on_the_node(world: World)
     assert about["database"]["keys"] == found["snapshot"]["keys"] >= 300
 
 
-async def test_encrypted_in_a_bucket_and_opened_by_openssl_alone(world: World, tmp_path: Path) -> None:
+async def test_11_12_encrypted_in_a_bucket_and_opened_by_openssl_alone(world: World, tmp_path: Path) -> None:
     (tmp_path / "s3" / "test").mkdir(parents=True)
     with s3_server(tmp_path / "s3") as endpoint:
         remote = {"rclone": {"bucket": "test", "credential": "swift-s3"}, "keyEncryptionKey": "swift-s3"}
@@ -97,7 +100,7 @@ async def test_what_is_missing_is_named_in_the_message(world: World, parameters:
     assert found["attempts"]["last"]["message"] == found["message"]
 
 
-async def test_two_backups_of_one_cluster_never_run_at_once(world: World) -> None:
+async def test_14_two_backups_of_one_cluster_never_run_at_once(world: World) -> None:
     names = [f"b{number}" for number in range(4)]
     await world.apply(*[backup(name) for name in names])
 
@@ -108,7 +111,7 @@ async def test_two_backups_of_one_cluster_never_run_at_once(world: World) -> Non
     assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans)), spans
 
 
-async def test_an_owner_reference_ties_a_backup_to_its_cluster(world: World) -> None:
+async def test_08_an_owner_reference_ties_a_backup_to_its_cluster(world: World) -> None:
     cluster = await world.get("Cluster", "kaas-mgmt")
     await world.apply(backup("one"))
     await world.ended("one")

@@ -1,4 +1,7 @@
-"""Clear secrets of the Mirantis API: moved at once, shown never again, and not lost while an archive needs them."""
+"""Clear secrets of the Mirantis API: moved at once, shown never again, and not lost while an archive needs them.
+
+Numbers in names are those of the behaviours that the specification lists.
+"""
 
 import base64
 import json
@@ -17,7 +20,7 @@ async def shown(world: World) -> str:
     return await world.kubectl("get", "keyencryptionkeys,rclonecredentials", "-o", "json", "--show-managed-fields")
 
 
-async def test_a_clear_value_is_never_seen_again(world: World) -> None:
+async def test_13_a_clear_value_is_never_seen_again(world: World) -> None:
     await world.apply(
         thing("KeyEncryptionKey", "kek", secret={"value": KEY_TEXT}), credential("cred", "http://s3", ACCESS, "id")
     )
@@ -55,14 +58,14 @@ async def test_an_object_that_another_server_stored_in_clear_is_sealed_by_the_co
     assert base64.b64decode(secret["data"]["value"]).decode() == given
 
 
-async def test_a_key_of_31_characters_is_refused_and_one_of_32_accepted(world: World) -> None:
+async def test_13_a_key_of_31_characters_is_refused_and_one_of_32_accepted(world: World) -> None:
     answer = await world.refused(thing("KeyEncryptionKey", "short", secret={"value": "x" * 31}))
     assert "31 characters; at least 32" in answer
     assert "x" * 31 not in answer
     await world.apply(thing("KeyEncryptionKey", "enough", secret={"value": "x" * 32}))
 
 
-async def test_both_shapes_of_the_secret_give_the_same_remote(world: World) -> None:
+async def test_15_both_shapes_of_the_secret_give_the_same_remote(world: World) -> None:
     older, newer = (credential(name, "http://s3", ACCESS, "id", older=name == "older") for name in ("older", "newer"))
     await world.apply(older, newer)
 

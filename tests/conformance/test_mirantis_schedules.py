@@ -1,5 +1,9 @@
-"""ClusterBackupSchedules: when they are due, what they make, and what their status says."""
+"""ClusterBackupSchedules: when they are due, what they make, and what their status says.
 
+Numbers in names are those of the behaviours that the specification lists.
+"""
+
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,7 +24,7 @@ async def yesterday(world: World) -> None:
     await world.set_clock(datetime.now(UTC) - timedelta(hours=26))
 
 
-async def test_midnight_is_that_of_the_controllers_time_zone(world: World) -> None:
+async def test_07_midnight_is_that_of_the_controllers_time_zone(world: World) -> None:
     await world.apply(schedule("nightly", "0 0 * * *"))
 
     at = await due(world, "nightly")
@@ -31,11 +35,18 @@ async def test_midnight_is_that_of_the_controllers_time_zone(world: World) -> No
     assert found["attempts"]["last"]["completedAt"].endswith("Z")
 
 
-async def test_a_run_is_counted_and_its_child_belongs_to_the_cluster(world: World) -> None:
+async def test_09_a_run_is_counted_and_its_child_belongs_to_the_cluster(world: World) -> None:
     await world.apply(schedule("hourly", "0 * * * *"))
+
+    seen = asyncio.create_task(
+        world.wait("ClusterBackupSchedule", "hourly", lambda obj: "inProgress" in status(obj).get("attempts", {}))
+    )
 
     found = await pass_tick(world, "hourly")
 
+    running = status(await seen)["attempts"]
+    assert running["total"] == 1
+    assert running["inProgress"]["startedAt"].endswith("Z")
     assert set(found["attempts"]) == {"last", "lastSuccessful", "total"}
     assert set(found["attempts"]["last"]) == {"startedAt", "completedAt", "status"}
     assert set(found["attempts"]["lastSuccessful"]) == {"startedAt", "completedAt"}
@@ -45,7 +56,7 @@ async def test_a_run_is_counted_and_its_child_belongs_to_the_cluster(world: Worl
     assert [each["uid"] for each in child["metadata"]["ownerReferences"]] == [cluster["metadata"]["uid"]]
 
 
-async def test_a_failure_after_a_success_leaves_the_success_in_sight(world: World) -> None:
+async def test_10_a_failure_after_a_success_leaves_the_success_in_sight(world: World) -> None:
     await world.apply(schedule("hourly", "0 * * * *"))
     good = await pass_tick(world, "hourly")
     broken = world.cluster()
@@ -69,7 +80,7 @@ async def test_after_a_downtime_only_the_latest_tick_is_caught_up(world: World) 
     assert datetime.fromisoformat(found["nextBackupAt"]) > world.now()
 
 
-async def test_the_block_of_the_cluster_counts_as_a_whole(world: World) -> None:
+async def test_02_03_the_block_of_the_cluster_counts_as_a_whole(world: World) -> None:
     await world.apply(world.cluster(backup={"rclone": {"bucket": "test", "credential": "absent"}}))
     await world.apply(schedule("inherits", "0 * * * *"), schedule("own", "0 * * * *", nfsUploadUrl="nfs://127.0.0.1:/x"))
     await world.set_clock(max([await due(world, "inherits"), await due(world, "own")]) + timedelta(seconds=1))
@@ -96,11 +107,11 @@ async def test_the_block_of_the_cluster_counts_as_a_whole(world: World) -> None:
         (schedule("s", "0 * * * *", rclone={"bucket": "b"}), "credential"),
     ],
 )
-async def test_what_can_not_work_is_refused(world: World, wanted: Object, said: str) -> None:
+async def test_04_05_06_what_can_not_work_is_refused(world: World, wanted: Object, said: str) -> None:
     assert said in await world.refused(wanted)
 
 
-async def test_an_unknown_cluster_is_refused_and_a_full_hour_accepted(world: World) -> None:
+async def test_06_an_unknown_cluster_is_refused_and_a_full_hour_accepted(world: World) -> None:
     lost = schedule("lost", "0 * * * *")
     lost["spec"]["targetCluster"] = "nowhere"
     assert "Cluster default/nowhere not found" in await world.refused(lost)
@@ -110,7 +121,7 @@ async def test_an_unknown_cluster_is_refused_and_a_full_hour_accepted(world: Wor
     assert "can't be changed" in await world.refused(moved)
 
 
-async def test_deleting_the_cluster_removes_its_schedules_and_backups(world: World) -> None:
+async def test_08_deleting_the_cluster_removes_its_schedules_and_backups(world: World) -> None:
     await world.apply(schedule("hourly", "0 * * * *"), backup("one"))
     await world.wait("ClusterBackupSchedule", "hourly", lambda obj: bool(obj["metadata"].get("ownerReferences")))
     await world.ended("one")
