@@ -7,6 +7,7 @@ once, unless the schedule is an interval (its minute or hour begins with `*`): a
 """
 
 import calendar
+import functools
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -86,27 +87,7 @@ class Cron(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def parse(cls, text: str, *, grammar: Grammar = KUBERNETES, zone: str = "") -> "Cron":
         """Read an expression. `zone` is an IANA name; empty means UTC. Raises CronError."""
-        parts = _expand(text, grammar).split()
-        if len(parts) != len(_FIELDS):
-            raise CronError(
-                f"schedule {text!r} has {len(parts)} fields instead of 5 (minute hour day-of-month month day-of-week)"
-            )
-        values = [_values(part, field, grammar, text) for part, field in zip(parts, _FIELDS, strict=True)]
-        minutes, hours, days, months, weekdays = values
-        free = any(_is_star(parts[index], grammar) for index in (2, 4))
-        cron = cls(
-            text=text,
-            zone=_zone(zone),
-            minutes=tuple(sorted(minutes)),
-            hours=tuple(sorted(hours)),
-            days=days,
-            months=months,
-            weekdays=weekdays,
-            either_day=not free,
-            interval=parts[0].startswith(("*", "?")) or parts[1].startswith(("*", "?")),
-        )
-        cron._refuse_impossible_days()
-        return cron
+        return _parsed(text, grammar, zone)
 
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first due time strictly after `moment` (aware), in UTC; None if there is none in 48 years."""
@@ -125,11 +106,6 @@ class Cron(msgspec.Struct, frozen=True, kw_only=True):
         while due is not None and due <= until:
             yield due
             due = self.next_after(due)
-
-    def _refuse_impossible_days(self) -> None:
-        longest = max(29 if month == 2 else calendar.monthrange(2023, month)[1] for month in self.months)
-        if not self.either_day and min(self.days) > longest:
-            raise CronError(f"schedule {self.text!r} is never due: no chosen month has a day {min(self.days)}")
 
     def _nominal(self, start: datetime) -> Iterator[datetime]:
         """Yield matching wall-clock times from `start` on, in order."""
@@ -193,6 +169,36 @@ class Cron(msgspec.Struct, frozen=True, kw_only=True):
             else:
                 low = middle
         return high
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: str, grammar: Grammar, zone: str) -> Cron:
+    """Read an expression. Each pass over a schedule asks for the same one several times."""
+    parts = _expand(text, grammar).split()
+    if len(parts) != len(_FIELDS):
+        raise CronError(f"schedule {text!r} has {len(parts)} fields instead of 5 (minute hour day-of-month month day-of-week)")
+    values = [_values(part, field, grammar, text) for part, field in zip(parts, _FIELDS, strict=True)]
+    minutes, hours, days, months, weekdays = values
+    free = any(_is_star(parts[index], grammar) for index in (2, 4))
+    cron = Cron(
+        text=text,
+        zone=_zone(zone),
+        minutes=tuple(sorted(minutes)),
+        hours=tuple(sorted(hours)),
+        days=days,
+        months=months,
+        weekdays=weekdays,
+        either_day=not free,
+        interval=parts[0].startswith(("*", "?")) or parts[1].startswith(("*", "?")),
+    )
+    _refuse_impossible_days(cron)
+    return cron
+
+
+def _refuse_impossible_days(cron: Cron) -> None:
+    longest = max(29 if month == 2 else calendar.monthrange(2023, month)[1] for month in cron.months)
+    if not cron.either_day and min(cron.days) > longest:
+        raise CronError(f"schedule {cron.text!r} is never due: no chosen month has a day {min(cron.days)}")
 
 
 def _zone(name: str) -> tzinfo:

@@ -11,7 +11,7 @@ from holdfast.core.objects import Object
 
 
 def _is_map(value: object) -> TypeGuard[Mapping[str, object]]:
-    return isinstance(value, Mapping)
+    return isinstance(value, dict)  # decoded JSON has no other mapping, and the abstract class is slow to ask for
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[object]]:

@@ -4,7 +4,6 @@ A dialect fixes the shape of a Job, users add their pod settings, and both win o
 root, no capability, no privilege escalation, no API token, and a deadline on everything.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -14,7 +13,7 @@ import msgspec
 from holdfast.core.calls import DEAD_HOSTS
 from holdfast.core.kinds import JOB
 from holdfast.core.labels import MOVER, OWNER, OWNER_UID, RUN, STEP
-from holdfast.core.objects import Object, bounded_name, kind_of, owner_reference
+from holdfast.core.objects import Object, bounded_name, fresh, kind_of, owner_reference
 from holdfast.core.plan import Child, Plan, Step
 from holdfast.core.ports import Fill, Mover
 from holdfast.kube.objects import labels_of
@@ -32,7 +31,7 @@ def finish_step(
 
     `dead`: hosts whose repository locks protect nobody any more.
     """
-    job = copy.deepcopy(step.child)
+    job: Object = fresh(step.child)
     run = plan if isinstance(plan, str) else plan.name
     marks = marks_of(owner) | {RUN: label(run), STEP: label(step.name)}
     if step.mover:
@@ -63,7 +62,7 @@ def finish_child(child: Child, movers: Mapping[str, Mover], image: str) -> Objec
     """Return a child with its pod template filled, if a mover is named for it."""
     if child.mover is None and not child.attendants:
         return child.object
-    obj = copy.deepcopy(child.object)
+    obj: Object = fresh(child.object)
     spec: Object = obj["spec"]
     template: Object = spec["jobTemplate"]["spec"]["template"] if "jobTemplate" in spec else spec["template"]
     step = Step(name=obj["metadata"]["name"], child=obj, mover=child.mover, attendants=child.attendants)
