@@ -96,7 +96,7 @@ class Series:
                 self.good[name] = place
             else:
                 assert ended.get("failureReason"), f"{name} failed without a reason"
-                print(f"\nround {self.number}, {what}: {ended['failureReason']}")
+                print(f"\nround {self.number}, {what}, {place}: {ended['failureReason']}")
         await asyncio.gather(*work)
         for name in self.good:
             self._whole(name)
@@ -150,7 +150,8 @@ class Series:
 
     def _whole(self, name: str) -> None:
         folder = self._folder(self.good[name], name)
-        assert {"part-1", "part-2", "part-3", "kubeblocks-backup.json"} == {path.name for path in folder.iterdir()}
+        files = {path.name for path in folder.iterdir()}
+        assert files == {"part-1", "part-2", "part-3", "kubeblocks-backup.json"}, f"{name} in round {self.number}"
         for part in (1, 2, 3):
             with (folder / f"part-{part}").open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
                 assert reader.read() == content(name, part), f"{name} is no longer whole"

@@ -378,6 +378,20 @@ class DatasafedAttend(Call, frozen=True, omit_defaults=True):
     record_file: str = ""
 
 
+class DatasafedConclude(Call, frozen=True, omit_defaults=True):
+    """Measure what a backup stored and read it back, as `DatasafedAttend` does at its end, when its words were lost.
+
+    `record` and `record_file` as there; `extras` is what the backup had told of itself before. The repository is that of the
+    environment.
+    """
+
+    MOVER: ClassVar[str] = "datasafed-conclude"
+
+    record: Mapping[str, Any]
+    record_file: str
+    extras: tuple[Mapping[str, Any], ...] = ()
+
+
 class DatasafedDelete(Call, frozen=True, omit_defaults=True):
     """Delete a folder of a repository with all that it holds, and the folders above it that are empty then.
 
@@ -427,6 +441,7 @@ CALLS: Mapping[str, type[Call]] = {
         TcpConnect,
         DatasafedInstall,
         DatasafedAttend,
+        DatasafedConclude,
         DatasafedDelete,
         RecordDelete,
         ManifestsBackup,

@@ -46,6 +46,7 @@ PROGRAMS: Mapping[str, str] = {
     "tcp": "holdfast.movers.http:connect",
     "datasafed-install": "holdfast.movers.datasafed.jobs:install",
     "datasafed-attend": "holdfast.movers.datasafed.attend:attend",
+    "datasafed-conclude": "holdfast.movers.datasafed.attend:look",
     "datasafed-delete": "holdfast.movers.datasafed.jobs:delete",
     "record-delete": "holdfast.movers.datasafed.jobs:forget",
     "manifests-backup": "holdfast.movers.manifests_backup:run",

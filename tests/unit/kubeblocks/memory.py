@@ -33,7 +33,8 @@ class Memory(World):
 
     def final(self, owner: Object) -> bool:
         phase = (owner.get("status") or {}).get("phase")
-        return owner["kind"] in ("Backup", "Restore") and phase in ("Completed", "Failed")
+        ended = owner["kind"] in ("Backup", "Restore") and phase in ("Completed", "Failed")
+        return ended and not owner["metadata"].get("deletionTimestamp")
 
     def find(self, kind: str, name: str, namespace: str = "default") -> Object:
         return super().find(kind, name, namespace)

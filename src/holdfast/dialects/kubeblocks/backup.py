@@ -5,9 +5,8 @@ actions follow from it alone. Completed, Failed: final; workloads go, and in its
 for its end.
 """
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -22,6 +21,7 @@ from holdfast.dialects.kubeblocks import (
     backup_forget,
     backup_plan,
     backup_status,
+    backup_words,
     continuous,
     expiry,
     names,
@@ -35,9 +35,6 @@ from holdfast.dialects.kubeblocks.backup_plan import Planned
 from holdfast.dialects.kubeblocks.backup_status import TERMINAL
 from holdfast.dialects.kubeblocks.kinds import BACKUP, JOB
 from holdfast.dialects.kubeblocks.refusal import Refusal, Wait
-
-WORDS_GRACE: Final = timedelta(seconds=10)
-"""How long a finished job whose pod is there may owe what it saved."""
 
 
 class BackupHandler:
@@ -95,7 +92,7 @@ class BackupHandler:
             return backup_status.failed(obj, str(outcome.problems), now)
         if phase_of(obj) != "Running":
             return self._first(obj, view, now)
-        found = self._resumed(obj, view)
+        found = self._resumed(obj, view, now)
         if isinstance(found, Refusal):
             return backup_status.failed(obj, found.message, now)
         run = outcome.runs.get(backup_plan.RUN)
@@ -105,27 +102,27 @@ class BackupHandler:
         found = backup_context.gather(obj, view, self._home, now)
         if isinstance(found, Wait):
             return {"phase": "New"}
-        planned = backup_plan.planned(found, view) if isinstance(found, Context) else found
+        planned = backup_plan.planned(found, view, now) if isinstance(found, Context) else found
         if isinstance(planned, Refusal):
             told = phase_of(obj) == "Failed" and text(obj, "status", "failureReason") == planned.message
             return mapping(obj, "status") if told else backup_status.failed(obj, planned.message, now)
         assert isinstance(found, Context)
         return backup_status.begun(found, planned, now)
 
-    def _resumed(self, obj: Object, view: View) -> tuple[Context, Planned] | Refusal:
+    def _resumed(self, obj: Object, view: View, now: datetime) -> tuple[Context, Planned] | Refusal:
         context = backup_context.resume(obj, view, self._home)
         if isinstance(context, Refusal):
             return context
-        planned = backup_plan.planned(context, view)
+        planned = backup_plan.planned(context, view, now)
         return planned if isinstance(planned, Refusal) else (context, planned)
 
     def _running(self, obj: Object, view: View, now: datetime) -> Desired:
-        found = self._resumed(obj, view)
+        found = self._resumed(obj, view, now)
         if isinstance(found, Refusal):
             return Desired(doomed=_running_jobs(obj, view))
         context, planned = found
         plan = planned.plan(optional_time(text(obj, "status", "startTimestamp")))
-        due = [at for step in plan.steps if (at := _owes(view, step.child, now)) is not None]
+        due = [at for step in plan.steps if (at := backup_words.owed(view, step.child, now)) is not None]
         lacking = stuck.reasons(plan.steps, view, now)
         gone = [step.child["metadata"] for step in plan.steps if step.name in lacking]
         return Desired(
@@ -186,26 +183,10 @@ def _amend(context: Context) -> Amend | None:
     return Amend({"metadata": patch}) if patch else None
 
 
-def _owes(view: View, child: Object, now: datetime) -> datetime | None:
-    """Return until when a finished job is waited for that has not said yet what it saved; None for any other."""
-    if child["kind"] != JOB.kind:
-        return None
-    meta = child["metadata"]
-    state = view.step(meta["namespace"], meta["name"])
-    if state.phase is not Phase.SUCCEEDED or state.report is not None or state.finished is None:
-        return None
-    until = state.finished + WORDS_GRACE
-    return until if until > now and view.list(backup_plan.POD, meta["namespace"], owner=_uid(view, meta)) else None
-
-
-def _uid(view: View, meta: Mapping[str, Any]) -> str:
-    return uid_of(view.get(JOB, meta["namespace"], meta["name"]) or {})
-
-
 def _patient(run: Run, planned: Planned, view: View, now: datetime) -> Run:
     """Return the run with every job that owes its words as still running, and each that waits for nothing as failed."""
     steps = [step for action in planned.actions for step in action.steps]
-    open_ = {step.name for step in steps if step.attendants and _owes(view, step.child, now) is not None}
+    open_ = {step.name for step in steps if step.attendants and backup_words.owed(view, step.child, now) is not None}
     lacking = stuck.reasons(steps, view, now)
     if not open_ and not lacking:
         return run

@@ -16,13 +16,27 @@ from holdfast.core.objects import Object, bounded_name
 from holdfast.core.plan import Child, MoverCall, Plan, RunKind, Step, When
 from holdfast.core.ports import View
 from holdfast.core.read import flag, items, mapping, name_of, number, strings, text, uid_of
-from holdfast.dialects.kubeblocks import backup_env, env, hooks, names, record, resources, snapshots, targets, worker, workload
+from holdfast.dialects.kubeblocks import (
+    backup_env,
+    backup_words,
+    env,
+    hooks,
+    names,
+    record,
+    resources,
+    snapshots,
+    targets,
+    worker,
+    workload,
+)
 from holdfast.dialects.kubeblocks.backup_context import Context
 from holdfast.dialects.kubeblocks.kinds import JOB, POD
 from holdfast.dialects.kubeblocks.refusal import Refusal
 from holdfast.dialects.kubeblocks.targets import Target
 
 RUN: Final = "backup"
+SAVING: Final = "dp-backup"
+"""How the names of actions begin that save data."""
 _MAIN: Final = "backupdata"
 _QUIET: Final = 60
 """Seconds between two looks at the info file when nobody asked for progress."""
@@ -64,7 +78,7 @@ class Planned(msgspec.Struct, frozen=True):
         return Plan(name=RUN, kind=RunKind.BACKUP, steps=steps, started=started)
 
 
-def planned(context: Context, view: View) -> Planned | Refusal:
+def planned(context: Context, view: View, now: datetime) -> Planned | Refusal:
     """Return every action of a Backup, in order."""
     found: list[Action] = []
     for picked in context.targets:
@@ -75,13 +89,21 @@ def planned(context: Context, view: View) -> Planned | Refusal:
                 actions = _OnePod(context, picked.target, pod, index).actions(view)
             if isinstance(actions, Refusal):
                 return actions
-            found += actions
+            found += [_checked(context, action, view, now) for action in actions]
     ours = any(not picked.target.account for picked in context.targets)
     accounts = worker.children(context.namespace) if ours else ()
     steps = [step for action in found for step in action.steps]
     if context.objects:
         accounts = (*accounts, *resources.access_to(context.obj))
     return Planned(tuple(found), (*accounts, *hooks.accounts(context.namespace, steps)))
+
+
+def _checked(context: Context, action: Action, view: View, now: datetime) -> Action:
+    """Let a look at what was saved follow where the job that saved it could not say so."""
+    if not action.name.startswith(SAVING):
+        return action
+    check = backup_words.check(context, action.target, action.pod, action.steps[0], labels(context), view, now)
+    return action if check is None else msgspec.structs.replace(action, steps=(*action.steps, check))
 
 
 def labels(context: Context) -> Object:
@@ -148,7 +170,7 @@ class _OnePod:
             return bad
         thaw = When.ALWAYS if self._found else When.SUCCESS
         if data := mapping(section, "backupData"):
-            self._job(self._name("dp-backup"), data, told=True)
+            self._job(self._name(SAVING), data, told=True)
         if self._context.objects and self._target.saves_objects and self._index == 0:
             self._objects()
         if self._context.snapshots and (bad := self._snapshots(view)) is not None:

@@ -128,7 +128,7 @@ def _action(action: Action, run: Run, before: Object, view: View) -> Object:
     entry |= {"startTimestamp": format_time(started)} if started else {}
     entry |= {"completionTimestamp": format_time(finished)} if finished and phase in TERMINAL else {}
     entry |= {"failureReason": why} if why and phase == "Failed" else {}
-    return entry | (_told(states[0]) if action.is_job else _snapshotted(action, view))
+    return entry | (_told(_speaker(states)) if action.is_job else _snapshotted(action, view))
 
 
 def _phase(states: Sequence[StepState]) -> tuple[str, str]:
@@ -140,6 +140,11 @@ def _phase(states: Sequence[StepState]) -> tuple[str, str]:
     if all(state.phase is Phase.SUCCEEDED for state in states):
         return ("Completed", "")
     return ("Running" if any(state.exists for state in states) else "New", "")
+
+
+def _speaker(states: Sequence[StepState]) -> StepState:
+    """Return which of a job and the look that may follow it has the last word."""
+    return next((state for state in reversed(states) if state.report is not None), states[0])
 
 
 def _told(state: StepState) -> Object:
@@ -208,7 +213,7 @@ def _extras(planned: Planned, run: Run, before: Object) -> Object:
     """Return the facts that jobs told for the restore: a list of string maps."""
     found: list[Object] = []
     for action in planned.actions:
-        for extra in items(_details(run.steps[action.steps[0].name]), "extras"):
+        for extra in items(_details(_speaker([run.steps[step.name] for step in action.steps])), "extras"):
             found.append({key: str(value) for key, value in extra.items()})
     known = found or items(before, "extras")
     return {"extras": known} if known else {}

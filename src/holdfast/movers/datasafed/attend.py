@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.calls import DatasafedAttend
+from holdfast.core.calls import DatasafedAttend, DatasafedConclude
 from holdfast.core.report import Progress, Report
 from holdfast.movers.context import Context, log
 from holdfast.movers.datasafed.faults import DatasafedError, NotThere
@@ -41,7 +41,13 @@ def attend(call: DatasafedAttend, context: Context) -> Report:
     return Report(call.MOVER, details=bounded(conclude(call, info.read())))
 
 
-def conclude(call: DatasafedAttend, details: Details) -> Details:
+def look(call: DatasafedConclude, _: Context) -> Report:
+    """Tell what was saved in place of a sidecar that could not."""
+    said: Details = {"extras": list(call.extras)} if call.extras else {}
+    return Report(call.MOVER, details=bounded(conclude(call, said)))
+
+
+def conclude(call: DatasafedAttend | DatasafedConclude, details: Details) -> Details:
     """Measure what was saved and write the record; what does not fit together is told as `problem`.
 
     A backup with a problem has failed and gets no record, so that no fresh cluster takes it for a good one.
@@ -88,7 +94,7 @@ def _read_back(place: Place, stored: list[Item]) -> None:
         next(iter(place.read(max(stored, key=lambda item: item.size).path)), b"")
 
 
-def _record(call: DatasafedAttend, place: Place, details: Details) -> None:
+def _record(call: DatasafedAttend | DatasafedConclude, place: Place, details: Details) -> None:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     said = {key: value for key, value in details.items() if key in KNOWN}
     said.setdefault("totalSize", str(details["storedBytes"]))
