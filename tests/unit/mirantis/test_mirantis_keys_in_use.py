@@ -98,7 +98,7 @@ def test_a_secret_that_can_not_be_let_go_says_how_to_do_it_by_hand() -> None:
     status = HANDLER.project(obj, world, outcome, world.now)
     told = {each["type"]: each["message"] for each in status["conditions"] if each["status"] == "False"}
     assert "secrets is forbidden" in told["Deletable"]
-    assert f"kubectl patch secret {secret} " in told["Deletable"]
+    assert f"kubectl -n default patch secret/{secret} keyencryptionkey/swift-s3 --type=merge" in told["Deletable"]
     assert status["heldSecrets"] == [secret]
 
 

@@ -75,11 +75,11 @@ class KeyEncryptionKeyHandler:
         if outcome.problems is not None:
             judged = condition("Ready", False, outcome.problems.items[0].reason, str(outcome.problems))
         elif outcome.refused:
-            judged = condition("Ready", False, "SecretRefused", _refused(outcome))
+            judged = condition("Ready", False, "SecretRefused", _refused(obj, outcome))
         conditions = upsert(conditions_of(obj), judged, now)
         if deleting(obj) and (archives or outcome.refused):
             kept = condition("Deletable", False, "KeyInUse", _why_kept(obj, archives))
-            stuck = condition("Deletable", False, "SecretRefused", _refused(outcome))
+            stuck = condition("Deletable", False, "SecretRefused", _refused(obj, outcome))
             conditions = upsert(conditions, kept if archives else stuck, now)
         status: Object = {"conditions": conditions}
         if archives:
@@ -141,7 +141,7 @@ def _why_kept(obj: Object, archives: list[Object]) -> str:
     )
 
 
-def _refused(outcome: Outcome) -> str:
+def _refused(obj: Object, outcome: Outcome) -> str:
     """Return what the server had against a Secret, and what to do about it."""
     told = [message for _, message in sorted(outcome.refused.items())]
     lost = [hold.secret.name for hold in outcome.holds if hold.held and hold.secret.name in outcome.refused]
@@ -149,6 +149,7 @@ def _refused(outcome: Outcome) -> str:
     if lost:
         told.append(f"archives need what {', '.join(lost)} holds: give the same text again in spec.secret.value")
     if stuck:
-        command = f"kubectl patch secret {' '.join(stuck)} --type=merge"
+        held = " ".join([*(f"secret/{name}" for name in stuck), f"keyencryptionkey/{name_of(obj)}"])
+        command = f"kubectl -n {namespace_of(obj)} patch {held} --type=merge"
         told.append(f"""take the finalizers off by hand: {command} -p '{{"metadata":{{"finalizers":null}}}}'""")
     return "; ".join(told)
