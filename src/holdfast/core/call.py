@@ -19,7 +19,8 @@ class StorageTarget(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `url` is a path in the pod (local), or as restic writes it `s3:<scheme>://<endpoint>/<bucket>/<path>` (AWS's own endpoint is
     spelled out too), `gs:<bucket>:/<path>` or `azure:<container>:/<path>`. `options`: `connections` (transfers side by side),
-    `upload_rate` and `download_rate` (bytes a second), for S3 `region` and `insecure_tls` (`true`), for Azure `account`.
+    `upload_rate` and `download_rate` (bytes a second), for S3 `region`, `insecure_tls` (`true`) and `lock_days` (what is
+    written is kept by the bucket's object lock, in mode COMPLIANCE, for so many days), for Azure `account`.
     `credentials_dir` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and optionally AWS_SESSION_TOKEN, CA_CERT_DATA; or
     GOOGLE_SERVICE_ACCOUNT_JSON_KEY and optionally GOOGLE_PROJECT_ID; or AZURE_ACCOUNT_KEY and optionally AZURE_ENDPOINT, or
     AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET. Empty: ambient credentials.

@@ -22,6 +22,10 @@ PASSWORD_KEY = "RESTIC_PASSWORD"
 """The key of an encryption Secret that holds the repository's password."""
 
 
+OBJECT_LOCK, ENABLED = "object-lock", "Enabled"
+"""The item of a report on a store that says whether its bucket has an object lock, and its status when it has."""
+
+
 class StorageInit(Call, frozen=True, omit_defaults=True):
     """Prove that the store can be written, read, listed and deleted in, then write `metadata.yaml` unless it is there.
 
@@ -29,7 +33,7 @@ class StorageInit(Call, frozen=True, omit_defaults=True):
     BackupStorage), what `metadata.yaml` lists is made again through the Kubernetes API: each Repository from its
     `repository.yaml` and its Snapshots from `snapshots/`, in the namespaces recorded there. The report has an item for each
     Repository, `<namespace>/<name>`, with the status `Synced` or `Failed`. A `repository` is made where it is missing, and
-    opened.
+    opened. With `look_for_lock` an item `object-lock` of the report says `Enabled` or `Disabled`, as the bucket's is.
     """
 
     MOVER: ClassVar[str] = "storage-init"
@@ -38,6 +42,7 @@ class StorageInit(Call, frozen=True, omit_defaults=True):
     document: Mapping[str, Any]
     adopt: tuple[str, str] | None = None
     repository: RepositoryTarget | None = None
+    look_for_lock: bool = False
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from holdfast.movers.stores import open_repository
 from holdfast.repo.errors import Damaged, NoRepository, RepositoryError
 from holdfast.repo.maintain import forget, stats
 from holdfast.repo.repository import Repository
+from holdfast.repo.retention import retain_again
 
 
 def run(call: Retention, context: Context) -> Report:
@@ -65,6 +66,8 @@ def _one(wanted: Forget, context: Context) -> RepositoryResult:
             result = msgspec.structs.replace(result, deleted=tuple(snapshot.name for snapshot in wanted.snapshots))
             if gone:
                 prune(target, repo, context)
+                if kept := retain_again(repo):
+                    log(f"repository {target.name} {target.component}: {kept} snapshots are locked in the bucket")
             result = msgspec.structs.replace(result, repository_bytes=stats(repo).bytes)
         log(f"repository {target.name} {target.component}: {len(gone)} snapshots forgotten")
     except NoRepository as error:

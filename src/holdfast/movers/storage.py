@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from holdfast.core.calls import RepositoryInit, RepositoryTarget, StorageInit, StorageWipe, Wipe
-from holdfast.core.report import Report, RepositoryResult
+from holdfast.core.calls import ENABLED, OBJECT_LOCK, RepositoryInit, RepositoryTarget, StorageInit, StorageWipe, Wipe
+from holdfast.core.report import ItemResult, Report, RepositoryResult
 from holdfast.core.times import format_time
 from holdfast.movers import metadata
 from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.documents import Documents, open_documents
 from holdfast.movers.failures import mover_error
 from holdfast.movers.metadata import METADATA, REPOSITORY, safe_path
-from holdfast.movers.stores import open_or_init
+from holdfast.movers.stores import has_object_lock, open_or_init
 from holdfast.repo.errors import RepositoryError
 
 
@@ -29,18 +29,26 @@ def initialize_storage(call: StorageInit, context: Context) -> Report:
     _probe(place, call.store.url)
     if call.repository is not None:
         _make_repository(call.repository, context)
+    about = _about(call)
     found = metadata.read_metadata(place)
     if found is None:
         place.write(METADATA, metadata.encode({**call.document, "creationTimestamp": format_time(datetime.now(UTC))}))
         log(f"{call.store.url}: initialised")
-        return Report(StorageInit.MOVER)
+        return Report(StorageInit.MOVER, items=about)
     log(f"{call.store.url}: was initialised before")
     listed = metadata.entries(found)
     if call.adopt is None or not listed:
-        return Report(StorageInit.MOVER)
+        return Report(StorageInit.MOVER, items=about)
     from holdfast.movers.rediscovery import rediscover
 
-    return Report(StorageInit.MOVER, items=rediscover(call.store, call.adopt, listed))
+    return Report(StorageInit.MOVER, items=(*about, *rediscover(call.store, call.adopt, listed)))
+
+
+def _about(call: StorageInit) -> tuple[ItemResult, ...]:
+    """Return what is to be said of the store itself."""
+    if not call.look_for_lock:
+        return ()
+    return (ItemResult(OBJECT_LOCK, ENABLED if has_object_lock(call.store) else "Disabled"),)
 
 
 def _make_repository(target: RepositoryTarget, context: Context) -> None:

@@ -13,12 +13,13 @@ import msgspec
 from holdfast.core.calls import DEAD_HOSTS, RepositoryTarget, StorageTarget
 from holdfast.core.report import Progress
 from holdfast.movers.context import MoverError, log
-from holdfast.repo.errors import NoRepository, RepositoryExists
+from holdfast.repo.errors import NoRepository, RepositoryExists, StoreError, StoreUnavailable
 from holdfast.repo.repository import Repository
 from holdfast.repo.result import Progress as RepositoryProgress
 from holdfast.repo.store import Store
-from holdfast.repo.stores import StoreOptions
+from holdfast.repo.stores import ObjectLock, StoreOptions
 from holdfast.repo.stores import open_store as open_url
+from holdfast.repo.stores.wrapped import RetainingStore, find_inner
 
 LOCK_PATIENCE_SECONDS = 600.0
 """How long a mover waits for whoever keeps it out: as a rule a prune, which is done sooner."""
@@ -42,12 +43,37 @@ _NEEDED = {"s3": 2, "gs": 1, "azure": 1}
 def open_store(target: StorageTarget) -> Store:
     """Open a store. Raises MoverError for missing keys, BadLocation for a URL that makes no sense."""
     number = {name: int(target.options.get(name) or 0) for name in ("connections", "upload_rate", "download_rate")}
+    days = int(target.options.get("lock_days") or 0)
     options = StoreOptions(
         connections=number["connections"],
         upload_rate=number["upload_rate"],
         download_rate=number["download_rate"],
+        object_lock=ObjectLock(mode="COMPLIANCE", days=days) if days else None,
     )
     return open_url(target.url, environment(target), options)
+
+
+def has_object_lock(target: StorageTarget) -> bool:
+    """Whether what is written into a store can be kept from everybody: whether it is a bucket with S3's object lock.
+
+    Raises StoreUnavailable, MoverError; any other refusal means that it has none, or that we may not use it.
+    """
+    if not target.url.startswith("s3:"):
+        return False
+    store = open_store(msgspec.structs.replace(target, options={**target.options, "lock_days": "1"}))
+    locked = find_inner(store, RetainingStore)
+    try:
+        if locked is None:
+            return False
+        locked.until()
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        log(f"{target.url}: no object lock: {error}")
+        return False
+    finally:
+        store.close()
+    return True
 
 
 def environment(target: StorageTarget) -> dict[str, str]:

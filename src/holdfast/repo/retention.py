@@ -61,6 +61,21 @@ def extend_retention(repo: Repository, ids: Iterable[str], until: datetime.datet
         return set(filter(None, pool.map(move, sorted(paths))))
 
 
+def retain_again(repo: Repository) -> int:
+    """Keep what retained snapshots need by now, each until its own date: after a prune that is other packs and indexes.
+
+    Returns how many snapshots are retained; 0 where no store retains. Raises the errors of `extend_retention`.
+    """
+    store = find_inner(repo.store, RetainingStore)
+    if store is None:
+        return 0
+    dates = {snapshot.id: store.retained_until(path_of("snapshots", snapshot.id)) for snapshot in repo.snapshots()}
+    kept = {ident: until for ident, until in dates.items() if until is not None}
+    for ident, until in kept.items():
+        extend_retention(repo, [ident], until)
+    return len(kept)
+
+
 def _packs(repo: Repository, roots: Iterable[bytes]) -> set[bytes]:
     """The packs in which all trees below the roots and all their files' blobs lie."""
     packs: set[bytes] = set()

@@ -55,7 +55,7 @@ def _plan(job: Object, name: str, point: Object, store: Object) -> Plan:
     volume: Object = {"name": "point", "configMap": {"name": name}}
     mount: Object = {"name": "point", "mountPath": f"{FOLDER}/{FILE}", "subPath": FILE, "readOnly": True}
     call = VolumeBackup(
-        repositories=(stores.repository_of(store),),
+        repositories=(stores.repository_of(store, lock_days=stores.lock_of(job)),),
         paths=(FOLDER,),
         host=text(job, "spec", "cluster"),
         tags=("cloudcasa", TAG, f"point={name_of(point)}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from holdfast.core.calls import StorageInit
+from holdfast.core.calls import ENABLED, OBJECT_LOCK, StorageInit
 from holdfast.core.cron import CronError
 from holdfast.core.labels import annotation
 from holdfast.core.objects import Object
@@ -84,7 +84,7 @@ class ObjectstoreHandler(DocumentHandler):
         job = pods.job(f"cloudcasa-probe-{name_of(obj)[:12]}-{_version(obj)}", namespace_of(obj))
         document: Object = {"kind": "CloudCasa objectstore", "id": name_of(obj)}
         store = stores.repository_of(obj)
-        call = StorageInit(store.store, document, repository=store).call(stores.secrets_of(name_of(obj)))
+        call = StorageInit(store.store, document, repository=store, look_for_lock=True).call(stores.secrets_of(name_of(obj)))
         step = Step(name=_PROBE, child=job, mover=call, deadline=_PROBE_LIMIT)
         return Desired(runs=(Plan(name=_PROBE, kind=RunKind.INITIALIZE, steps=(step,)),))
 
@@ -96,7 +96,9 @@ class ObjectstoreHandler(DocumentHandler):
         if run is None:
             return mapping(obj, "status")
         if run.phase is Phase.SUCCEEDED:
-            return {"validate_state": "VALID", "probed": _version(obj)}
+            report = run.steps[_PROBE].report
+            lock = any((each.name, each.status) == (OBJECT_LOCK, ENABLED) for each in (report.items if report else ()))
+            return {"validate_state": "VALID", "probed": _version(obj), "object_lock": lock}
         if run.phase.terminal:
             state = run.steps[_PROBE]
             said = state.message or state.reason

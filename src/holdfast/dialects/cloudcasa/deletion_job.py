@@ -81,7 +81,7 @@ def _snapshots(point: Object) -> list[Object]:
 
 
 def _plan(job: Object, store: Object) -> Plan:
-    left, repository = mapping(job, "spec", "leftovers"), stores.repository_of(store)
+    left, repository = mapping(job, "spec", "leftovers"), stores.repository_of(store, lock_days=1)
     if left:
         wanted = Forget(repository, tags=tuple(strings(left, "tags")), keep=tuple(strings(left, "keep")))
     else:

@@ -110,7 +110,8 @@ def _point(job: Object, ident: str, kind: str, now: datetime, info: Object) -> O
     }
     if kind == "COPY" or text(status, "objectstore"):
         fields["objectstore"] = text(status, "objectstore")
-    if flag(spec, "locked"):
+    passing = kind == "SNAPSHOT" and flag(status, "delete_snapshots")
+    if flag(spec, "locked") and not passing:
         fields["locked"] = True
     labels: Object = {BACKUPDEF: text(spec, "backupdef")}
     if origin := text(job, "metadata", "labels", ORIGIN):

@@ -33,7 +33,7 @@ def wanted(job: Object, store: Object) -> Desired:
     places = tuple(strings(job, "status", "namespaces"))
     call = ManifestsBackup(
         selection=Selection(namespaces=places),
-        repository=stores.repository_of(store),
+        repository=stores.repository_of(store, lock_days=stores.lock_of(job)),
         host=text(job, "spec", "cluster"),
         tags=("cloudcasa", f"job={name_of(job)}"),
     ).call(stores.secrets_of(name_of(store)))

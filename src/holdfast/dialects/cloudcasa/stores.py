@@ -24,12 +24,17 @@ STORE: Final = "store"
 _GOVERNMENT: Final = "core.usgovcloudapi.net"
 
 
-def target_of(objectstore: Object, options: Object | None = None) -> StorageTarget:
-    """Return the place of an objectstore's repository; `options` are those of a copy. Speed limits are in KiB per second."""
+def target_of(objectstore: Object, options: Object | None = None, *, lock_days: int = 0) -> StorageTarget:
+    """Return the place of an objectstore's repository; `options` are those of a copy. Speed limits are in KiB per second.
+
+    With `lock_days`, a bucket that has an object lock keeps what is written for so long, and refuses to delete what it keeps.
+    """
     spec = mapping(objectstore, "spec")
     settings = {"region": text(spec, "region")} if text(spec, "region") else {}
     if flag(spec, "skip_tls_certificate_validation"):
         settings["insecure_tls"] = "true"
+    if lock_days and flag(objectstore, "status", "object_lock"):
+        settings["lock_days"] = str(lock_days)
     limits = {"upload_speed_limit": "upload_rate", "download_speed_limit": "download_rate"}
     for field, name in limits.items():
         if rate := number(options or {}, field):
@@ -52,9 +57,16 @@ def url_of(spec: Object) -> str:
     return f"s3:{endpoint.rstrip('/')}/{bucket}/{FOLDER}"
 
 
-def repository_of(objectstore: Object, options: Object | None = None) -> RepositoryTarget:
-    """Return the repository of an objectstore."""
-    return RepositoryTarget(name_of(objectstore), target_of(objectstore, options), f"{SECRETS}/{STORE}/{PASSWORD_KEY}")
+def lock_of(job: Object) -> int:
+    """Return for how many days the bucket is to keep what a job writes; 0 unless its schedule is locked."""
+    return (number(job, "spec", "retention", "retainDays") or 0) if flag(job, "spec", "locked") else 0
+
+
+def repository_of(objectstore: Object, options: Object | None = None, *, lock_days: int = 0) -> RepositoryTarget:
+    """Return the repository of an objectstore; see `target_of`."""
+    return RepositoryTarget(
+        name_of(objectstore), target_of(objectstore, options, lock_days=lock_days), f"{SECRETS}/{STORE}/{PASSWORD_KEY}"
+    )
 
 
 def secrets_of(objectstore: str, copy: str = "") -> tuple[SecretFiles, ...]:

@@ -122,7 +122,7 @@ def _plan(job: Object, index: int, claim: Object, store: Object, options: Object
         memory_mib=number(options, "mover_memory_limit"),
     )
     call = VolumeBackup(
-        repositories=(stores.repository_of(store, options),),
+        repositories=(stores.repository_of(store, options, lock_days=stores.lock_of(job)),),
         paths=(path_of(claim),),
         host=text(job, "spec", "cluster"),
         tags=("cloudcasa", f"job={name_of(job)}"),

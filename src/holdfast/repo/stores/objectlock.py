@@ -146,6 +146,10 @@ class ObjectLockStore(RetainingStore):
         self._on(path, f"retain {path}", self._client.put_object_retention, Retention=retention)
         return True
 
+    def retained_until(self, path: str) -> datetime.datetime | None:
+        """See RetainingStore."""
+        return _retained_until(self._on(path, f"look at {path}", self._client.head_object))
+
     def recover(self) -> list[str]:
         """See RetainingStore.
 

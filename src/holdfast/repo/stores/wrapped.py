@@ -91,6 +91,10 @@ class RetainingStore(WrappedStore, ABC):
         """Keep an object at least until `until`. Returns whether its date had to be moved. Raises ObjectNotFound."""
 
     @abstractmethod
+    def retained_until(self, path: str) -> datetime.datetime | None:
+        """Until when an object is kept; None when it is free. Raises ObjectNotFound."""
+
+    @abstractmethod
     def recover(self) -> list[str]:
         """Bring back every retained object that was hidden by a delete or an overwrite; returns their paths."""
 

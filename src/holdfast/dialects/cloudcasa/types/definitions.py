@@ -148,6 +148,9 @@ class ObjectstoreStatus(Document):
         Annotated[Literal["VALIDATING", "VALID", "INVALID"], doc("Whether it was written, read, listed and deleted in.")]
     ] = UNSET
     message: Maybe[Annotated[str, doc("What is wrong with it, if anything.")]] = UNSET
+    object_lock: Maybe[
+        Annotated[bool, doc("Whether the bucket has S3's object lock, by which copies of locked schedules are kept.")]
+    ] = UNSET
     probed: Maybe[Annotated[str, doc("Version of the definition and of its credentials that was tried.")]] = UNSET
 
 
