@@ -15,6 +15,7 @@ import pytest_asyncio
 import yaml
 
 from holdfast.cli.apiserver import admission
+from holdfast.cli.connection_password import sealer
 from holdfast.cli.dialects import KINDS, resource_of, resources
 from holdfast.cli.install import deploy_dir, manifests
 from holdfast.cli.node import images
@@ -34,6 +35,7 @@ from tests.e2e.cluster import NODE, Cluster
 REST: dict[str, Resource] = {spec.kind: resource_of(spec) for spec in KINDS["kubeblocks"]}
 GROUP = "dataprotection.kubeblocks.io"
 SECONDS = 25.0
+ENCRYPTION_KEY = "a key for tests"
 
 
 class World(Cluster):
@@ -42,7 +44,7 @@ class World(Cluster):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.offset = timedelta()
-        self.dialect = KubeBlocks()
+        self.dialect = KubeBlocks(seal=sealer({"DP_ENCRYPTION_KEY": ENCRYPTION_KEY}))
         self.server = ApiServer(directory, admission=admission(self.dialect.handlers))
 
     def now(self) -> datetime:

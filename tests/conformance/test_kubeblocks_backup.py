@@ -4,6 +4,7 @@ Numbers in names are those of the behaviours that the API documents.
 """
 
 import asyncio
+import base64
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from tests.kubeblocks_backups import SAVE, action_set, backup, make_database, method, policy, shell, stored
-from tests.kubeblocks_world import GROUP, REST, World, repo, secret, status, thing, world
+from tests.kubeblocks_world import ENCRYPTION_KEY, GROUP, REST, World, repo, secret, status, thing, world
 from tests.movers_builders import KEY, SECRET, s3_server
 
 from holdfast.core.objects import Object
@@ -288,6 +292,24 @@ async def test_an_info_file_that_the_status_can_not_hold_fails_the_backup_and_sa
     assert "'yesterday' is no moment" in failed["failureReason"]
     assert failed["timeRange"] == {"end": "2026-01-01T00:00:00Z"}
     assert not list((world.directory / "volumes").glob("*/default/odd/kubeblocks-backup.json"))
+
+
+async def test_the_password_of_a_full_backup_is_kept_sealed_and_that_of_an_incremental_is_not(world: World) -> None:
+    target = {
+        "podSelector": {"matchLabels": {"app": "db"}},
+        "connectionCredential": {"secretName": "login", "passwordKey": "pass"},
+    }
+    await world.apply(secret("login", username="root", **{"pass": "open sesame"}), action_set("step", type_="Incremental"))
+    await world.apply(policy("login", method("plain"), method("step", "inc", compatibleMethod="full"), target=target))
+    for name, way in (("login", "full"), ("login-inc", "inc")):
+        await world.apply(backup(name, "login", way))
+        assert (await world.phase("Backup", name, "Completed", "Failed"))["phase"] == "Completed"
+    kept, other = [(await world.wait("Backup", name, lambda _: True))["metadata"] for name in ("login", "login-inc")]
+    raw = base64.b64decode(kept["annotations"][f"{GROUP}/connection-password"])
+    key = HKDF(algorithm=SHA256(), length=32, salt=b"encryption", info=b"").derive(ENCRYPTION_KEY.encode())
+
+    assert AESGCM(key).decrypt(raw[:12], raw[12:], key) == b"open sesame"
+    assert f"{GROUP}/connection-password" not in other.get("annotations", {})
 
 
 async def test_events_tell_what_a_running_backup_waits_for(world: World) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from holdfast.cli.connection_password import sealer
 from holdfast.cli.zone import local_zone
 from holdfast.core.objects import Kind
 from holdfast.core.ports import Dialect, Handler
@@ -53,7 +54,8 @@ OWN_KINDS: frozenset[Kind] = frozenset(Kind(spec.group, spec.kind) for kinds in 
 
 def dialects() -> Sequence[Dialect]:
     """Return every dialect."""
-    return (Antfly(), CloudCasa(), KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME), KubeStash(), Mirantis(local_zone()))
+    kubeblocks = KubeBlocks(os.environ.get("CM_NAMESPACE") or HOME, seal=sealer(os.environ))
+    return (Antfly(), CloudCasa(), kubeblocks, KubeStash(), Mirantis(local_zone()))
 
 
 def handlers() -> Sequence[Handler]:

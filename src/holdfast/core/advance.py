@@ -16,6 +16,7 @@ from holdfast.core.diff import covers, stamped
 from holdfast.core.effects import (
     AddFinalizer,
     AmendOwner,
+    AnnotateSealed,
     Apply,
     CopySecret,
     Create,
@@ -74,6 +75,8 @@ def advance(owner: Object, desired: Desired, world: World, now: datetime, *, fin
     """Decide about one object. `finalizer` is the one its handler holds."""
     first, last = _holds(owner, desired, finalizer)
     first += [AmendOwner(desired.amend)] if desired.amend else []
+    if desired.sealed and not annotation(owner, desired.sealed.annotation):
+        first.append(AnnotateSealed(desired.sealed))
     first += [HoldSecret(hold) for hold in desired.secret_holds]
     first += _children(desired.children, world)
     runs: dict[str, Run] = {}

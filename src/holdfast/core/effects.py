@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Amend, Note, SecretCopy, SecretHold, Step
+from holdfast.core.plan import Amend, Note, SealedEntry, SecretCopy, SecretHold, Step
 
 
 class AddFinalizer(msgspec.Struct, frozen=True):
@@ -25,6 +25,12 @@ class AmendOwner(msgspec.Struct, frozen=True):
     """Change the owner itself; what is secret in it moves into a Secret first."""
 
     amend: Amend
+
+
+class AnnotateSealed(msgspec.Struct, frozen=True):
+    """Keep an entry of a Secret in an annotation of the owner, sealed."""
+
+    entry: SealedEntry
 
 
 class Apply(msgspec.Struct, frozen=True):
@@ -89,6 +95,7 @@ class ReleaseFinalizer(msgspec.Struct, frozen=True):
 Effect = (
     AddFinalizer
     | AmendOwner
+    | AnnotateSealed
     | Apply
     | Create
     | CopySecret

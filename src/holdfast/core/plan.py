@@ -224,6 +224,18 @@ class Amend(msgspec.Struct, frozen=True):
         return f"Amend({sorted(self.patch)}, secret={'yes' if self.secret else 'no'})"
 
 
+class SealedEntry(msgspec.Struct, frozen=True, eq=False):
+    """An annotation of the object that holds an entry of a Secret, sealed. It is written once; a missing entry leaves it out.
+
+    The engine reads the value, gives it to `seal`, and keeps nothing of it.
+    """
+
+    annotation: str
+    source: Ref
+    key: str
+    seal: Callable[[str], str]
+
+
 class Note(msgspec.Struct, frozen=True):
     """An Event to record on the owner. `warning` chooses its type."""
 
@@ -242,12 +254,13 @@ class Doomed(msgspec.Struct, frozen=True):
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """What a dialect makes of one object.
 
-    `amend` corrects the object itself before anything else is done. `hold` says whether the handler's finalizer is needed while
-    the object lives; `release` lifts it from an object that is being deleted: it may go. `wake_at` asks for another look at
-    that time.
+    `amend` corrects the object itself before anything else is done, `sealed` annotates it. `hold` says whether the handler's
+    finalizer is needed while the object lives; `release` lifts it from an object that is being deleted: it may go. `wake_at`
+    asks for another look at that time.
     """
 
     amend: Amend | None = None
+    sealed: SealedEntry | None = None
     children: tuple[Child, ...] = ()
     secret_copies: tuple[SecretCopy, ...] = ()
     secret_holds: tuple[SecretHold, ...] = ()

@@ -14,6 +14,7 @@ from holdfast.core.diff import covers, stamped
 from holdfast.core.effects import (
     AddFinalizer,
     AmendOwner,
+    AnnotateSealed,
     Apply,
     CopySecret,
     Create,
@@ -27,7 +28,7 @@ from holdfast.core.effects import (
 from holdfast.core.kinds import JOB
 from holdfast.core.labels import APPLIED
 from holdfast.core.objects import Kind, Object, Ref, kind_of, ref_of
-from holdfast.core.plan import Note, SecretCopy, Step
+from holdfast.core.plan import Note, SealedEntry, SecretCopy, Step
 from holdfast.core.ports import Mover
 from holdfast.core.times import format_time
 from holdfast.engine.cache import Cache
@@ -168,6 +169,8 @@ class Executor:
                 if amend.secret is not None:
                     await self.copier.keep(owner, amend.secret)
                 return await self._patch_owner(owner, dict(amend.patch))
+            case AnnotateSealed(entry=entry):
+                return await self._annotate(owner, entry)
             case Apply(object=obj):
                 await self._apply(obj)
             case Create(object=obj, step=step, run=run):
@@ -239,6 +242,12 @@ class Executor:
 
     async def _finalizers(self, owner: Object, names: Sequence[str]) -> Object:
         return await self._patch_owner(owner, {"metadata": {"finalizers": list(names)}})
+
+    async def _annotate(self, owner: Object, entry: SealedEntry) -> Object | None:
+        value = await self.copier.entry(entry.source, entry.key)
+        if value is None:
+            return None
+        return await self._patch_owner(owner, {"metadata": {"annotations": {entry.annotation: entry.seal(value)}}})
 
     async def _patch_owner(self, owner: Object, body: Object, *, subresource: str = "") -> Object:
         meta = owner["metadata"]

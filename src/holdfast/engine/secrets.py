@@ -12,7 +12,7 @@ from typing import Final
 from holdfast.core.labels import OWNER, OWNER_UID, annotation
 from holdfast.core.objects import Object, Ref, owner_reference, ref_of
 from holdfast.core.plan import Recipe, SecretCopy, SecretHold
-from holdfast.core.read import mapping
+from holdfast.core.read import mapping, text
 from holdfast.engine.grants import Grants
 from holdfast.engine.jobs import marks_of, owner_name
 from holdfast.kube.builtin import SECRETS
@@ -59,6 +59,15 @@ class SecretCopier:
             return False
         await self.write(_projected(copy.owner or owner, copy, source, origin))
         return True
+
+    async def entry(self, ref: Ref, key: str) -> str | None:
+        """Return one entry of a Secret as text; None for one that is missing, or is no text."""
+        source = await self._read(ref)
+        value = text(source, "data", key) if source is not None else ""
+        try:
+            return base64.b64decode(value).decode() if value else None
+        except ValueError:
+            return None
 
     async def keep(self, owner: Object, secret: Object) -> None:
         """Write a Secret that belongs to `owner`. Raises SecretRefused when the name is taken by one that does not."""

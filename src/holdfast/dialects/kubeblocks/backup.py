@@ -5,13 +5,14 @@ actions follow from it alone. Completed, Failed: final; workloads go, and in its
 for its end.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from holdfast.core.objects import Object, Ref
-from holdfast.core.plan import Amend, Desired, Doomed, Note, Phase, Problem, Problems, Run
+from holdfast.core.plan import Amend, Desired, Doomed, Note, Phase, Problem, Problems, Run, SealedEntry
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import deleting, mapping, name_of, namespace_of, phase_of, text, uid_of
 from holdfast.core.times import optional_time
@@ -33,18 +34,18 @@ from holdfast.dialects.kubeblocks import (
 from holdfast.dialects.kubeblocks.backup_context import Context
 from holdfast.dialects.kubeblocks.backup_plan import Planned
 from holdfast.dialects.kubeblocks.backup_status import TERMINAL
-from holdfast.dialects.kubeblocks.kinds import BACKUP, JOB
+from holdfast.dialects.kubeblocks.kinds import BACKUP, JOB, SECRET
 from holdfast.dialects.kubeblocks.refusal import Refusal, Wait
 
 
 class BackupHandler:
-    """Handles Backups. `home` is the controller's namespace."""
+    """Handles Backups. `home` is the controller's namespace; `seal`, if given, seals the password of a database."""
 
     kind = BACKUP
     finalizer = names.FINALIZER
 
-    def __init__(self, home: str) -> None:
-        self._home = home
+    def __init__(self, home: str, seal: Callable[[str], str] | None = None) -> None:
+        self._home, self._seal = home, seal
 
     def validate(self, obj: Object, old: Object | None, refs: Refs) -> Problems | None:
         """Judge what the schema can't: the retention period."""
@@ -126,6 +127,7 @@ class BackupHandler:
         lacking = stuck.reasons(plan.steps, view, now)
         gone = [step.child["metadata"] for step in plan.steps if step.name in lacking]
         return Desired(
+            sealed=self._password(context),
             children=(*planned.children, *context.access.children),
             secret_copies=context.access.copies,
             runs=(plan,),
@@ -133,6 +135,15 @@ class BackupHandler:
             doomed=tuple(Doomed(Ref(JOB, meta["namespace"], meta["name"]), "it can't start") for meta in gone),
             wake_at=min([*due, *stuck.due(plan.steps, view, now)], default=None),
         )
+
+    def _password(self, context: Context) -> SealedEntry | None:
+        """Return how the password by which the database was reached is kept with a Full backup, as documented."""
+        credential = context.targets[0].target.credential if context.targets else {}
+        secret = text(credential, "secretName")
+        if self._seal is None or not secret or context.backup_type != "Full":
+            return None
+        source, key = Ref(SECRET, context.namespace, secret), text(credential, "passwordKey", default="password")
+        return SealedEntry(names.CONNECTION_PASSWORD, source, key, self._seal)
 
 
 def _is_left_alone(obj: Object) -> bool:

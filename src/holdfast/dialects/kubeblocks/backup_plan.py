@@ -219,7 +219,7 @@ class _OnePod:
 
     def _objects(self) -> None:
         """Save the objects of the target, once for all of its pods; after the data, whose size is measured before."""
-        name = self._name("dp-objects")
+        name = self._name(resources.STEM)
         own = labels(self._context)
         self._add(name, [resources.backup_step(self._context, self._target, name, self._job_name(name), own, self._needs())])
 

@@ -1,6 +1,6 @@
 """The KubeBlocks dialect: its handlers, and every kind that they look at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from holdfast.core.objects import Kind
@@ -20,12 +20,15 @@ HOME: Final = "default"
 
 
 class KubeBlocks:
-    """Implements `core.ports.Dialect`. `home` is the controller's namespace: Jobs of repositories run there."""
+    """Implements `core.ports.Dialect`. `home` is the controller's namespace: Jobs of repositories run there.
+
+    `seal` seals the passwords of databases that are kept with Backups; without it none is kept.
+    """
 
     name = "kubeblocks"
 
-    def __init__(self, home: str = HOME) -> None:
-        self._home = home
+    def __init__(self, home: str = HOME, *, seal: Callable[[str], str] | None = None) -> None:
+        self._home, self._seal = home, seal
 
     @property
     def handlers(self) -> Sequence[Handler]:
@@ -36,7 +39,7 @@ class KubeBlocks:
             ActionSetHandler(),
             BackupPolicyHandler(),
             BackupScheduleHandler(),
-            BackupHandler(self._home),
+            BackupHandler(self._home, self._seal),
             RestoreHandler(self._home),
         )
 

@@ -13,7 +13,7 @@ from holdfast.core.manifests import Changes, Selection
 from holdfast.core.objects import Object, Ref, bounded_name
 from holdfast.core.plan import Child, Doomed, MoverCall, Step
 from holdfast.core.ports import Refs
-from holdfast.core.read import items, mapping, name_of, namespace_of, strings
+from holdfast.core.read import items, mapping, name_of, namespace_of, strings, text
 from holdfast.dialects.kubeblocks import backup_env, chains, env, kinds, names, restore_env, workload
 from holdfast.dialects.kubeblocks.access import Access
 from holdfast.dialects.kubeblocks.backup_context import Context
@@ -24,6 +24,9 @@ from holdfast.dialects.kubeblocks.targets import Target
 
 FILE: Final = "kubernetes-objects.tar.zst"
 """The file with the objects of a target, in the folder of the backup or that of its target."""
+
+STEM: Final = "dp-objects"
+"""How the names of steps that save objects begin."""
 
 _SKIPPED: Final = tuple(f"{plural}.{kinds.GROUP}" for plural in ("backups", "restores"))
 """Runs: they tell what was, and must not begin anew."""
@@ -84,7 +87,10 @@ def access_to(obj: Object, *, write: bool = False) -> Sequence[Child]:
 
 
 def rights_over(obj: Object, refs: Refs) -> tuple[Doomed, ...]:
-    """Return the account and its right, as far as they are there, once the run is over."""
+    """Return the account and its right, as far as they are there, once the run is over. Most runs have none to look for."""
+    saved = any(text(action, "name").startswith(STEM) for action in items(obj, "status", "actions"))
+    if not saved and not included(obj):
+        return ()
     found = [Ref(kind, namespace_of(obj), _account(obj)) for kind in (ROLE_BINDING, SERVICE_ACCOUNT)]
     return tuple(Doomed(ref, "its run is over") for ref in found if refs.get(ref.kind, ref.namespace, ref.name) is not None)
 
