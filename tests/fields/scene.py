@@ -29,10 +29,17 @@ class Scene:
         self._handlers = {handler.kind: handler for handler in handlers}
         self._now = now
         self._verdicts: dict[Ref, tuple[Desired | Problems, list[Object]]] = {}
+        self._looks: dict[Ref, set[Ref | Kind]] = {}
+        self._looking: set[Ref | Kind] = set()
 
     def swapped(self, obj: Object) -> Scene:
-        """Return the scene with another version of one object."""
-        return Scene([*self.objects.values(), obj], list(self._handlers.values()), self._now)
+        """Return the scene with another version of one object. What never looked at it is not judged again."""
+        self.told()
+        other, changed = Scene([*self.objects.values(), obj], list(self._handlers.values()), self._now), ref_of(obj)
+        for ref, verdict in self._verdicts.items():
+            if ref != changed and not self._looks[ref] & {changed, changed.kind}:
+                other._verdicts[ref], other._looks[ref] = verdict, self._looks[ref]
+        return other
 
     def told(self) -> Mapping[Ref, Any]:
         """Return what becomes of each object that has a handler."""
@@ -41,6 +48,7 @@ class Scene:
     def verdict(self, ref: Ref) -> tuple[Desired | Problems, list[Object]]:
         """Return what becomes of one object; it is judged once."""
         if ref not in self._verdicts:
+            self._looking = self._looks[ref] = set()
             self._verdicts[ref] = self._judged(self.objects[ref])
         return self._verdicts[ref]
 
@@ -62,11 +70,13 @@ class Scene:
     # what a View and a World of `advance` offer
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        self._looking.add(Ref(kind, namespace, name))
         return self.objects.get(Ref(kind, namespace, name))
 
     def list(
         self, kind: Kind, namespace: str | None = None, *, label: tuple[str, str] | None = None, owner: str = ""
     ) -> list[Object]:
+        self._looking.add(kind)
         found = [obj for ref, obj in sorted(self.objects.items()) if ref.kind == kind and namespace in (None, ref.namespace)]
         if label is not None:
             found = [obj for obj in found if (obj["metadata"].get("labels") or {}).get(label[0]) == label[1]]

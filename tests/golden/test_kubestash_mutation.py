@@ -119,6 +119,8 @@ def dying(kind: str, name: str) -> World:
     world.objects = {
         key: obj for key, obj in world.objects.items() if obj["kind"] not in ("BackupConfiguration", "BackupSession")
     }
+    if kind == "BackupStorage":  # what stops its initialising Job comes first, and is the same for every policy
+        world.objects = {key: obj for key, obj in world.objects.items() if obj["kind"] not in ("Job", "RoleBinding")}
     if kind == "Repository":
         world.objects = {key: obj for key, obj in world.objects.items() if obj["kind"] != "Snapshot"}
     world.delete(kind, name)
