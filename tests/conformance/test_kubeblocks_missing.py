@@ -78,8 +78,10 @@ def sleeper(name: str) -> Object:
 
 async def test_a_backup_that_is_applied_before_its_database_waits_for_it(world: World) -> None:
     target = {"podSelector": {"matchLabels": {"app": "young"}}}
-    await world.apply(policy("young", method("plain"), target=target), backup("young", "young"))
+    await world.apply(policy("young", method("young"), target=target), backup("young", "young"))
     assert (await world.phase("Backup", "young", "New", "Failed"))["phase"] == "New"
+    await world.told("young", "ActionSet young not found: create it")
+    await world.apply(action_set("young"))
     assert (await world.told("young", "no ready pod"))["reason"] == "TargetPodNotFound"
     await world.apply(sleeper("young"))
 

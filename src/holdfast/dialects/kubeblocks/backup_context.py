@@ -23,6 +23,12 @@ from holdfast.dialects.kubeblocks.targets import Target
 REPO_PATIENCE: Final = timedelta(minutes=15)
 """How long a Backup waits for its repository to be checked."""
 
+TOGETHER: Final = timedelta(seconds=30)
+"""How long a Backup waits for an ActionSet that its policy names: what is applied together may come in any order."""
+
+_LATE: Final = frozenset({"PolicyUnavailable", "ActionSetNotFound", "ActionSetUnavailable"})
+"""The reasons that may be gone once all of that is there."""
+
 POD_PATIENCE: Final = timedelta(minutes=10)
 """How long a Backup waits for a pod of its target: it may be applied together with the database."""
 
@@ -74,6 +80,14 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 def gather(obj: Object, refs: Refs, home: str, now: datetime) -> Context | Refusal | Wait:
     """Find everything that a new Backup needs."""
+    found = _gathered(obj, refs, home, now)
+    until = _born(obj) + TOGETHER
+    if isinstance(found, Refusal) and found.reason in _LATE and now < until:
+        return Wait(found.message, found.reason, until)
+    return found
+
+
+def _gathered(obj: Object, refs: Refs, home: str, now: datetime) -> Context | Refusal | Wait:
     namespace, policy_name = namespace_of(obj), text(obj, "spec", "backupPolicyName")
     policy = refs.get(BACKUP_POLICY, namespace, policy_name)
     if policy is None or deleting(policy):

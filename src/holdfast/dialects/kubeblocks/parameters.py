@@ -114,7 +114,10 @@ def _wrong(values: Mapping[str, str], provider: Object, secret: list[str]) -> li
     properties = mapping(declared, "properties")
     typed = {name: _typed(value, mapping(properties, name)) for name, value in values.items() if name in properties}
     outcome = Schema.compile(_wrapped(declared)).process({"values": typed})
-    return [Problem(str(error.path).replace("values", "spec.config", 1), error.detail) for error in outcome.errors]
+    return [
+        Problem(str(error.path).replace("values", "spec.config", 1), error.detail.replace("values.", "spec.config.", 1))
+        for error in outcome.errors
+    ]
 
 
 def _required(provider: Object) -> list[str]:
