@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from holdfast.core.labels import MOVER
+from holdfast.core.labels import MOVER, TELLS, annotation
 from holdfast.core.objects import Object
 from holdfast.core.plan import Phase, StepState
 from holdfast.core.report import Progress, Report, decode_progress, decode_report
@@ -115,15 +115,21 @@ def _hint(hint: str) -> str:
 def _report(pods: Sequence[Object]) -> Report | None:
     """Return the report of the newest pod that left one; a successful pod is preferred to a failed one.
 
-    Of several containers the first one speaks, then sidecars, then what ran before them.
+    Of several containers the first one speaks, then sidecars, then what ran before them. Where the pod names the one that tells
+    (annotation TELLS) its silence is final once the pod has succeeded: nobody else knows, and no earlier pod.
     """
     for pod in sorted(pods, key=lambda pod: pod.get("status", {}).get("phase") != "Succeeded"):
         status: dict[str, Any] = pod.get("status", {})
         before: list[dict[str, Any]] = status.get("initContainerStatuses") or []
+        teller = annotation(pod, TELLS) if status.get("phase") == "Succeeded" else ""
         for each in [*(status.get("containerStatuses") or ()), *reversed(before)]:
+            if teller and each["name"] != teller:
+                continue
             text = each.get("state", {}).get("terminated", {}).get("message")
             if text and (report := decode_report(text)) is not None:
                 return report
+        if teller:
+            return None
     return None
 
 

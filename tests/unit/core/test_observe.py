@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from holdfast.core.labels import MOVER
+from holdfast.core.labels import MOVER, TELLS
 from holdfast.core.objects import Object
 from holdfast.core.observe import LAST_WORD_GRACE, last_word_due, observe_job
 from holdfast.core.plan import Phase
@@ -192,3 +192,18 @@ def test_of_several_containers_a_sidecar_speaks_before_what_ran_first() -> None:
     done = pod("Succeeded", terminated={"exitCode": 0}, initContainerStatuses=[first, side])
 
     assert observe_job(job("Complete", mover=False), [done], (), NOW).report == told
+
+
+def test_of_a_pod_that_has_succeeded_only_the_container_that_tells_is_heard() -> None:
+    def ended(name: str, message: str) -> Object:
+        return {"name": name, "state": {"terminated": {"exitCode": 0, "message": message}}}
+
+    installed, earlier = said(Report("installer")), said(Report("manager", details={"storedBytes": 1}))
+    silent = pod("Succeeded", initContainerStatuses=[ended("installer", installed), ended("manager", "")])
+    failed = pod("Failed", initContainerStatuses=[ended("installer", installed), ended("manager", earlier)])
+    for each in (silent, failed):
+        each["metadata"]["annotations"] = {TELLS: "manager"}
+
+    state = observe_job(job("Complete", mover=False), [failed, silent], (), NOW)
+
+    assert (state.phase, state.report) == (Phase.SUCCEEDED, None), "neither another container nor an earlier pod knows"

@@ -166,13 +166,13 @@ def probe(restore: Object, since: datetime, view: View, now: datetime) -> Probe 
         return None
     last = states[-1] if states else None
     if last is not None and not last.phase.terminal:
-        return Probe(_try(restore, config, _number(tries[-1])), said="the readiness probe runs")
+        return Probe(_try(restore, config, _number(tries[-1]), view), said="the readiness probe runs")
     pause = number(config, "periodSeconds") or _PERIOD if last else number(config, "initialDelaySeconds") or 0
     begin = ((last.finished if last else None) or since) + timedelta(seconds=pause)
     said = f"the readiness probe failed: {last.message or last.reason}" if last else "the readiness probe has not begun"
     if now < begin:
         return Probe(None, begin, said)
-    return Probe(_try(restore, config, (_number(tries[-1]) if tries else 0) + 1), said=said)
+    return Probe(_try(restore, config, (_number(tries[-1]) if tries else 0) + 1, view), said=said)
 
 
 def _number(job: Object) -> int:
@@ -180,12 +180,26 @@ def _number(job: Object) -> int:
     return int(given) if given.isdigit() else 0
 
 
-def _try(restore: Object, config: Object, attempt: int) -> Step:
+def _probed(restore: Object, view: View) -> Object:
+    """Return the pod whose service is probed, ready or not: the first of those that the steps work on; empty without one."""
+    ready = mapping(restore, "spec", "readyConfig")
+    for action in ("jobAction", "execAction"):
+        selector = mapping(ready, action, "target", "podSelector")
+        if selectors.is_empty(selector):
+            continue
+        pods = view.list(POD, namespace_of(restore), label=selectors.one_label(selector))
+        found = [pod for pod in pods if selectors.matches(selector, mapping(pod, "metadata", "labels"))]
+        if found:
+            return min(found, key=name_of)
+    return {}
+
+
+def _try(restore: Object, config: Object, attempt: int, view: View) -> Step:
+    pod = _probed(restore, view)
     name = restore_plan.job_name("restore-readiness", names.uid8(restore), str(attempt))
     credential = mapping(restore, "spec", "readyConfig", "connectionCredential")
-    variables = env.merge(
-        [entry for entry in env.database_of(credential, {}) if "valueFrom" in entry], items(restore, "spec", "env")
-    )
+    database = [entry for entry in env.database_of(credential, pod) if pod or "valueFrom" in entry]
+    variables = env.merge(database, items(restore, "spec", "env"))
     command = workload.Command(
         name="readiness-probe",
         image=text(config, "exec", "image"),

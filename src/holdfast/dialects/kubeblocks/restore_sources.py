@@ -79,7 +79,7 @@ def _line(restore: Object, backup: Object, refs: Refs) -> list[Source] | Refusal
     last = _source(restore, backup, above, refs)
     if isinstance(last, Refusal):
         return last
-    if above and _restores_ancestors(last):
+    if chains.type_of(backup) == "Incremental" and _restores_ancestors(last):
         return [last]
     found: list[Source] = []
     for index, each in enumerate(above):
