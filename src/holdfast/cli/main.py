@@ -5,9 +5,11 @@ so that `holdfast --help` answers at once.
 """
 
 import argparse
+import contextlib
+import gc
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol, cast
 
 from holdfast.cli.errors import HoldfastError
@@ -49,7 +51,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if given == ["--version"]:
         print(f"holdfast {importlib.import_module('importlib.metadata').version('holdfast')}")
         return 0
-    arguments = _parser(given[0] if given else "").parse_args(given)
+    with _imports():
+        arguments = _parser(given[0] if given else "").parse_args(given)
     if not arguments.command:
         _parser("").print_help()
         return 2
@@ -62,11 +65,24 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
 
 
+@contextlib.contextmanager
+def _imports() -> Generator[None]:
+    """Import in this block: what modules define stays, so that looking for garbage in it would be for nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was:
+            gc.enable()
+
+
 def _parser(chosen: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast", description="Backup and recovery for Kubernetes.")
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="command")
-    for name, text in COMMANDS.items():
+    for name, text in COMMANDS.items() if chosen not in COMMANDS else [(chosen, COMMANDS[chosen])]:
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if name == chosen:
             _module(name).configure(command)

@@ -4,7 +4,7 @@ It is sealed JSON, never compressed, even in version 2. The polynomial is drawn 
 GF(2), degree 53), or taken from another repository, so that both cut alike. `holdfast_chunking` is ours, others ignore it.
 """
 
-import secrets
+import os
 from typing import Literal
 
 import msgspec
@@ -36,7 +36,7 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
 def generate(like: Config | None = None, chunking: Chunking = "auto") -> Config:
     """The config of a new repository; `like` gives it the polynomial of another one."""
     polynomial = like.chunker_polynomial if like else f"{random_polynomial():x}"
-    return Config(VERSION, secrets.token_hex(32), polynomial, "" if chunking == "auto" else chunking)
+    return Config(VERSION, os.urandom(32).hex(), polynomial, "" if chunking == "auto" else chunking)
 
 
 def encode(config: Config, key: Key) -> bytes:
@@ -67,7 +67,7 @@ def decode(sealed: bytes, key: Key, location: str) -> Config:
 def random_polynomial() -> int:
     """A random irreducible polynomial over GF(2) of degree 53, bit i standing for x^i."""
     while True:
-        candidate = secrets.randbits(DEGREE) | 1 << DEGREE | 1
+        candidate = int.from_bytes(os.urandom(8)) % (1 << DEGREE) | 1 << DEGREE | 1
         if is_irreducible(candidate):
             return candidate
 

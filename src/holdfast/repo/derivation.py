@@ -1,6 +1,6 @@
 """From a password to a key: scrypt (RFC 7914), with the parameters that a key file gives.
 
-Every command waits for it. The native module mixes several of its lanes at once, three times as fast as the library's.
+Every command waits for it. The native module mixes two of its lanes at once, three times as fast as the library does.
 """
 
 import hashlib

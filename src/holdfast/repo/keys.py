@@ -24,7 +24,7 @@ from holdfast.repo.times import format_time
 
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 16384, 8, 5
 """Cost of one guess: 16 MiB and about a quarter of a second by the usual libraries; what OWASP recommends for scrypt with this
-N, as strong as fewer lanes of more memory each. Three lanes at once take 48 MiB."""
+N, as strong as fewer lanes of more memory each. Two lanes at once take 32 MiB."""
 
 _MOST_TRIED = 20
 

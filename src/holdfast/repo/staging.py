@@ -9,7 +9,6 @@ hidden folder is removed; when single files are missing it is kept for the user 
 
 import contextlib
 import os
-import secrets
 import shutil
 from types import TracebackType
 from typing import Self
@@ -30,7 +29,7 @@ class Stage:
             raise BadRequest(f"{target}: staging needs a folder or a name that is free, and there is something else")
         if self._inside and set(os.listdir(target)) - _ALWAYS_THERE:
             raise BadRequest(f"{target}: staging needs a new or empty target, and this one holds files: name another")
-        name = PREFIX + secrets.token_hex(4)
+        name = PREFIX + os.urandom(4).hex()
         self.folder = os.path.join(target if self._inside else os.path.dirname(target), name)
         self._settled = False
 

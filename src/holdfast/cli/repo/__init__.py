@@ -70,21 +70,20 @@ Examples:
 """
 
 
-class _Lazy(argparse.ArgumentParser):
-    """A parser that imports the module of its command when it is first asked to parse."""
+class _Later:
+    """Stands for the parser of a command, which is made, and the command's module imported, when it is asked to parse."""
 
-    def __init__(self, *, module: str = "", **settings: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
-        self._module = module
+    def __init__(self, *, module: str, **settings: Any) -> None:
+        self._module, self._settings = module, settings
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """As the base does, once the command has added its options."""
-        if self._module:
-            command, self._module = _command(self._module), ""
-            self.epilog = command.HELP
-            command.configure(self)
-            add_common(self)
-        return super().parse_known_args(args, namespace)
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As the parser does that has the command's options."""
+        command = _command(self._module)
+        plain = argparse.RawDescriptionHelpFormatter
+        parser = argparse.ArgumentParser(formatter_class=plain, epilog=command.HELP, **self._settings)
+        command.configure(parser)
+        add_common(parser)
+        return parser.parse_known_args(args, namespace)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     add_common(parser)
-    commands = parser.add_subparsers(dest="repo_command", metavar="command", required=True, parser_class=_Lazy)
+    commands = parser.add_subparsers(dest="repo_command", metavar="command", required=True, parser_class=cast(Any, _Later))
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", module=name)
 

@@ -115,7 +115,7 @@ def run(context: Context) -> int:
         "progress": context.output.progress,
         "stop": context.stop,
     }
-    with context.open() as repo:
+    with context.open_meanwhile("holdfast.repo.stream" if streamed else "holdfast.repo.backup") as repo:
         result = _stream(context, repo, common) if streamed else _files(context, repo, common)
     _report(context, result)
     return PARTIAL if result.partial else OK

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib
 import threading
 from collections.abc import Generator, Mapping, Sequence
 
@@ -81,6 +82,15 @@ class Context:
         if self.output.verbose:
             self.output.warn(f"opened repository {repo.config.id[:10]} at {store.location} with key {repo.key_id[:8]}")
         return repo
+
+    def open_meanwhile(self, module: str) -> Repository:
+        """As `open`, and import a module beside it: the key takes a processor for long, without the interpreter."""
+        beside = threading.Thread(target=importlib.import_module, args=(module,), daemon=True)
+        beside.start()
+        try:
+            return self.open()
+        finally:
+            beside.join()
 
     @contextlib.contextmanager
     def locked(self, repo: Repository, *, exclusive: bool = False) -> Generator[None]:

@@ -1,8 +1,8 @@
 /* The mixing itself, for vectors of one kind: scrypt.c includes this once for each that the processor may have.
  *
- * WIDE is how many lanes (1 or 2) stand side by side in one vector, NAMED(x) gives what is defined here a name of its own. Up to
- * three vectors are taken in turns, since each step of one waits for the step before it. In memory each lane is by itself: which
- * row it needs next depends on its own words. Where lanes don't fill the last vector, its last lane is mixed twice.
+ * WIDE is how many lanes (1 or 2) stand side by side in one vector, NAMED(x) gives what is defined here a name of its own. Two
+ * narrow vectors are taken in turns, since each step of one waits for the step before it. In memory each lane is by itself: which
+ * row it needs next depends on its own words. A single lane in a wide vector is mixed twice.
  */
 
 typedef uint32_t NAMED(words) __attribute__((vector_size(16 * WIDE)));
@@ -125,14 +125,9 @@ SPECIALISED struct lanes NAMED(mix_vectors)(struct lanes in, uint32_t n, uint32_
 /* Mixes up to LANES_MOST lanes; `in` says where each begins, in memory of n + 2 rows. Returns where each outcome is. */
 static struct lanes NAMED(mix)(struct lanes in, uint32_t n, uint32_t r, int lanes)
 {
-    int vectors = (lanes + WIDE - 1) / WIDE;
-    if (lanes % WIDE != 0)
-        in.at[lanes] = in.at[lanes - 1];
-#if WIDE == 1
-    if (vectors == 3)
-        return NAMED(mix_vectors)(in, n, r, 3);
-#endif
-    return vectors == 1 ? NAMED(mix_vectors)(in, n, r, 1) : NAMED(mix_vectors)(in, n, r, 2);
+    if (lanes == 1 && WIDE == 2)
+        in.at[1] = in.at[0];
+    return lanes <= WIDE ? NAMED(mix_vectors)(in, n, r, 1) : NAMED(mix_vectors)(in, n, r, LANES_MOST / WIDE);
 }
 
 #undef ROTATED

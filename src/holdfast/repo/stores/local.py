@@ -9,7 +9,6 @@ import contextlib
 import errno
 import itertools
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +51,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._serial = itertools.count()
-        self._nonce = secrets.token_hex(4)
+        self._nonce = os.urandom(4).hex()
 
     @property
     def location(self) -> str:
