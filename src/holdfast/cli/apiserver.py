@@ -9,7 +9,7 @@ from holdfast.cli import rights
 from holdfast.cli.children import signal_ready
 from holdfast.cli.datadir import DEFAULT
 from holdfast.cli.dialects import ALL_KINDS, COMMON, handlers, resource_of
-from holdfast.cli.service import add_service, serve
+from holdfast.cli.service import add_service, serve, settle
 from holdfast.core.objects import Kind, Object
 from holdfast.core.ports import Handler, Refs, Sealing
 from holdfast.embedded.apiserver import default_roles
@@ -37,6 +37,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     )
     await server.start()
     try:
+        settle()
         signal_ready(arguments.ready_fd)
         await asyncio.Event().wait()
     finally:

@@ -17,7 +17,7 @@ from holdfast.cli.datadir import DataDir
 from holdfast.cli.errors import HoldfastError
 from holdfast.cli.probe import probe_objectstore
 from holdfast.cli.rest_import import import_points
-from holdfast.cli.service import add_kubeconfig, connect, serve
+from holdfast.cli.service import add_kubeconfig, connect, serve, settle
 from holdfast.dialects.cloudcasa.kinds import APIKEY, ORGANIZATION
 from holdfast.embedded.apiserver.pki import ensure_server_certificate, write_private
 from holdfast.engine.grants import Grants
@@ -92,6 +92,7 @@ async def _serve_with(client: Client, arguments: argparse.Namespace, data: DataD
         if data is not None:
             write_private(data.rest_url, f"https://{arguments.host}:{port}/api/v1\n".encode())
             await _first_key(client, data)
+        settle()
         signal_ready(arguments.ready_fd)
         await asyncio.Event().wait()
 

@@ -17,10 +17,9 @@ from holdfast.core.read import flag, mapping, text
 from holdfast.dialects.cloudcasa.catalog import FILE, FOLDER, TAG
 from holdfast.dialects.cloudcasa.kinds import API_VERSION, BACKUPDEF, BACKUPINSTANCE, IDENT, OBJECTSTORE, secret_name
 from holdfast.dialects.cloudcasa.stores import target_of, url_of
-from holdfast.engine.grants import Grants
 from holdfast.kube.builtin import SECRETS
 from holdfast.kube.client import Client
-from holdfast.kube.errors import AlreadyExists, NotFound
+from holdfast.kube.errors import AlreadyExists, Forbidden, NotFound
 from holdfast.repo.browse import Trees
 from holdfast.repo.dump import dump
 from holdfast.repo.errors import RepositoryError
@@ -32,11 +31,15 @@ _OPTIONS: Final = {"region": "AWS_DEFAULT_REGION", "insecure_tls": "AWS_INSECURE
 
 
 async def import_points(client: Client, organization: str, objectstore: str) -> list[str]:
-    """Make the points of an objectstore and return the ids of those that were not known. Raises HoldfastError, ApiError."""
+    """Make the points of an objectstore and return the ids of those that were not known. Raises HoldfastError, ApiError.
+
+    The Secret is read with the caller's own rights: a command never gives its caller more of them.
+    """
     try:
         store = await client.get(RESOURCES[OBJECTSTORE], objectstore, organization)
-        name = secret_name(objectstore)
-        secret = await Grants(client).call(organization, lambda: client.get(SECRETS, name, organization))
+        secret = await client.get(SECRETS, secret_name(objectstore), organization)
+    except Forbidden as error:
+        raise HoldfastError(f"{error}: run this as somebody who may read that Secret") from error
     except NotFound as error:
         raise HoldfastError(f"objectstore {objectstore}: {error}") from error
     data = {key: base64.b64decode(value).decode() for key, value in mapping(secret, "data").items()}

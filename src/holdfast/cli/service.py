@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -46,6 +47,15 @@ def serve(service: Coroutine[object, object, None]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_stopped(service))
     return 0
+
+
+def settle() -> None:
+    """Leave all that exists now out of the collector's rounds: what a service starts with lives as long as the service.
+
+    A full round over the modules alone takes tens of milliseconds, in which no request is answered.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _until_stopped(service: Coroutine[object, object, None]) -> None:

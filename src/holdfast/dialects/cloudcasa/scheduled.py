@@ -7,6 +7,7 @@ runs, and when it goes on, what was due meanwhile is recorded as skipped.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -52,7 +53,7 @@ class Schedule(msgspec.Struct, frozen=True):
     rests: str = ""
 
 
-class ScheduledHandler(DocumentHandler):
+class ScheduledHandler(DocumentHandler, ABC):
     """What the two kinds of definitions share."""
 
     label = ""
@@ -74,17 +75,17 @@ class ScheduledHandler(DocumentHandler):
         """Return why the definition itself is at rest; empty when it is not."""
         return "" if text(obj, "spec", "trigger_type", default="SCHEDULED") == "SCHEDULED" else "runs when it is asked to"
 
+    @abstractmethod
     def job(self, obj: Object, view: View, ident: str, now: int, tick: ticks.Tick) -> Object:
         """Return the job of a due time."""
-        raise NotImplementedError
 
     def mine(self, job: Object) -> bool:
         """Whether a job with the label is a run of this definition."""
         return True
 
+    @abstractmethod
     def shown(self, jobs: list[Object]) -> Object:
         """Return the part of the status that tells of the jobs with the label, which come newest first."""
-        raise NotImplementedError
 
     def status(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return the status: the schedule, and the newest jobs."""
