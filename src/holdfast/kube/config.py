@@ -17,6 +17,13 @@ import yaml
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
+_REACHES_OUT: Final = (
+    ("clusters", "cluster", ("certificate-authority",)),
+    ("users", "user", ("exec", "tokenFile", "client-certificate", "client-key")),
+)
+"""What a kubeconfig of somebody else may not have: section, field of an entry, names."""
+
+
 class ConfigError(ValueError):
     """The configuration cannot be used; the message says which file, what is wrong and what to do."""
 
@@ -76,7 +83,25 @@ def in_cluster(root: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] | None =
 def load_kubeconfig(path: str | Path, context: str | None = None) -> ClusterConfig:
     """Read a kubeconfig file; `context` defaults to its current-context. Raises ConfigError naming the file and the fault."""
     path = Path(path)
-    document = _document(path)
+    return _config(_document(_text(path), path), path, context)
+
+
+def foreign_kubeconfig(text: str, source: str) -> ClusterConfig:
+    """Read a kubeconfig that somebody else wrote, such as the entry of a Secret; `source` names it in messages.
+
+    It may not start programs or name files here: all that it needs has to be in it. Raises ConfigError.
+    """
+    place = Path(source)
+    document = _document(text, place)
+    for section, field, forbidden in _REACHES_OUT:
+        for entry in document.get(section) or ():
+            for name in forbidden:
+                if isinstance(entry, dict) and (cast("dict[str, Any]", entry).get(field) or {}).get(name):
+                    raise ConfigError(f"kubeconfig {source}: {name} reaches into the machine that reads it: put the data in")
+    return _config(document, place)
+
+
+def _config(document: dict[str, Any], path: Path, context: str | None = None) -> ClusterConfig:
     name = context or document.get("current-context") or ""
     if not name:
         raise ConfigError(f"kubeconfig {path}: no current-context is set: name a context")
@@ -130,9 +155,9 @@ def _exec_plugin(entry: dict[str, Any] | None, path: Path) -> ExecPlugin | None:
     )
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(text: str, path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(_text(path))
+        loaded = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark is not None else ""
