@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Programs that tests and benchmarks start must not compile all they import anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test conformance soak fuzz lint gen bench bench-repo image docs clean
+.PHONY: help setup demo test conformance soak soak-hour fuzz lint gen bench bench-repo image docs clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ conformance: setup .tools/.test-packages ## run the API suite against another cl
 
 soak: setup .tools/.test-packages .tools/restic/.fetched ## run the long crash, fault and model series: make soak SEED=1 N=3
 	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py tests/e2e/test_repo_hostile.py
+
+soak-hour: setup ## schedules under an operator that is killed every minute: make soak-hour MINUTES=60 SCHEDULES=200
+	@$(BIN)/python -m tests.soak.hour --minutes $(or $(MINUTES),60) --schedules $(or $(SCHEDULES),200) --shards $(or $(SHARDS),1)
 
 fuzz: setup ## feed the native module with broken input under the compiler's sanitizers: make fuzz N=20000
 	@scripts/fuzz_native.sh $(or $(N),20000)

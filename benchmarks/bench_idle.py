@@ -29,6 +29,9 @@ from holdfast.kube.errors import AlreadyExists
 from holdfast.kube.resource import Resource
 
 IN_FLIGHT = 64
+EACH = 10
+"""Finished runs of each policy."""
+
 WATCHED = 60.0
 """Seconds for which the operator is watched at rest."""
 
@@ -116,8 +119,9 @@ async def populate(client: Client, schedules: int, runs: int) -> None:
 async def finished(client: Client, resource: Resource, name: str, number: int) -> None:
     """Make a Backup that ended well some time ago and has not expired."""
     ended = datetime.now(UTC) - timedelta(minutes=number)
-    spec = {"backupMethod": "dump", "backupPolicyName": "db", "deletionPolicy": "Retain"}
-    labels = {"dataprotection.kubeblocks.io/backup-policy": "db"}
+    policy = f"db{number // EACH}"
+    spec = {"backupMethod": "dump", "backupPolicyName": policy, "deletionPolicy": "Retain"}
+    labels = {"dataprotection.kubeblocks.io/backup-policy": policy}
     meta: Object = {"name": name, "namespace": NAMESPACE, "labels": labels}
     try:
         await client.create(resource, {"metadata": meta, "spec": spec})

@@ -36,6 +36,7 @@ from holdfast.engine.scope import Whole
 from holdfast.kube.builtin import CONFIGMAPS, CRDS, CRONJOBS, EVENTS, JOBS, SECRETS, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
+from holdfast.kube.events import EventRecorder
 from holdfast.kube.lease import LeaseLost
 from holdfast.schema.emit import crd
 
@@ -312,3 +313,19 @@ async def test_a_sum_is_written_once_for_many_changes_and_wakes_nobody_who_does_
             return (await client.get(OTHERS, "t", "demo")).get("status", {}).get("phase") == "Sated"
 
         await until(seen)
+
+
+async def test_a_pod_that_the_namespace_has_no_room_for_is_told_in_the_servers_words(client: Client) -> None:
+    """The Job exists and only waits; why it has no pod stands in an Event alone, as a ResourceQuota makes one."""
+    async with engine_on(client):
+        await make(client, "t", job="")
+        await phase_is(client, "t", "Running")
+        job = await client.get(JOBS, "job-t", "demo")
+        words = 'pods "job-t-x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2'
+        recorder = EventRecorder(client, "job-controller")
+        recorder.emit(job, "Warning", "FailedCreate", f"Error creating: {words}")
+
+        async def said() -> bool:
+            return words in (await status_of(client, "t")).get("message", "")
+
+        await until(said)

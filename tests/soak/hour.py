@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -190,9 +191,7 @@ async def main(options: argparse.Namespace) -> bool:
         data.create()
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(process(root, "apiserver", "--data-dir", str(root)))
-            async with asyncio.timeout(30):
-                while not data.controllers_kubeconfig.exists() or not data.operator_kubeconfig.exists():
-                    await asyncio.sleep(0.1)
+            await asyncio.to_thread(_until_there, data.controllers_kubeconfig, data.operator_kubeconfig)
             config = load_kubeconfig(data.controllers_kubeconfig)
             client = await stack.enter_async_context(Client(config, field_manager="soak"))
             alive: dict[str, int] = {}
@@ -229,9 +228,17 @@ async def main(options: argparse.Namespace) -> bool:
                     task.cancel()
         if not good and options.keep:
             print(f"logs and data are kept in {options.keep}")
-            os.rename(root, options.keep)
-            root.mkdir()
+            await asyncio.to_thread(shutil.copytree, root, options.keep)
         return good
+
+
+def _until_there(*paths: Path) -> None:
+    """Wait until the API server has written its kubeconfigs."""
+    end = time.monotonic() + 30
+    while not all(path.exists() for path in paths):
+        if time.monotonic() > end:
+            raise SystemExit("the API server does not start")
+        time.sleep(0.1)
 
 
 async def _prepared(client: Client, root: Path) -> None:

@@ -15,6 +15,7 @@ from holdfast.cli.agent_manifest import agent_manifest
 from holdfast.cli.children import signal_ready
 from holdfast.cli.datadir import DataDir
 from holdfast.cli.errors import HoldfastError
+from holdfast.cli.members import Members
 from holdfast.cli.probe import probe_objectstore
 from holdfast.cli.rest_import import import_points
 from holdfast.cli.service import add_kubeconfig, connect, serve, settle
@@ -87,6 +88,7 @@ async def _serve_with(client: Client, arguments: argparse.Namespace, data: DataD
         secrets=Grants(client),
         manifest=agent_manifest,
         ca=_trust(arguments, data),
+        beside=lambda state, pages: Members(state, pages).run(),
     )
     async with serving(client, options) as port:
         if data is not None:

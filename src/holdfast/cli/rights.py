@@ -48,7 +48,7 @@ def base_role() -> Object:
     _add(rights, builtin.PODS, ("get",), "log")
     for resource in (builtin.JOBS, builtin.ROLEBINDINGS, known[LEDGER]):
         _add(rights, resource, (*LOOK, *MAKE))
-    _add(rights, builtin.EVENTS, ("create", "patch", "get"))
+    _add(rights, builtin.EVENTS, (*LOOK, "create", "patch"))
     binds: Object = {"apiGroups": [_RBAC], "resources": ["clusterroles"], "resourceNames": list(bindable()), "verbs": ["bind"]}
     documents: Object = {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/version"], "verbs": ["get"]}
     return _role(OPERATOR, [*_rules(rights), binds, documents])

@@ -114,6 +114,14 @@ class Scheduled(Protocol):
         ...
 
 
+@runtime_checkable
+class Grouped(Protocol):
+    """A handler of objects that are one run each. People ask when the last one of a group went well."""
+
+    group: str
+    """The label that names the group, such as the policy that a Backup belongs to."""
+
+
 class Sums(msgspec.Struct, frozen=True):
     """What a status sums up: the objects of kind `of`, in the fields `fields` of the status, which nobody else looks at."""
 

@@ -146,7 +146,10 @@ class Executor:
         for note in news:
             if note.warning not in said:
                 self._tell(owner, note)
-        self._told[key] = frozenset(notes)
+        if notes:
+            self._told[key] = frozenset(notes)
+        else:
+            self._told.pop(key, None)
 
     async def record(self, ledger: Object) -> None:
         """Write a Ledger. What refuses it is told in the log only: no backup waits for its record."""

@@ -13,7 +13,7 @@ from holdfast.core.objects import Kind, Object
 from holdfast.kube.objects import labels_of, owner_uids
 
 
-class Key(msgspec.Struct, frozen=True, order=True):
+class Key(msgspec.Struct, frozen=True, order=True, gc=False):
     """One object that a handler reconciles."""
 
     kind: Kind
@@ -25,7 +25,7 @@ class Key(msgspec.Struct, frozen=True, order=True):
         return f"{self.kind.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind.kind} {self.name}"
 
 
-class Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True, gc=False):
     """One object by name."""
 
     kind: Kind
@@ -33,7 +33,7 @@ class Named(msgspec.Struct, frozen=True):
     name: str
 
 
-class Collection(msgspec.Struct, frozen=True):
+class Collection(msgspec.Struct, frozen=True, gc=False):
     """Every object of a kind that matches. `namespace` None means all; `by` is empty, `owner` or a label's key."""
 
     kind: Kind
@@ -62,30 +62,45 @@ class Interests:
     """Tokens by key and keys by token."""
 
     def __init__(self) -> None:
-        self._tokens: dict[Key, set[Token]] = {}
-        self._keys: dict[Token, set[Key]] = {}
+        self._tokens: dict[Key, tuple[Token, ...]] = {}
+        self._keys: dict[Token, Key | set[Key]] = {}  # most tokens are those of one key: no set for one
 
     def add(self, key: Key, token: Token) -> None:
-        """Note a look-up, at the moment it is made: a change right after it must already find it."""
-        self._tokens.setdefault(key, set()).add(token)
-        self._keys.setdefault(token, set()).add(key)
+        """Note a look-up, at the moment it is made: a change right after it must already find it. `keep` must follow."""
+        keys = self._keys.setdefault(token, key)
+        if isinstance(keys, set):
+            keys.add(key)
+        elif keys != key:
+            self._keys[token] = {keys, key}
 
     def keep(self, key: Key, tokens: Iterable[Token]) -> None:
-        """Forget the look-ups of earlier passes that this one did not make."""
-        kept = set(tokens)
-        for token in self._tokens.get(key, set()) - kept:
-            keys = self._keys[token]
-            keys.discard(key)
-            if not keys:
-                del self._keys[token]
+        """Forget the look-ups of earlier passes that this one, which is over, did not make. `tokens` are all that it made."""
+        kept = frozenset(tokens)
+        for token in self._tokens.get(key, ()):
+            if token not in kept:
+                self._drop(key, token)
         if kept:
-            self._tokens[key] = kept
+            self._tokens[key] = tuple(kept)
         else:
             self._tokens.pop(key, None)
 
+    def _drop(self, key: Key, token: Token) -> None:
+        keys = self._keys[token]
+        if isinstance(keys, set):
+            keys.discard(key)
+        if not keys or keys == key:
+            del self._keys[token]
+
     def woken_by(self, *tokens: Token) -> set[Key]:
         """Return the keys that looked under any of these tokens."""
-        return {key for token in tokens for key in self._keys.get(token, ())}
+        found: set[Key] = set()
+        for token in tokens:
+            keys = self._keys.get(token)
+            if isinstance(keys, set):
+                found |= keys
+            elif keys is not None:
+                found.add(keys)
+        return found
 
     def __len__(self) -> int:
         return len(self._keys)

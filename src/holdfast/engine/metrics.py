@@ -49,8 +49,8 @@ class RunMetrics:
         self._live: dict[tuple[Subject, str], tuple[str, str]] = {}
         self._proved: dict[Subject, float] = {}
 
-    def observe(self, owner: Object, runs: Mapping[str, Run]) -> None:
-        """Take the runs of an object as one pass saw them."""
+    def observe(self, owner: Object, runs: Mapping[str, Run], label: str = "") -> None:
+        """Take the runs of an object as one pass saw them; `label` as in `core.ports.Grouped`."""
         me = _itself(owner)
         for run in runs.values():
             key, words = (me, run.name), (me[0], run.kind.value)
@@ -63,7 +63,7 @@ class RunMetrics:
                 self._active.labels(*words).dec()
                 self._count(words, run)
             if run.phase is Phase.SUCCEEDED and run.kind in _PROVES:
-                self._succeeded(subject_of(owner), run)
+                self._succeeded(subject_of(owner, label), run)
 
     def forget(self, kind: str, namespace: str, name: str) -> None:
         """Drop what is kept of an object that is gone."""
@@ -95,9 +95,14 @@ class RunMetrics:
             return
 
 
-def subject_of(owner: Object) -> Subject:
-    """Return the object that people look at: what controls this one (a session's configuration), else itself."""
+def subject_of(owner: Object, label: str = "") -> Subject:
+    """Return what people look at: what a label names, or what controls this one (a session's configuration), else itself.
+
+    Objects of one run each would be one series each, for ever: tens of thousands in a large cluster.
+    """
     meta = owner["metadata"]
+    if named := (meta.get("labels") or {}).get(label):
+        return str(kind_of(owner)), meta.get("namespace", ""), named
     for reference in meta.get("ownerReferences") or ():
         if reference.get("controller"):
             group = reference["apiVersion"].rpartition("/")[0]

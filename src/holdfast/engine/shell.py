@@ -21,7 +21,7 @@ from holdfast.core.news import news
 from holdfast.core.objects import Kind, Object, Ref, ref_of
 from holdfast.core.plan import Child, Desired, Problems
 from holdfast.core.populate import populators
-from holdfast.core.ports import Dialect, Handler, Mover, Outcome, Scheduled, Summing, Sums
+from holdfast.core.ports import Dialect, Grouped, Handler, Mover, Outcome, Scheduled, Summing, Sums
 from holdfast.core.read import mapping
 from holdfast.engine.budgets import Budget, Budgets
 from holdfast.engine.cache import Cache
@@ -33,6 +33,7 @@ from holdfast.engine.jobs import finish_child
 from holdfast.engine.ledgers import LEDGERS, due_ledgers
 from holdfast.engine.metrics import RunMetrics
 from holdfast.engine.progress import ProgressFollower, job_of
+from holdfast.engine.refusals import Refusals
 from holdfast.engine.scope import ACTING, Scope, Whole, gate_of
 from holdfast.engine.secret_versions import SecretVersions
 from holdfast.engine.view import SECRETS, PassView, Senses
@@ -107,8 +108,16 @@ class Engine:
         self._secrets = SecretVersions(
             client, self._executor.grants, changed=self._secret_changed, wanted=lambda ref: bool(self._lookers(ref))
         )
+        self._refusals = Refusals(client, self._pod_refused)
         self._senses = Senses(
-            self.cache, self.interests, self._progress, self._budgets, self._holds, self._executor, self._secrets
+            self.cache,
+            self.interests,
+            self._progress,
+            self._budgets,
+            self._holds,
+            self._executor,
+            self._secrets,
+            self._refusals,
         )
         self._collector = Collector(
             self._writer, self.cache, frozenset(self._handlers), frozenset(informers), self._executor.grants, self._scope
@@ -123,6 +132,7 @@ class Engine:
             group.create_task(self._progress.run(), name="progress")
             group.create_task(self.manager.run(), name="manager")
             group.create_task(self._secrets.run(), name="secrets")
+            group.create_task(self._refusals.run(), name="refusals")
             await self.manager.synced()
             group.create_task(self._collector.run(), name="collector")
 
@@ -167,7 +177,7 @@ class Engine:
             if decision.first:  # what was started belongs into this very status
                 decision = self._decide(holder, desired, view, now, handler)
             if self._metrics:
-                self._metrics.observe(holder, decision.runs)
+                self._metrics.observe(holder, decision.runs, handler.group if isinstance(handler, Grouped) else "")
             refused = self._holds.messages(key)
             owner, outcome = holder, Outcome(runs=decision.runs, refused=refused, holds=desired.secret_holds)
         status = handler.project(owner, view, outcome, now)
@@ -307,6 +317,9 @@ class Engine:
         self._wake(self._budgets.observe(old, new))
         if new is None and old is not None:
             self._progress.forget_job(old["metadata"].get("namespace", ""), old["metadata"]["name"])
+
+    def _pod_refused(self, namespace: str, job: str) -> None:
+        self._wake(self.interests.woken_by(Named(JOB, namespace, job)))
 
     def _progress_moved(self, namespace: str, job: str) -> None:
         self._wake(self.interests.woken_by(Named(JOB, namespace, job)))

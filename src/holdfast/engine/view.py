@@ -9,12 +9,13 @@ from holdfast.core.kinds import JOB, POD, STATEFUL_SET
 from holdfast.core.objects import Kind, Object, Ref, kind_of, ref_of
 from holdfast.core.observe import last_word_due, observe_job
 from holdfast.core.observe_objects import observe_object
-from holdfast.core.plan import Plan, Step, StepState, Until
+from holdfast.core.plan import Phase, Plan, Step, StepState, Until
 from holdfast.engine.budgets import Budgets, Slot
 from holdfast.engine.cache import OVERLAY_LIFE, Cache
 from holdfast.engine.holds import Holds
 from holdfast.engine.interest import Collection, Interests, Key, Named, Token
 from holdfast.engine.progress import ProgressFollower
+from holdfast.engine.refusals import REASON, Refusals
 from holdfast.engine.secret_versions import SECRET, SecretVersions
 
 SECRETS: Final = "secrets"
@@ -41,9 +42,11 @@ class Senses:
         holds: Holds,
         settled: Settled,
         secrets: SecretVersions,
+        refusals: Refusals,
     ) -> None:
         self.cache, self.interests, self.progress = cache, interests, progress
         self.budgets, self.holds, self.settled, self.secrets = budgets, holds, settled, secrets
+        self.refusals = refusals
 
 
 class PassView:
@@ -85,7 +88,10 @@ class PassView:
         if due := last_word_due(found, self._now):
             self.times.append(due)
         pods = self._senses.cache.list(POD, namespace, owner=found["metadata"].get("uid", ""))
-        return observe_job(found, pods, self._senses.progress.of(namespace, name), self._now)
+        state = observe_job(found, pods, self._senses.progress.of(namespace, name), self._now)
+        if not pods and state.phase is Phase.RUNNING and (why := self._senses.refusals.of(found)):
+            return msgspec.structs.replace(state, reason=REASON, message=f"no pod of Job {name} can be made: {why}")
+        return state
 
     def admit(self, plan: Plan, step: Step) -> str:
         """Return what holds a start back: a missing Secret, a refusal of the server, a budget."""

@@ -34,6 +34,14 @@ class Listing(msgspec.Struct, frozen=True):
     resource_version: str
 
 
+class Page(msgspec.Struct, frozen=True):
+    """A part of a list; a `first` one begins it, or begins it anew."""
+
+    items: list[Object]
+    resource_version: str
+    first: bool
+
+
 class Client:
     """A client of one API server. Use as an async context manager, or call `close`."""
 
@@ -92,10 +100,32 @@ class Client:
 
         With `metadata_only` the server sends nothing else of the objects.
         """
+        items: list[Object] = []
+        version, selectors = "", {"label_selector": label_selector, "field_selector": field_selector}
+        async for page in self.pages(res, namespace, **selectors, limit=limit, metadata_only=metadata_only):
+            if page.first:
+                items.clear()
+            items.extend(page.items)
+            version = page.resource_version
+        return Listing(items, version)
+
+    async def pages(
+        self,
+        res: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 500,
+        metadata_only: bool = False,
+    ) -> AsyncGenerator[Page, None]:
+        """Yield a collection page by page, so that nobody needs to hold all of it at once; parameters as of `list`.
+
+        When the server has forgotten the version of the pages so far, all of it comes once more, as one page that is `first`.
+        """
         accept = _METADATA.format("PartialObjectMetadataList") if metadata_only else _PLAIN
         query = _query(labelSelector=label_selector, fieldSelector=field_selector, limit=str(limit))
         path = res.path(namespace)
-        items: list[Object] = []
         while True:
             try:
                 page = await self._decoded(Call(method="GET", path=path, query=query, accept=accept))
@@ -103,12 +133,12 @@ class Client:
                 if "continue" not in query:
                     raise
                 query = _query(labelSelector=label_selector, fieldSelector=field_selector)
-                items.clear()
                 continue
-            items.extend(_typed(item, res) for item in page.get("items") or ())
             meta: Object = page.get("metadata") or {}
+            items = [_typed(item, res) for item in page.get("items") or ()]
+            yield Page(items, meta.get("resourceVersion", ""), "continue" not in query)
             if not meta.get("continue"):
-                return Listing(items, meta.get("resourceVersion", ""))
+                return
             query = {**query, "continue": meta["continue"]}
 
     async def create(self, res: Resource, obj: Object, *, namespace: str | None = None, dry_run: bool = False) -> Object:

@@ -95,8 +95,9 @@ def foreign_kubeconfig(text: str, source: str) -> ClusterConfig:
     document = _document(text, place)
     for section, field, forbidden in _REACHES_OUT:
         for entry in document.get(section) or ():
+            fields: Any = cast("dict[str, Any]", entry).get(field) if isinstance(entry, dict) else None
             for name in forbidden:
-                if isinstance(entry, dict) and (cast("dict[str, Any]", entry).get(field) or {}).get(name):
+                if isinstance(fields, dict) and name in fields:
                     raise ConfigError(f"kubeconfig {source}: {name} reaches into the machine that reads it: put the data in")
     return _config(document, place)
 

@@ -116,7 +116,7 @@ class Informer:
                 await self._back_off(error)
 
     async def _relist(self) -> None:
-        listing = await self._client.list(
+        pages = self._client.pages(
             self.resource,
             self.namespace or None,
             label_selector=self._labels,
@@ -124,20 +124,31 @@ class Informer:
             metadata_only=self._metadata_only,
         )
         present: set[Key] = set()
+        version = ""
         self.listing = True
         try:
-            for number, obj in enumerate(listing.items, 1):
-                present.add(key_of(obj))
-                self._put(obj)
-                if number % _SLICE == 0:
-                    await asyncio.sleep(0)
+            async with aclosing(pages):
+                async for page in pages:
+                    if page.first:
+                        present.clear()
+                    version = page.resource_version
+                    await self._take_page(page.items, present)
             for key in self._store.keys_except(present):
                 self._drop(key)
         finally:
             self.listing = False
-        self._version = listing.resource_version
+        self._version = version
         self._lacking = False
         self._synced.set()
+
+    async def _take_page(self, objects: list[Object], present: set[Key]) -> None:
+        """Put one page into the store; each object goes as soon as it is packed there."""
+        for number in range(1, len(objects) + 1):
+            obj = objects.pop()
+            present.add(key_of(obj))
+            self._put(obj)
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
 
     async def _watch(self) -> None:
         """Follow one watch to its end. One that ends at once without an event counts as a failure, lest we spin."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Final, cast
 
 import msgspec
@@ -41,7 +41,8 @@ _log = logging.getLogger(__name__)
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how to serve. Port 0 chooses one. Without TLS nothing is served: keys must not travel in clear.
 
-    `manifest` writes what installs an agent, which trusts the certificates `ca` (PEM; empty: those of its system).
+    `manifest` writes what installs an agent, which trusts the certificates `ca` (PEM; empty: those of its system). As long as
+    the server runs, so does `beside`, on the same documents.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +53,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     secrets: SecretRights
     manifest: Manifest
     ca: str = ""
+    beside: Callable[[State, AgentPages], Coroutine[None, None, None]] | None = None
 
 
 @contextlib.asynccontextmanager
@@ -67,6 +69,8 @@ async def serving(client: Client, options: Options) -> AsyncGenerator[int]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(state.manager.run()), group.create_task(Sweeper(state).run())]
         await state.manager.synced()
+        if options.beside is not None:
+            tasks.append(group.create_task(options.beside(state, agents)))
         loop = asyncio.get_running_loop()
         factory = cast(Callable[[], asyncio.Protocol], front)
         listener = await loop.create_server(factory, options.host, options.port, ssl=options.tls, backlog=512)

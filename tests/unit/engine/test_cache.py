@@ -149,9 +149,9 @@ def test_a_change_wakes_who_looked_by_name_namespace_label_or_owner() -> None:
 
 def test_only_the_look_ups_of_the_last_pass_count() -> None:
     interests, key = Interests(), Key(THING, "demo", "k")
-    interests.add(key, Named(THING, "demo", "a"))
-    interests.add(key, Named(THING, "demo", "b"))
-    interests.keep(key, [Named(THING, "demo", "b")])
+    for look in ("a", "b"):
+        interests.add(key, Named(THING, "demo", look))
+        interests.keep(key, [Named(THING, "demo", look)])
     assert interests.woken_by(Named(THING, "demo", "a")) == set()
     assert interests.woken_by(Named(THING, "demo", "b")) == {key}
     interests.keep(key, ())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from holdfast.kube.config import ConfigError, in_cluster, load_kubeconfig
+from holdfast.kube.config import ConfigError, foreign_kubeconfig, in_cluster, load_kubeconfig
 
 
 def write(path: Path, *, cluster: dict[str, Any] | None = None, user: dict[str, Any] | None = None, **top: Any) -> Path:
@@ -104,3 +104,24 @@ def test_a_pod_uses_its_service_account(tmp_path: Path):
 def test_outside_a_pod_the_service_account_says_so(tmp_path: Path):
     with pytest.raises(ConfigError, match="give a kubeconfig instead"):
         in_cluster(tmp_path, {})
+
+
+def test_a_kubeconfig_of_somebody_else_brings_all_it_needs(tmp_path: Path):
+    given = write(tmp_path / "config", user={"token": "t0ken"}).read_text()
+    assert foreign_kubeconfig(given, "of Secret a/b").server == "https://one:6443"
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ("user", "exec", {"command": "/bin/sh"}),
+        ("user", "tokenFile", "/etc/shadow"),
+        ("user", "client-key", "/etc/ssl/private/key"),
+        ("user", "client-certificate", "client.crt"),
+        ("cluster", "certificate-authority", "/etc/passwd"),
+    ],
+)
+def test_a_kubeconfig_of_somebody_else_reaches_nothing_of_this_machine(tmp_path: Path, where: str, name: str, value: object):
+    given = write(tmp_path / "config", **{where: {name: value}}).read_text()
+    with pytest.raises(ConfigError, match=f"kubeconfig of Secret a/b: {name} reaches into the machine that reads it"):
+        foreign_kubeconfig(given, "of Secret a/b")

@@ -36,6 +36,8 @@ class KubeclusterHandler(DocumentHandler):
             return {**status, "state": text(status, "state", default="REGISTERED"), "message": str(outcome.problems)}
         if annotation(obj, LOCAL_CLUSTER) == "true":
             return {"state": "ACTIVE", "message": "this is the cluster that Holdfast runs in"}
+        if trouble := text(status, "trouble"):
+            return {**status, "state": "PENDING", "message": f"can't be reached: {trouble}"}
         if until is None:
             said = "no agent has reported: apply what its agentURL serves there, with kubectl"
             return {**status, "state": "REGISTERED", "message": said}

@@ -45,6 +45,9 @@ ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "RoleBinding")
 LOCAL_CLUSTER: Final = "cloudcasa.holdfast.dev/local"
 """Annotation on a Kubecluster: `true` on the one that this very API server is."""
 
+KUBECONFIG: Final = "cloudcasa.holdfast.dev/kubeconfig"
+"""Annotation on a Kubecluster: the Secret beside it with a kubeconfig, by which we reach it without an agent."""
+
 ORGANIZATION_LABEL: Final = "cloudcasa.holdfast.dev/organization"
 """Label on a Namespace: `true` makes it an organisation. Nothing of this API runs elsewhere: its runs read all namespaces."""
 

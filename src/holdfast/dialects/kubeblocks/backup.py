@@ -43,6 +43,7 @@ class BackupHandler:
 
     kind = BACKUP
     finalizer = names.FINALIZER
+    group = names.BACKUP_POLICY
 
     def __init__(self, home: str, seal: Callable[[str], str] | None = None) -> None:
         self._home, self._seal = home, seal

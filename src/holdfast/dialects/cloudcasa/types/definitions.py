@@ -42,6 +42,7 @@ class KubeclusterStatus(Document):
     kubernetes_version: Maybe[Annotated[str, doc("Version of its API server.")]] = UNSET
     nodes: Maybe[Annotated[int, doc("How many nodes it has.", ge=0)]] = UNSET
     namespaces: Maybe[Annotated[int, doc("How many namespaces it has.", ge=0)]] = UNSET
+    trouble: Maybe[Annotated[str, doc("Why a cluster with a kubeconfig can't be reached now; else absent.")]] = UNSET
     message: Maybe[Annotated[str, doc("State in words.")]] = UNSET
 
 
