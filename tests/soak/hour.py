@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ import uvloop
 from benchmarks.schedule_rows import ROWS, Object, Row
 
 from holdfast.cli.datadir import DataDir
-from holdfast.cli.dialects import resources
+from holdfast.cli.dialects import KINDS, resource_of, resources
 from holdfast.cli.install import install
 from holdfast.core.kinds import LEDGER
 from holdfast.core.read import items, mapping, text
@@ -37,6 +37,7 @@ from holdfast.kube.builtin import NAMESPACES
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
 from holdfast.kube.errors import ApiError, Gone
+from holdfast.kube.resource import Resource
 from tests.soak.kubelet import Kubelet
 
 NAMESPACE = "bench"
@@ -45,6 +46,86 @@ SLACK = timedelta(seconds=90)
 
 ENDED_WITHIN = timedelta(minutes=4)
 """How old a run may be at the end that has not ended."""
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """What is watched of one API: its row, the objects that are runs, whose they are, and when one has ended.
+
+    `own` returns what each schedule has for itself, since runs on one target wait for each other; `name` is the schedule's.
+    """
+
+    row: Row
+    runs: Resource
+    owner: Callable[[Object], str]
+    ended: Callable[[Object], bool]
+    own: Callable[[str], Sequence[tuple[Resource, Object]]]
+    schedule: Callable[[str, str], Object]
+
+
+def resource(dialect: str, kind: str) -> Resource:
+    """Return where a kind lives."""
+    return resource_of(next(spec for spec in KINDS[dialect] if spec.kind == kind))
+
+
+def over(obj: Object) -> bool:
+    """Whether a Job has ended."""
+    return any(
+        each["type"] in ("Complete", "Failed") and each["status"] == "True" for each in items(obj, "status", "conditions")
+    )
+
+
+def phase_over(obj: Object) -> bool:
+    """Whether a Backup or a session has ended."""
+    return text(obj, "status", "phase") in ("Completed", "Succeeded", "Failed", "Skipped")
+
+
+def renamed(obj: Object, name: str) -> Object:
+    """Return a copy of an object in which everything that is called `db` is called otherwise."""
+    said = msgspec.json.encode(obj)
+    for old, new in ((b'"db"', f'"{name}"'), (b'"db-0"', f'"{name}-0"')):
+        said = said.replace(old, new.encode())
+    return msgspec.json.decode(said)
+
+
+def own_of(row: Row, *kinds: str) -> Callable[[str], Sequence[tuple[Resource, Object]]]:
+    """Return what makes a schedule's own copies of those objects around that are of these kinds, or are called after it."""
+    chosen = [(where, obj) for where, obj in row.around if where.kind in kinds]
+    named = {obj["metadata"]["name"]: (where, obj) for where, obj in row.around if where.kind == _NAMED}
+
+    def own(name: str) -> Sequence[tuple[Resource, Object]]:
+        mine = [named[f"{name}-repo"]] if named else []
+        return [(where, renamed(obj, f"db-{name}")) for where, obj in (*chosen, *mine)]
+
+    return own
+
+
+_NAMED = "Repository"
+"""The kind of which the objects around are called after the schedules."""
+
+
+def scenes() -> list[Scene]:
+    """Return what runs: three APIs, on a target for each schedule."""
+    antfly, blocks, stash = ROWS["antfly"], ROWS["kubeblocks"], ROWS["kubestash"]
+    schedule_label = "dataprotection.kubeblocks.io/backup-schedule"
+    return [
+        Scene(antfly, antfly.started, antfly.owner, over, lambda _: (), antfly.schedule),
+        Scene(
+            blocks,
+            resource("kubeblocks", "Backup"),
+            lambda obj: text(obj, "metadata", "labels", schedule_label),
+            phase_over,
+            own_of(blocks, "BackupPolicy", "Pod"),
+            lambda name, cron: renamed(blocks.schedule(name, cron), f"db-{name}"),
+        ),
+        Scene(
+            stash,
+            resource("kubestash", "BackupSession"),
+            lambda obj: text(obj, "spec", "invoker", "name"),
+            phase_over,
+            own_of(stash, "StatefulSet"),
+            lambda name, cron: renamed(stash.schedule(name, cron), f"db-{name}"),
+        ),
+    ]
 
 
 class Runs(msgspec.Struct):
@@ -57,35 +138,32 @@ class Runs(msgspec.Struct):
 class Auditor:
     """Reads the starts of one row from the watch stream."""
 
-    def __init__(self, client: Client, row: Row) -> None:
-        self._client, self._row = client, row
+    def __init__(self, client: Client, scene: Scene) -> None:
+        self._client, self._scene = client, scene
         self.runs: dict[str, Runs] = {}
 
     async def follow(self) -> None:
         """Follow without a gap until cancelled."""
         while True:
-            listed = await self._client.list(self._row.started, NAMESPACE)
+            listed = await self._client.list(self._scene.runs, NAMESPACE)
             for obj in listed.items:
                 self._take(obj)
             version = listed.resource_version
             with contextlib.suppress(Gone):
                 while True:
-                    async for event in self._client.watch(self._row.started, NAMESPACE, resource_version=version):
+                    async for event in self._client.watch(self._scene.runs, NAMESPACE, resource_version=version):
                         version = event.object["metadata"]["resourceVersion"]
                         if event.type != "BOOKMARK":
                             self._take(event.object)
 
     def _take(self, obj: Object) -> None:
-        owner = self._row.owner(obj)
+        owner = self._scene.owner(obj)
         if not owner:
             return
         runs, uid = self.runs.setdefault(owner, Runs()), obj["metadata"]["uid"]
         runs.made.setdefault(uid, parse_time(obj["metadata"]["creationTimestamp"]))
-        if any(each.get("status") == "True" for each in items(obj, "status", "conditions") if each["type"] in _LAST):
+        if self._scene.ended(obj):
             runs.ended.add(uid)
-
-
-_LAST = ("Complete", "Failed")
 
 
 class Verdict(msgspec.Struct):
@@ -94,6 +172,7 @@ class Verdict(msgspec.Struct):
     lost: list[str] = []
     twice: list[str] = []
     stuck: list[str] = []
+    unrecorded: list[str] = []
     due: int = 0
 
 
@@ -104,8 +183,10 @@ def ticks(number: int, every: int, since: datetime, until: datetime) -> list[dat
     return [each for each in found if each.minute % every == number % every and since < each <= until]
 
 
-def judge(name: str, number: int, every: int, runs: Runs, window: tuple[datetime, datetime]) -> Verdict:
-    """Assign each run to the latest due time before it, and look for due times with none or two."""
+def judge(
+    name: str, number: int, every: int, runs: Runs, window: tuple[datetime, datetime], recorded: Counter[datetime]
+) -> Verdict:
+    """Assign each run to the latest due time before it, and look for due times with none or two, and with no outcome."""
     verdict, now = Verdict(), datetime.now(UTC)
     wanted = ticks(number, every, window[0], window[1] - SLACK)
     counted: Counter[datetime] = Counter()
@@ -115,6 +196,7 @@ def judge(name: str, number: int, every: int, runs: Runs, window: tuple[datetime
     verdict.due = len(wanted)
     verdict.lost = [f"{name} {format_time(tick)}" for tick in wanted if not counted[tick]]
     verdict.twice = [f"{name} {format_time(tick)}" for tick, count in counted.items() if count > 1]
+    verdict.unrecorded = [f"{name} {format_time(tick)}" for tick in wanted if recorded[tick] != 1]
     verdict.stuck = [
         f"{name} {format_time(made)}" for uid, made in runs.made.items() if uid not in runs.ended and now - made > ENDED_WITHIN
     ]
@@ -154,20 +236,28 @@ async def kill(alive: dict[str, int], every: float, killed: Counter[str], rng: r
             killed[name] += 1
 
 
-async def prepare(client: Client, rows: list[Row], schedules: int, every: int) -> dict[str, tuple[str, int]]:
+async def put(client: Client, resource: Resource, obj: Object) -> None:
+    """Make an object, with its status if it has one."""
+    await client.create(resource, obj)
+    if "status" in obj:
+        place, body = obj["metadata"].get("namespace"), {"status": obj["status"]}
+        await client.merge_patch(resource, obj["metadata"]["name"], place, body, subresource="status")
+
+
+async def prepare(client: Client, rows: list[Scene], schedules: int, every: int) -> dict[str, tuple[str, int]]:
     """Make what surrounds the schedules and the schedules, spread over rows and minutes; return row and number by name."""
     await client.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
     made: dict[str, tuple[str, int]] = {}
-    for row in rows:
-        for resource, obj in row.around:
-            await client.create(resource, obj)
-            if "status" in obj:
-                place, body = obj["metadata"].get("namespace"), {"status": obj["status"]}
-                await client.merge_patch(resource, obj["metadata"]["name"], place, body, subresource="status")
+    for scene in rows:
+        for where, obj in scene.row.around:
+            if where.kind != _NAMED:
+                await put(client, where, obj)
     for number in range(schedules):
-        row = rows[number % len(rows)]
-        await client.create(row.resource, row.schedule(f"s{number}", f"{number % every}-59/{every} * * * *"))
-        made[f"s{number}"] = (row.resource.kind, number)
+        scene = rows[number % len(rows)]
+        for where, obj in scene.own(f"s{number}"):
+            await put(client, where, obj)
+        await client.create(scene.row.resource, scene.schedule(f"s{number}", f"{number % every}-59/{every} * * * *"))
+        made[f"s{number}"] = (scene.row.resource.kind, number)
     return made
 
 
@@ -184,7 +274,7 @@ async def outcomes(client: Client) -> Counter[str]:
 
 async def main(options: argparse.Namespace) -> bool:
     """Run it; returns whether nothing was lost, done twice or stuck."""
-    rows = [ROWS[name] for name in ("antfly", "kubeblocks", "kubestash")]
+    rows = scenes()
     with tempfile.TemporaryDirectory(prefix="soak-hour-") as folder:
         root = Path(folder)
         data = DataDir(root)
@@ -209,7 +299,7 @@ async def main(options: argparse.Namespace) -> bool:
                     tasks.append(group.create_task(operate(root, data, name, options.shards, alive)))
                 await asyncio.sleep(15)
                 made = await prepare(client, rows, options.schedules, options.every)
-                auditors = {row.resource.kind: Auditor(client, row) for row in rows}
+                auditors = {each.row.resource.kind: Auditor(client, each) for each in rows}
                 tasks += [group.create_task(each.follow()) for each in auditors.values()]
                 await asyncio.sleep(45)
                 since = datetime.now(UTC)
@@ -222,7 +312,7 @@ async def main(options: argparse.Namespace) -> bool:
                 until = datetime.now(UTC)
                 killing.cancel()
                 await asyncio.sleep(ENDED_WITHIN.total_seconds() / 2)
-                good = tell(made, auditors, (since, until), options.every)
+                good = tell(made, auditors, (since, until), options.every, await recorded(client))
                 print(f"kills: {dict(killed)}; Ledgers: {dict(await outcomes(client))}", flush=True)
                 for task in tasks:
                     task.cancel()
@@ -252,16 +342,32 @@ async def _prepared(client: Client, root: Path) -> None:
     await install(client)
 
 
-def tell(made: dict[str, tuple[str, int]], auditors: dict[str, Auditor], window: tuple[datetime, datetime], every: int) -> bool:
+async def recorded(client: Client) -> dict[str, Counter[datetime]]:
+    """Return how often each due time stands in the Ledger of each schedule."""
+    found: dict[str, Counter[datetime]] = {}
+    for ledger in (await client.list(resources()[LEDGER], NAMESPACE)).items:
+        owner = next(each["name"] for each in ledger["metadata"]["ownerReferences"])
+        due = [parse_time(text(tick, "due")) for tick in items(ledger, "record", "ticks")]
+        found.setdefault(owner, Counter()).update(due)
+    return found
+
+
+def tell(
+    made: dict[str, tuple[str, int]],
+    auditors: dict[str, Auditor],
+    window: tuple[datetime, datetime],
+    every: int,
+    ledgers: dict[str, Counter[datetime]],
+) -> bool:
     """Print the verdict by kind and return whether all is well."""
     whole = Counter[str]()
     for kind, auditor in auditors.items():
-        found: dict[str, list[str]] = {"lost": [], "twice": [], "stuck": []}
+        found: dict[str, list[str]] = {"lost": [], "twice": [], "stuck": [], "unrecorded": []}
         due = runs = 0
         for name, (of, number) in made.items():
             if of != kind:
                 continue
-            verdict = judge(name, number, every, auditor.runs.get(name, Runs()), window)
+            verdict = judge(name, number, every, auditor.runs.get(name, Runs()), window, ledgers.get(name, Counter()))
             due += verdict.due
             runs += len(auditor.runs.get(name, Runs()).made)
             for word, lines in found.items():
@@ -271,7 +377,12 @@ def tell(made: dict[str, tuple[str, int]], auditors: dict[str, Auditor], window:
             whole[word] += len(lines)
             for line in sorted(lines)[:8]:
                 print(f"    {word}: {line}")
-    print("nothing lost, nothing twice, nothing stuck" if not whole.total() else f"not well: {dict(whole)}", flush=True)
+    print(
+        "nothing lost, nothing twice, nothing stuck, each due time has one outcome"
+        if not whole.total()
+        else f"not well: {dict(whole)}",
+        flush=True,
+    )
     return not whole.total()
 
 
