@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from holdfast.core.objects import Object, kind_of
 from holdfast.core.plan import Phase, Run, RunKind
+from holdfast.kube.objects import labels_of
 
 _BUCKETS: Final = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600)
 _PROVES: Final = (RunKind.BACKUP,)
@@ -101,7 +102,7 @@ def subject_of(owner: Object, label: str = "") -> Subject:
     Objects of one run each would be one series each, for ever: tens of thousands in a large cluster.
     """
     meta = owner["metadata"]
-    if named := (meta.get("labels") or {}).get(label):
+    if named := labels_of(owner).get(label):
         return str(kind_of(owner)), meta.get("namespace", ""), named
     for reference in meta.get("ownerReferences") or ():
         if reference.get("controller"):
