@@ -53,7 +53,7 @@ conformance: setup .tools/.test-packages ## run the API suite against another cl
 	@$(BIN)/python -m pytest -m api tests/conformance/test_api_*.py tests/conformance/test_kube_client.py
 
 soak: setup .tools/.test-packages .tools/restic/.fetched ## run the long crash, fault and model series: make soak SEED=1 N=3
-	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py tests/e2e/test_repo_hostile.py
+	@SOAK_SEED=$(or $(SEED),1) SOAK_N=$(or $(N),3) $(BIN)/python -m pytest -s tests/soak tests/model/test_repo_model.py tests/e2e/test_repo_hostile.py tests/conformance/test_api_crash.py
 
 soak-hour: setup ## schedules under an operator that is killed every minute: make soak-hour MINUTES=60 SCHEDULES=200
 	@$(BIN)/python -m tests.soak.hour --minutes $(or $(MINUTES),60) --schedules $(or $(SCHEDULES),200) --shards $(or $(SHARDS),1)

@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.embedded.apiserver.ages import now, stamp
 from holdfast.embedded.apiserver.api import Answer, Api, Call, list_document
-from holdfast.embedded.apiserver.errors import bad_request, conflict, forbidden
+from holdfast.embedded.apiserver.errors import bad_request, conflict, forbidden, invalid
 from holdfast.embedded.apiserver.objects import Object, part, texts
 from holdfast.embedded.apiserver.reads import select
 from holdfast.embedded.apiserver.selectors import Selector
@@ -37,14 +37,15 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def options_of(call: Call) -> Options:
-    """The options in a request's query and body; 400 for what is none."""
+    """The options in a request's query and body; 400 or 422 for what is none."""
     body = parse_object(call.body, allow_yaml="yaml" in call.media) if call.body.strip() else {}
     conditions: Object = part(body, "preconditions")
     policy = call.query.text("propagationPolicy") or body.get("propagationPolicy") or ""
     if not policy and (body.get("orphanDependents") is True or call.query.flag("orphanDependents")):
         policy = "Orphan"
     if policy and policy not in _POLICIES:
-        raise bad_request(f'propagationPolicy: unsupported value "{policy}": use {", ".join(_POLICIES)}')
+        text = f'propagationPolicy: Unsupported value: "{policy}": use {", ".join(_POLICIES)}'
+        raise invalid("DeleteOptions", "meta.k8s.io", "", [("propagationPolicy", text)])
     grace: Any = body.get("gracePeriodSeconds")
     if call.query.text("gracePeriodSeconds"):
         grace = call.query.number("gracePeriodSeconds", 0)
