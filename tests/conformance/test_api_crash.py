@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from tests.api_samples import config_map
 from tests.embedded_fixture import Http, http_client
-from tests.soak.boundaries import KILLS
+from tests.soak.scale import KILLS
 
 from holdfast.embedded.apiserver.server import ApiServer
 
