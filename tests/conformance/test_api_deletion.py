@@ -109,7 +109,7 @@ async def test_what_a_stop_interrupted_is_collected_after_the_start(api_server: 
         items = (await http.ok("GET", MAPS))["items"]
         return not [item for item in items if item["metadata"]["name"].startswith("child")]
 
-    assert await until(none_left)
+    assert await until(none_left, 30)
 
 
 async def test_a_running_pod_is_given_its_grace_and_the_node_has_the_last_word(http: Http):  # noqa: F811
