@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.golden.rendered import rendered
+from tests.unit.kubestash.blueprints import asking
 from tests.unit.kubestash.builders import REPO, run, sample_world, session
+from tests.unit.kubestash.verifiers import verify
 from tests.unit.kubestash.world import World, succeeded
 
 from holdfast.core.report import Failure, RepositoryResult
 
 FOLDER = Path(__file__).parent / "kubestash"
 MADE = ("CronJob", "Job", "PersistentVolumeClaim", "Repository", "RoleBinding", "ServiceAccount", "Snapshot", "BackupSession")
-TOLD = ("BackupConfiguration", "BackupStorage", "RestoreSession")
+TOLD = ("BackupConfiguration", "BackupStorage", "RestoreSession", "BackupVerificationSession")
 GIVEN = frozenset({"backup-store"})
 
 
@@ -83,6 +85,37 @@ def restored(world: World) -> None:
     world.settle()
 
 
+def hooked(world: World) -> None:
+    initialised(world)
+    world.add(session("run-1", retryLeft=0))
+    world.settle()
+    world.finish("hook-run-1-pre-0")
+    world.settle()
+    world.finish("run-1-dump-pod-0", succeeded(REPO))
+    world.settle()
+
+
+def dumped(world: World) -> None:
+    initialised(world)
+    world.add(session("run-1", retryLeft=0))
+    world.settle()
+    world.finish("run-1-dump", succeeded(REPO, "dump", "beef0001"))
+    world.settle()
+
+
+def asked(world: World) -> None:
+    asking(world, name="nightly", path="/source/data")
+    initialised(world)
+
+
+def verified(world: World) -> None:
+    backed_up(world)
+    verify(world)
+    world.later(seconds=20)
+    world.finish("proof-dump-pod-0", RepositoryResult(REPO, "dump-pod-0", files=3, bytes=5))
+    world.settle()
+
+
 CASES: dict[str, Callable[[World], None]] = {
     "sample-applied": applied,
     "sample-ready": initialised,
@@ -93,6 +126,10 @@ CASES: dict[str, Callable[[World], None]] = {
     "two-backends": copied_twice,
     "claim-target": initialised,
     "restore": restored,
+    "hooks": hooked,
+    "own-addon": dumped,
+    "blueprint": asked,
+    "verified": verified,
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.fields.ledger import rows
 from tests.fields.mutation import allowed, differences, unread
 from tests.fields.scene import Scene
+from tests.golden.kubestash_scenes import rare
 from tests.unit.kubestash.blueprints import asking, blueprint
 from tests.unit.kubestash.builders import BC, REPO, SESSION, in_place, ready_world, restore, run, sample, sample_world, session
 from tests.unit.kubestash.hook_builders import FREEZE, TELL, hook, notifier, pod
@@ -37,7 +38,8 @@ def scenes() -> Sequence[Scene]:
     begun.settle()
     ended = [dying(kind, name) for kind, name in (("BackupStorage", "gcs-storage"), ("Repository", REPO))]
     around = [hooked(when) for when in ("before", "after")]
-    return [scene(world) for world in (*around, begun, made_by_others(), retained(), fresh, by_time(), *ended, about_to_test())]
+    common = (*around, begun, made_by_others(), retained(), fresh, by_time(), *ended, about_to_test())
+    return [scene(world) for world in (*common, *rare())]
 
 
 def made_by_others() -> World:
