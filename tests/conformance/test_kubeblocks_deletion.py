@@ -220,9 +220,8 @@ async def test_16_snapshots_of_several_volumes_are_taken_restored_and_deleted(wo
 async def test_an_expired_backup_goes_once_a_newer_one_is_there(world: World) -> None:
     await world.apply(policy("ageing", method("plain")))
     await taken(world, "old", "ageing", retentionPeriod="1h")
+    await taken(world, "new", "ageing", retentionPeriod="4h")
     await world.set_clock(timedelta(hours=2))
-    await taken(world, "new", "ageing", retentionPeriod="1h")
-
     await world.gone(REST["Backup"], "old")
     await world.set_clock(timedelta(hours=9))
 
