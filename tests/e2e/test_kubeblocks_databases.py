@@ -8,7 +8,7 @@ from tests.kubeblocks_examples import ask, comes_back, completed, ended, install
 from tests.kubeblocks_world import World, thing, world
 
 __all__ = ["world"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
 CLIENT = 'mariadb --no-defaults -h 127.0.0.1 -u "$ADMIN" -N -B'
 TABLE = "create database shop; create table shop.lines (id int auto_increment primary key, word varchar(20))"
