@@ -19,7 +19,7 @@ import pytest
 from tests.e2e.plane import Plane, eventually
 from tests.movers_builders import KEY, SECRET, s3_server
 
-pytestmark = [pytest.mark.run, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.run, pytest.mark.timeout(300)]
 SHOP = (Path(__file__).resolve().parents[2] / "examples/cloudcasa/shop.yaml").read_text()
 
 
