@@ -44,6 +44,9 @@ NAMESPACE = "bench"
 SLACK = timedelta(seconds=90)
 """How long after a due time its run must have begun: a kill, the Lease of ten seconds, the start, and a busy machine."""
 
+LAST_WORDS = 30.0
+"""Seconds that the operator is given after the last run for what it writes down of it."""
+
 ENDED_WITHIN = timedelta(minutes=4)
 """How old a run may be at the end that has not ended."""
 
@@ -311,7 +314,7 @@ async def main(options: argparse.Namespace) -> bool:
                     print(f"{datetime.now(UTC):%H:%M:%S} {seen} runs seen, {sum(killed.values())} kills", flush=True)
                 until = datetime.now(UTC)
                 killing.cancel()
-                await asyncio.sleep(ENDED_WITHIN.total_seconds() / 2)
+                await settled(auditors, until)
                 good = tell(made, auditors, (since, until), options.every, await recorded(client))
                 print(f"kills: {dict(killed)}; Ledgers: {dict(await outcomes(client))}", flush=True)
                 for task in tasks:
@@ -340,6 +343,20 @@ async def _prepared(client: Client, root: Path) -> None:
                 break
             await asyncio.sleep(0.2)
     await install(client)
+
+
+async def settled(auditors: dict[str, Auditor], until: datetime) -> None:
+    """Wait until all that began before a moment has ended and stands in its Ledger, or ENDED_WITHIN longer at most."""
+
+    def open_runs() -> bool:
+        seen = [runs for each in auditors.values() for runs in each.runs.values()]
+        return any(made <= until and uid not in runs.ended for runs in seen for uid, made in runs.made.items())
+
+    for _ in range(int(ENDED_WITHIN.total_seconds() / 5)):
+        if not open_runs():
+            break
+        await asyncio.sleep(5)
+    await asyncio.sleep(LAST_WORDS)
 
 
 async def recorded(client: Client) -> dict[str, Counter[datetime]]:
