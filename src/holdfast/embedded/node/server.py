@@ -112,10 +112,11 @@ class NodeServer:
         found = runner.container(container) if runner else None
         live = found.log if found and found.log and found.log.path == path else None
         answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
-        await answer.prepare(request)
-        async for chunk in logs.read(path, options, live):
-            await answer.write(chunk)
-        await answer.write_eof()
+        with contextlib.suppress(ConnectionResetError):  # a reader may hang up at any time
+            await answer.prepare(request)
+            async for chunk in logs.read(path, options, live):
+                await answer.write(chunk)
+            await answer.write_eof()
         return answer
 
     def _pod(self, request: web.Request) -> Object:
