@@ -1,21 +1,55 @@
 """The objects of one kind in memory, with indexes: what reconcilers read instead of asking the API server.
 
-Objects are kept as compressed JSON, a twelfth of the memory of dicts, and decoded when they are asked for, which costs some
-ten microseconds. An index is a function from an object to strings; by it children are found by owner, and dependants by
-what they refer to, without walking everything.
+Objects are kept as JSON, compressed by what those of their kind have in common: a hundredth of the memory of dicts. They are
+decoded when they are asked for, which costs some ten microseconds. An index is a function from an object to strings; by it
+children are found by owner, and dependants by what they refer to, without walking everything.
 """
 
 import sys
 from collections.abc import Callable, Container, Iterable
+from typing import Final
 
 import zstandard
 
 from holdfast.kube.codec import decode, encode
 from holdfast.kube.objects import Key, Object, key_of
 
-_compressor, _decompressor = zstandard.ZstdCompressor(level=1), zstandard.ZstdDecompressor()
-
 IndexFunction = Callable[[Object], Iterable[str]]
+
+_LEARN_AFTER: Final = 64
+_LEARN_AGAIN: Final = 16
+"""A kind is learnt when so many objects were put, and anew after so many times as many: objects grow statuses as they age."""
+
+_LEARN_FROM: Final = 16
+_LEARN_BYTES: Final = 16_384
+"""Of how many objects, and of how many bytes of them, a dictionary consists."""
+
+
+class _Packer:
+    """Compresses the objects of one kind: with nothing known of them at first, then with some of them as the dictionary.
+
+    A packed object begins with the number of the dictionary that it needs; dictionaries are few and stay.
+    """
+
+    def __init__(self) -> None:
+        self._codecs = [(zstandard.ZstdCompressor(level=1), zstandard.ZstdDecompressor())]
+
+    def pack(self, obj: Object) -> bytes:
+        latest = len(self._codecs) - 1
+        return b"%c%b" % (latest, self._codecs[latest][0].compress(encode(obj)))
+
+    def unpack(self, data: bytes) -> Object:
+        return decode(self._json(data))
+
+    def learn(self, samples: Iterable[bytes]) -> None:
+        """Take packed objects as what others will look like."""
+        text = b"".join(self._json(each) for each in samples)[:_LEARN_BYTES]
+        known = zstandard.ZstdCompressionDict(text, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        known.precompute_compress(level=1)  # pyright: ignore[reportUnknownMemberType]
+        self._codecs.append((zstandard.ZstdCompressor(level=1, dict_data=known), zstandard.ZstdDecompressor(dict_data=known)))
+
+    def _json(self, data: bytes) -> bytes:
+        return self._codecs[data[0]][1].decompress(memoryview(data)[1:])
 
 
 class _Index:
@@ -57,6 +91,7 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[Key, bytes] = {}
+        self._packer, self._puts, self._learn_at = _Packer(), 0, _LEARN_AFTER
         self._indexes: dict[str, _Index] = {}
 
     def __len__(self) -> int:
@@ -65,7 +100,7 @@ class Store:
     def get(self, key: Key) -> Object | None:
         """Return the object, or None."""
         found = self._objects.get(key)
-        return None if found is None else _unpacked(found)
+        return None if found is None else self._packer.unpack(found)
 
     def keys_except(self, present: Container[Key]) -> list[Key]:
         """Return the keys of all objects that are not in `present`."""
@@ -73,13 +108,16 @@ class Store:
 
     def all(self) -> Iterable[Object]:
         """Return all objects, in no particular order, as a snapshot that later changes leave alone."""
-        return [_unpacked(each) for each in self._objects.values()]
+        return [self._packer.unpack(each) for each in self._objects.values()]
 
     def put(self, obj: Object) -> Object | None:
         """Add or replace an object and return the one that was there."""
         key = key_of(obj)
         old = self.get(key)
-        self._objects[key] = _packed(obj)
+        self._objects[key] = self._packer.pack(obj)
+        self._puts += 1
+        if self._puts >= self._learn_at:
+            self._learn()
         for index in self._indexes.values():
             index.put(key, obj)
         return old
@@ -91,7 +129,7 @@ class Store:
             return None
         for index in self._indexes.values():
             index.drop(key)
-        return _unpacked(old)
+        return self._packer.unpack(old)
 
     def add_index(self, name: str, function: IndexFunction) -> None:
         """Add an index over what is here and what comes. Adding the same function again does nothing."""
@@ -101,16 +139,14 @@ class Store:
         if present is None:
             index = self._indexes[name] = _Index(function)
             for key, obj in self._objects.items():
-                index.put(key, _unpacked(obj))
+                index.put(key, self._packer.unpack(obj))
 
     def by_index(self, name: str, value: str) -> list[Object]:
         """Return the objects that the index files under `value`, in the order in which they came."""
-        return [_unpacked(self._objects[key]) for key in self._indexes[name].find(value)]
+        return [self._packer.unpack(self._objects[key]) for key in self._indexes[name].find(value)]
 
-
-def _packed(obj: Object) -> bytes:
-    return bytes(memoryview(_compressor.compress(encode(obj))))  # a copy of its size: the answer keeps the room it was given
-
-
-def _unpacked(data: bytes) -> Object:
-    return decode(_decompressor.decompress(data))
+    def _learn(self) -> None:
+        """Learn from objects spread over all, some of which are young and some old."""
+        self._learn_at *= _LEARN_AGAIN
+        packed = list(self._objects.values())
+        self._packer.learn(packed[:: -(-len(packed) // _LEARN_FROM)])

@@ -56,3 +56,23 @@ def test_an_index_that_comes_later_knows_what_is_there() -> None:
 def test_a_large_object_takes_less_room_than_its_text() -> None:
     store = filled(pod("a", "x", size=10_000))
     assert sum(map(len, store._objects.values())) < 1_000
+
+
+def test_objects_come_back_as_they_went_in_before_and_after_their_kind_is_learnt() -> None:
+    """2,000 of one kind, each changed once: the first 64 are kept without a dictionary, others with the first or second one."""
+    store = Store()
+    wanted: dict[str, Object] = {}
+    for round_ in range(2):
+        for at in range(2000):
+            obj = {
+                "metadata": {"name": f"o{at}", "namespace": "n", "uid": str(at * 7919)},
+                "status": {"words": "é" * (at % 90)},
+            }
+            if round_:
+                obj["status"] = {"phase": "Succeeded", "seconds": at}
+            before = store.put(obj)
+            assert before == wanted.get(f"o{at}")
+            wanted[f"o{at}"] = obj
+
+    assert {obj["metadata"]["name"]: obj for obj in store.all()} == wanted
+    assert store.drop(("n", "o1999")) == wanted["o1999"]
