@@ -175,6 +175,8 @@ def test_a_snapshot_stays_in_its_cluster_and_is_deleted_there(pair: Pair) -> Non
 
 
 def test_a_cancelled_job_of_the_other_cluster_ends_within_ten_seconds(pair: Pair) -> None:
+    new = "head -c 20000000 /dev/urandom > /data/large"  # what is stored already is copied in no time
+    pair.other.kubectl("exec", "-n", "shop", "writer", "--", "sh", "-c", new)
     job = pair.api.run(f"kubeoffloads/{pair.offload}", retention={"retainDays": 7}, runBackup=True)
     eventually(lambda: "copied" in pair.api.ok("GET", f"jobs/{job}").get("message", ""), "no copy begins")
 

@@ -54,7 +54,7 @@ class Shared:
 def test_what_stock_restic_stored_is_not_stored_again_by_us(tmp_path: Path, large: Path) -> None:
     shared = Shared(tmp_path / "repository")
     first = shared.stock_backup(large)
-    assert first["data_blobs"] > 25
+    assert first["data_blobs"] > 15  # each repository cuts by a polynomial of its own
 
     again = backup(shared.open(), [str(large)], parent="")
 

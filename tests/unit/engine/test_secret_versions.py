@@ -10,7 +10,7 @@ from holdfast.core.objects import Object, Ref
 from holdfast.engine import secret_versions
 from holdfast.engine.grants import Grants
 from holdfast.engine.secret_versions import SECRET, SecretVersions
-from holdfast.kube.client import Client, Listing
+from holdfast.kube.client import Client, Listing, Page
 from holdfast.kube.codec import WatchEvent
 
 REF = Ref(SECRET, "demo", "keys")
@@ -34,6 +34,12 @@ class OneSecret:
     async def list(self, res: object, namespace: str, *, field_selector: str, metadata_only: bool, **_: Any) -> Listing:
         self.asked.append((namespace, field_selector, metadata_only))
         return Listing([metadata("1")], "1")
+
+    async def pages(
+        self, res: object, namespace: str, *, field_selector: str, metadata_only: bool, **_: Any
+    ) -> AsyncGenerator[Page, None]:
+        found = await self.list(res, namespace, field_selector=field_selector, metadata_only=metadata_only)
+        yield Page(found.items, found.resource_version, first=True)
 
     async def watch(
         self, res: object, namespace: str, *, field_selector: str, metadata_only: bool, **_: Any
