@@ -1,5 +1,7 @@
 """ActionSets and BackupPolicies of KubeBlocks: Available when a backup would find all it needs, else with the reason."""
 
+from typing import Any
+
 import pytest
 from tests.kubeblocks_world import World, repo, status, thing, world
 
@@ -12,13 +14,15 @@ JOB = {"image": "holdfast:test", "command": ["true"]}
 TARGET = {"podSelector": {"matchLabels": {"app": "db"}}}
 
 
-def action_set(name: str, **spec: object) -> Object:
-    return thing("ActionSet", name, **{"backup": {"backupData": JOB}, **spec})
+def action_set(name: str, **spec: Any) -> Object:
+    given: dict[str, Any] = {"backup": {"backupData": JOB}, **spec}
+    return thing("ActionSet", name, **given)
 
 
-def policy(name: str, *, action_set: str = "dump", **spec: object) -> Object:
+def policy(name: str, *, action_set: str = "dump", **spec: Any) -> Object:
     methods = [{"name": "dump", "actionSetName": action_set}]
-    return thing("BackupPolicy", name, **{"backupMethods": methods, "target": TARGET, **spec})
+    given: dict[str, Any] = {"backupMethods": methods, "target": TARGET, **spec}
+    return thing("BackupPolicy", name, **given)
 
 
 async def test_a_policy_becomes_available_when_what_it_names_comes(world: World) -> None:
@@ -115,3 +119,16 @@ async def test_a_change_of_the_policy_is_judged_anew(world: World) -> None:
     await world.apply(policy("edited", action_set="none"))
     found = await world.wait("BackupPolicy", "edited", lambda obj: status(obj).get("observedGeneration") == 2)
     assert status(found)["phase"] == "Unavailable"
+
+
+async def test_a_method_without_its_action_set_keeps_no_other_method_from_its_backups(world: World) -> None:
+    methods = [{"name": "good", "actionSetName": "good"}, {"name": "bad", "actionSetName": "nowhere"}]
+    made = [thing("Backup", name, backupPolicyName="mixed", backupMethod=name) for name in ("good", "bad")]
+    target = {"podSelector": {"matchLabels": {"app": "mixed"}}}
+    await world.apply(action_set("good"), policy("mixed", backupMethods=methods, target=target))
+    found = await world.phase("BackupPolicy", "mixed", "Unavailable")
+    assert "backupMethods[1].actionSetName: ActionSet nowhere not found" in found["message"]
+
+    await world.apply(*made)
+    assert "matches the target" in (await world.told("good", "no ready pod"))["message"]
+    assert "nowhere not found" in (await world.told("bad", "BackupPolicy default/mixed is Unavailable"))["message"]

@@ -15,7 +15,7 @@ from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Amend, Desired, Doomed, Note, Phase, Problem, Problems, Run, SealedEntry
 from holdfast.core.ports import Outcome, Refs, View
 from holdfast.core.read import deleting, mapping, name_of, namespace_of, phase_of, text, uid_of
-from holdfast.core.times import optional_time
+from holdfast.core.times import format_time, optional_time
 from holdfast.dialects.kubeblocks import (
     backup_context,
     backup_deletion,
@@ -97,37 +97,43 @@ class BackupHandler:
         found = self._resumed(obj, view, now)
         if isinstance(found, Refusal):
             return backup_status.failed(obj, found.message, now)
+        if isinstance(found, Wait):
+            return status
         run = outcome.runs.get(backup_plan.RUN)
         return backup_status.progressed(obj, found[1], _patient(run, found[1], view, now), view, now) if run else status
 
     def _first(self, obj: Object, view: View, now: datetime) -> Object:
         found = backup_context.gather(obj, view, self._home, now)
-        if isinstance(found, Wait):
-            return {"phase": "New"}
         planned = backup_plan.planned(found, view, now) if isinstance(found, Context) else found
+        if isinstance(planned, Wait):
+            return {"phase": "New"}
         if isinstance(planned, Refusal):
             told = phase_of(obj) == "Failed" and text(obj, "status", "failureReason") == planned.message
             return mapping(obj, "status") if told else backup_status.failed(obj, planned.message, now)
         assert isinstance(found, Context)
         return backup_status.begun(found, planned, now)
 
-    def _resumed(self, obj: Object, view: View, now: datetime) -> tuple[Context, Planned] | Refusal:
+    def _resumed(self, obj: Object, view: View, now: datetime) -> tuple[Context, Planned] | Refusal | Wait:
         context = backup_context.resume(obj, view, self._home)
         if isinstance(context, Refusal):
             return context
         planned = backup_plan.planned(context, view, now)
-        return planned if isinstance(planned, Refusal) else (context, planned)
+        return (context, planned) if isinstance(planned, Planned) else planned
 
     def _running(self, obj: Object, view: View, now: datetime) -> Desired:
         found = self._resumed(obj, view, now)
         if isinstance(found, Refusal):
             return Desired(doomed=_running_jobs(obj, view))
+        if isinstance(found, Wait):
+            told = (Note(found.reason, f"{found.message}: waits for its StatefulSet to bring it back"),)
+            return Desired(amend=_marked(obj, now), notes=told, wake_at=found.until)
         context, planned = found
         plan = planned.plan(optional_time(text(obj, "status", "startTimestamp")))
         due = [at for step in plan.steps if (at := backup_words.owed(view, step.child, now)) is not None]
         lacking = stuck.reasons(plan.steps, view, now)
         gone = [step.child["metadata"] for step in plan.steps if step.name in lacking]
         return Desired(
+            amend=_marked(obj, None),
             sealed=self._password(context),
             children=(*planned.children, *context.access.children),
             secret_copies=context.access.copies,
@@ -193,6 +199,13 @@ def _amend(context: Context) -> Amend | None:
     if len(pods) == 1 and text(meta, "annotations", names.TARGET_POD) != pods[0]:
         patch["annotations"] = {names.TARGET_POD: pods[0]}
     return Amend({"metadata": patch}) if patch else None
+
+
+def _marked(obj: Object, now: datetime | None) -> Amend | None:
+    """Keep since when a pod of the target is gone; None: it is there."""
+    if bool(text(obj, "metadata", "annotations", names.TARGET_GONE)) == (now is not None):
+        return None
+    return Amend({"metadata": {"annotations": {names.TARGET_GONE: format_time(now) if now else None}}})
 
 
 def _patient(run: Run, planned: Planned, view: View, now: datetime) -> Run:

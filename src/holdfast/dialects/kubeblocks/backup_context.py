@@ -12,9 +12,9 @@ import msgspec
 
 from holdfast.core.objects import Object
 from holdfast.core.ports import Refs
-from holdfast.core.read import deleting, flag, items, mapping, name_of, namespace_of, phase_of, text
+from holdfast.core.read import deleting, flag, mapping, name_of, namespace_of, phase_of, text
 from holdfast.core.times import parse_time
-from holdfast.dialects.kubeblocks import action_parameters, chains, names, paths, repos, targets
+from holdfast.dialects.kubeblocks import action_parameters, backup_policy, chains, names, paths, repos, targets
 from holdfast.dialects.kubeblocks.access import Access
 from holdfast.dialects.kubeblocks.kinds import ACTION_SET, BACKUP_POLICY, POD
 from holdfast.dialects.kubeblocks.refusal import Refusal, Wait
@@ -92,12 +92,12 @@ def _gathered(obj: Object, refs: Refs, home: str, now: datetime) -> Context | Re
     policy = refs.get(BACKUP_POLICY, namespace, policy_name)
     if policy is None or deleting(policy):
         return Refusal("PolicyNotFound", f"BackupPolicy {namespace}/{policy_name} does not exist: create it, then a new Backup")
-    if phase_of(policy) == "Unavailable":
-        why = text(policy, "status", "message")
+    wanted = text(obj, "spec", "backupMethod")
+    why = backup_policy.hindrances(policy, wanted, refs) if phase_of(policy) == "Unavailable" else None
+    if why is not None:
         return Refusal("PolicyUnavailable", f"BackupPolicy {namespace}/{policy_name} is Unavailable: {why}")
-    method = _method(policy, text(obj, "spec", "backupMethod"))
+    method = backup_policy.method(policy, wanted)
     if method is None:
-        wanted = text(obj, "spec", "backupMethod")
         return Refusal("MethodNotFound", f"BackupPolicy {namespace}/{policy_name} has no method {wanted}: use one that it has")
     action_set = _action_set(method, refs)
     if isinstance(action_set, Refusal):
@@ -157,13 +157,9 @@ def resume(obj: Object, refs: Refs, home: str) -> Context | Refusal:
 def type_of(obj: Object, refs: Refs) -> str:
     """Return the backup type of what a Backup's policy and method name now; empty when they name nothing."""
     policy = refs.get(BACKUP_POLICY, namespace_of(obj), text(obj, "spec", "backupPolicyName"))
-    method = _method(policy, text(obj, "spec", "backupMethod")) if policy is not None else None
+    method = backup_policy.method(policy, text(obj, "spec", "backupMethod")) if policy is not None else None
     found = refs.get(ACTION_SET, "", text(method, "actionSetName")) if method is not None else None
     return text(found, "spec", "backupType", default="Full") if found is not None else ""
-
-
-def _method(policy: Object, name: str) -> Object | None:
-    return next((method for method in items(policy, "spec", "backupMethods") if text(method, "name") == name), None)
 
 
 def _action_set(method: Object, refs: Refs) -> Object | Refusal:

@@ -6,7 +6,7 @@ Names are the documented ones: `dp-prebackup-<i>-<pod>`, `dp-backup-<pod>`, `cre
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -15,7 +15,8 @@ from holdfast.core.calls import DatasafedAttend
 from holdfast.core.objects import Object, bounded_name
 from holdfast.core.plan import Child, MoverCall, Plan, RunKind, Step, When
 from holdfast.core.ports import View
-from holdfast.core.read import flag, items, mapping, name_of, number, strings, text, uid_of
+from holdfast.core.read import deleting, flag, items, mapping, name_of, number, strings, text, uid_of
+from holdfast.core.times import optional_time
 from holdfast.dialects.kubeblocks import (
     backup_env,
     backup_words,
@@ -30,8 +31,8 @@ from holdfast.dialects.kubeblocks import (
     workload,
 )
 from holdfast.dialects.kubeblocks.backup_context import Context
-from holdfast.dialects.kubeblocks.kinds import JOB, POD
-from holdfast.dialects.kubeblocks.refusal import Refusal
+from holdfast.dialects.kubeblocks.kinds import JOB, POD, STATEFUL_SET
+from holdfast.dialects.kubeblocks.refusal import Refusal, Wait
 from holdfast.dialects.kubeblocks.targets import Target
 
 RUN: Final = "backup"
@@ -42,6 +43,10 @@ _QUIET: Final = 60
 """Seconds between two looks at the info file when nobody asked for progress."""
 _LASTING: Final = 5
 """The same for a command that never ends: its time range grows all the time."""
+
+
+RETURN: Final = timedelta(seconds=60)
+"""How long a pod of a StatefulSet may be gone: a killed node or an eviction takes it, and the StatefulSet brings it back."""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,16 +83,16 @@ class Planned(msgspec.Struct, frozen=True):
         return Plan(name=RUN, kind=RunKind.BACKUP, steps=steps, started=started)
 
 
-def planned(context: Context, view: View, now: datetime) -> Planned | Refusal:
-    """Return every action of a Backup, in order."""
+def planned(context: Context, view: View, now: datetime) -> Planned | Refusal | Wait:
+    """Return every action of a Backup, in order. Wait: a pod that is needed is gone, and is to come back."""
     found: list[Action] = []
     for picked in context.targets:
         for index, (name, pod) in enumerate(zip(picked.names, picked.pods, strict=True)):
             if pod is None:
-                actions = _of_gone_pod(context, picked.target, name, view)
+                actions = _of_gone_pod(context, picked.target, name, view, now)
             else:
                 actions = _OnePod(context, picked.target, pod, index).actions(view)
-            if isinstance(actions, Refusal):
+            if isinstance(actions, Refusal | Wait):
                 return actions
             found += [_checked(context, action, view, now) for action in actions]
     ours = any(not picked.target.account for picked in context.targets)
@@ -242,10 +247,10 @@ class _OnePod:
         ]
 
 
-def _of_gone_pod(context: Context, target: Target, pod: str, view: View) -> list[Action] | Refusal:
+def _of_gone_pod(context: Context, target: Target, pod: str, view: View, now: datetime) -> list[Action] | Refusal | Wait:
     """Return the actions of a pod that is gone, as the status remembers them.
 
-    Jobs that have ended decide; one that is under way may end. What has not begun by now never can.
+    Jobs that have ended decide; one that is under way may end. What has not begun by now never can, unless the pod comes back.
     """
     found: list[Action] = []
     needs: tuple[str, ...] = ()
@@ -254,7 +259,10 @@ def _of_gone_pod(context: Context, target: Target, pod: str, view: View) -> list
             continue
         name, reference = text(entry, "name"), mapping(entry, "objectRef")
         if text(reference, "kind") == JOB.kind and not _counts(context, text(reference, "name"), view):
-            return Refusal("TargetPodGone", f"pod {context.namespace}/{pod} is gone, and {name} was not done yet")
+            said = f"pod {context.namespace}/{pod} is gone, and {name} was not done yet"
+            until = (optional_time(text(context.obj, "metadata", "annotations", names.TARGET_GONE)) or now) + RETURN
+            waits = now < until and _returns(context.namespace, pod, view)
+            return Wait(said, "TargetPodGone", until) if waits else Refusal("TargetPodGone", said)
         stub: Object = {
             "apiVersion": text(reference, "apiVersion"),
             "kind": text(reference, "kind"),
@@ -264,6 +272,16 @@ def _of_gone_pod(context: Context, target: Target, pod: str, view: View) -> list
         found.append(Action(name=name, pod=pod, target=target, steps=(step,)))
         needs = (name,)
     return found
+
+
+def _returns(namespace: str, pod: str, view: View) -> bool:
+    """Whether a StatefulSet is there that has a pod of this name."""
+    name, _, ordinal = pod.rpartition("-")
+    owner = view.get(STATEFUL_SET, namespace, name) if ordinal.isdecimal() else None
+    if owner is None or deleting(owner):
+        return False
+    first, replicas = number(owner, "spec", "ordinals", "start") or 0, number(owner, "spec", "replicas")
+    return first <= int(ordinal) < first + (1 if replicas is None else replicas)
 
 
 def _counts(context: Context, job: str, view: View) -> bool:

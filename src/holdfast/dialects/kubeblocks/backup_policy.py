@@ -1,7 +1,8 @@
 """BackupPolicy: what is backed up, in which ways, and where it goes.
 
 What can't be meant is refused at once. It is Available when a backup that starts now would find its action sets and the
-repository that it names. What is missing is told in the message, and looked for again when it comes.
+repository that it names. What is missing is told in the message, and looked for again when it comes. A policy that is
+Unavailable for the sake of one method still serves Backups by the others.
 """
 
 from collections.abc import Iterator
@@ -30,8 +31,8 @@ class BackupPolicyHandler:
         """Judge it, and look for what it refers to."""
         if (problems := self.validate(obj, None, view)) is not None:
             return problems
-        unfit = [*_methods(obj), *_targets(obj, "spec"), *_action_sets(obj, view), *_repo(obj, view)]
-        return Problems(tuple(unfit)) if unfit else Desired()
+        unfit = tuple(_unfit(obj, view))
+        return Problems(unfit) if unfit else Desired()
 
     def project(self, obj: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Say whether it can be used."""
@@ -46,6 +47,21 @@ def methods(policy: Object) -> list[Object]:
 def method(policy: Object, name: str) -> Object | None:
     """Return a method by name."""
     return next((each for each in methods(policy) if text(each, "name") == name), None)
+
+
+def hindrances(policy: Object, name: str, refs: Refs) -> Problems | None:
+    """Return why a method of a policy can't be used. What is wrong with another of its methods is none of its business."""
+    places = [f"spec.backupMethods[{number}]." for number, each in enumerate(methods(policy)) if text(each, "name") != name]
+    found = [each for each in _unfit(policy, refs) if not each.field.startswith(tuple(places))]
+    return Problems(tuple(found)) if found else None
+
+
+def _unfit(obj: Object, refs: Refs) -> Iterator[Problem]:
+    """Yield all that makes a policy Unavailable."""
+    yield from _methods(obj)
+    yield from _targets(obj, "spec")
+    yield from _action_sets(obj, refs)
+    yield from _repo(obj, refs)
 
 
 def _names(obj: Object) -> Iterator[Problem]:
