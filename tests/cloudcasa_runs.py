@@ -1,13 +1,27 @@
 """What tests of CloudCasa runs share: an application with data, an objectstore, and what a run leaves behind."""
 
 import asyncio
+from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
 from holdfast.core.labels import OWNER_UID
 from holdfast.core.objects import Object
 from holdfast.dialects.cloudcasa.kinds import KUBEJOB, ORGANIZATION, OUTLIVES, POINT
-from holdfast.kube.builtin import JOBS, NAMESPACES, PODS, PVCS, ROLEBINDINGS, SECRETS, SERVICEACCOUNTS, VOLUMESNAPSHOTS
+from holdfast.kube.builtin import (
+    CLUSTERROLEBINDINGS,
+    CLUSTERROLES,
+    CRDS,
+    JOBS,
+    NAMESPACES,
+    PODS,
+    PVCS,
+    ROLEBINDINGS,
+    SECRETS,
+    SERVICEACCOUNTS,
+    VOLUMESNAPSHOTS,
+)
 from holdfast.kube.errors import NotFound
 from holdfast.kube.resource import Resource
 from holdfast.rest.state import RESOURCES
@@ -86,7 +100,7 @@ async def left(found: World, job: str) -> list[str]:
     selector = f"{OWNER_UID}={obj['metadata']['uid']}"
     held = [point["_id"] for point in await found.rest.find("backupinstances", {"type": "SNAPSHOT"})]
     names: list[str] = []
-    for resource in (JOBS, PVCS, VOLUMESNAPSHOTS, SECRETS, SERVICEACCOUNTS, ROLEBINDINGS):
+    for resource in (JOBS, PVCS, VOLUMESNAPSHOTS, SECRETS, SERVICEACCOUNTS, ROLEBINDINGS, CLUSTERROLEBINDINGS):
         for each in (await found.client.list(resource, label_selector=selector)).items:
             kept = OUTLIVES in each["metadata"].get("annotations", {}) or each["metadata"]["labels"].get(POINT) in held
             names += [] if kept else [f"{resource.plural}/{each['metadata']['name']}"]
@@ -101,3 +115,69 @@ async def cleaned(found: World, job: str) -> None:
 
 async def points(found: World, backup: str) -> list[str]:
     return sorted(point["type"] for point in await found.rest.find("backupinstances", {"backupdef": backup, "state": "READY"}))
+
+
+@dataclass
+class Shared:
+    """What has no namespace: what an application uses, and what others do."""
+
+    widgets: Resource
+    mine: list[tuple[Resource, str]]
+    others: list[tuple[Resource, str]]
+
+
+async def shared(found: World, namespace: str) -> Shared:
+    """Give an application a label on its namespace, a custom resource, and rights; others have a kind and rights as well."""
+    client = found.client
+    await client.merge_patch(NAMESPACES, namespace, None, {"metadata": {"labels": {"team": "shop"}}})
+    for kind in ("Widget", "Gadget"):
+        await client.create(CRDS, definition(kind))
+    widgets = Resource("shop.example", "v1", "Widget", "widgets")
+    one = {"apiVersion": "shop.example/v1", "kind": "Widget", "metadata": {"name": "one", "namespace": namespace}}
+    async with asyncio.timeout(10):
+        while not await _made(found, widgets, {**one, "spec": {"size": 3}}):  # noqa: ASYNC110 - served a little later
+            await asyncio.sleep(0.05)
+    rules = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]
+    for name in ("reads", "inside", "foreign"):
+        await client.create(CLUSTERROLES, {"metadata": {"name": name}, "rules": rules})
+    for name, role, place in (("shop-reads", "reads", namespace), ("foreign-reads", "foreign", "default")):
+        await client.create(CLUSTERROLEBINDINGS, binding(name, role, place))
+    await client.create(ROLEBINDINGS, binding("inside", "inside", namespace, namespace))
+    mine = [(CRDS, "widgets.shop.example"), (CLUSTERROLEBINDINGS, "shop-reads"), (CLUSTERROLES, "reads")]
+    others = [(CRDS, "gadgets.shop.example"), (CLUSTERROLEBINDINGS, "foreign-reads"), (CLUSTERROLES, "foreign")]
+    return Shared(widgets, mine, others)
+
+
+def definition(kind: str) -> Object:
+    """Return the definition of a custom resource in namespaces."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    plural = f"{kind.lower()}s"
+    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
+    versions = [{"name": "v1", "served": True, "storage": True, "schema": schema}]
+    spec = {"group": "shop.example", "scope": "Namespaced", "names": names, "versions": versions}
+    return {"metadata": {"name": f"{plural}.shop.example"}, "spec": spec}
+
+
+def binding(name: str, role: str, account: str, namespace: str = "") -> Object:
+    """Return a binding of a ClusterRole to the default account of a namespace: in one namespace, or in all."""
+    meta: dict[str, Any] = {"name": name, **({"namespace": namespace} if namespace else {})}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    subjects = [{"kind": "ServiceAccount", "name": "default", "namespace": account}]
+    return {"metadata": meta, "roleRef": reference, "subjects": subjects}
+
+
+async def present(found: World, resource: Resource, name: str) -> bool:
+    """Whether an object without a namespace is there."""
+    try:
+        await found.client.get(resource, name)
+    except NotFound:
+        return False
+    return True
+
+
+async def _made(found: World, resource: Resource, obj: Object) -> bool:
+    try:
+        await found.client.create(resource, obj)
+    except NotFound:
+        return False
+    return True

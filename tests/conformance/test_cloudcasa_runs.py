@@ -4,17 +4,28 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.cloudcasa_runs import KINDS, app, cleaned, greeting, hook, left, points, store
+from tests.cloudcasa_runs import KINDS, app, cleaned, greeting, hook, left, points, present, shared, store
 from tests.cloudcasa_world import LOCAL, World, world
 from tests.movers_builders import KEY, SECRET, s3_server
 
 from holdfast.cli.rest_import import import_points
 from holdfast.core.labels import OWNER_UID
+from holdfast.core.objects import Object
 from holdfast.dialects.cloudcasa.kinds import BACKUPINSTANCE, KUBEJOB, ORGANIZATION
-from holdfast.kube.builtin import JOBS, PVCS, ROLEBINDINGS, SERVICEACCOUNTS, VOLUMESNAPSHOTS
+from holdfast.kube.builtin import (
+    CLUSTERROLEBINDINGS,
+    CLUSTERROLES,
+    JOBS,
+    NAMESPACES,
+    PVCS,
+    ROLEBINDINGS,
+    SERVICEACCOUNTS,
+    VOLUMESNAPSHOTS,
+)
 from holdfast.rest.state import RESOURCES
 
 pytestmark = [pytest.mark.run, pytest.mark.asyncio(loop_scope="module")]
@@ -272,3 +283,39 @@ async def test_a_copy_comes_back_in_a_fresh_cluster_from_the_store_alone(tmp_pat
             ended = await second.rest.ended(await second.rest.run("kuberestores", reply.body["_id"]))
             assert ended["state"] == "COMPLETED", ended["message"]
             assert await greeting(second, "shop") == "hello\n"
+
+
+async def test_what_has_no_namespace_is_saved_with_its_users_and_made_again_only_where_it_is_missing(here: World) -> None:
+    rest, client = here.rest, here.client
+    await app(here, "whole")
+    things = await shared(here, "whole")
+    backup = await rest.backup("whole", source={"namespaces": ["whole"]})
+    copied = await rest.ended(await rest.run("kubeoffloads", await rest.offload(backup, "whole"), runBackup=True))
+    assert copied["state"] == "COMPLETED", copied["message"]
+    await cleaned(here, copied["_id"])
+    for resource, name in things.mine + things.others:
+        await client.delete(resource, name)
+    await client.merge_patch(CLUSTERROLES, "inside", None, {"rules": []})
+
+    def body(name: str, **fields: Any) -> Object:
+        mapping = [{"source": "whole", "target": name}]
+        place = {"cluster": LOCAL, "backup_inst": copied["backup_inst"], "all_namespaces": True}
+        return {"name": name, **place, "namespace_mappings": mapping, **fields}
+
+    plain = (await rest.ok("POST", "/kuberestores", body("plain")))["_id"]
+    without = await rest.ended(await rest.run("kuberestores", plain))
+    assert (without["state"], "serves no widgets.shop.example" in without["message"]) == ("PARTIAL", True)
+    assert [name for resource, name in things.mine if await present(here, resource, name)] == []
+
+    whole = (await rest.ok("POST", "/kuberestores", body("again", cluster_resources=True, overwrite=True)))["_id"]
+    back = await rest.ended(await rest.run("kuberestores", whole))
+
+    assert back["state"] == "COMPLETED", back["message"]
+    assert any("4 cluster resources made" in line for line in back["activity"]), back["activity"]
+    assert (await client.get(NAMESPACES, "again"))["metadata"]["labels"]["team"] == "shop"
+    assert (await client.get(things.widgets, "one", "again"))["spec"] == {"size": 3}
+    assert (await client.get(CLUSTERROLEBINDINGS, "shop-reads"))["subjects"][0]["namespace"] == "again"
+    assert (await client.get(CLUSTERROLES, "inside")).get("rules") in (None, []), "what exists is left alone"
+    assert [name for resource, name in things.others if await present(here, resource, name)] == []
+    assert [each["metadata"]["name"] for each in (await client.list(ROLEBINDINGS, "again")).items] == ["inside"]
+    await cleaned(here, back["_id"])

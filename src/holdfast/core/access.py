@@ -14,6 +14,9 @@ RBAC = "rbac.authorization.k8s.io"
 EXEC_ROLE = "holdfast-exec"
 READ_ROLE, WRITE_ROLE = "holdfast-manifests-read", "holdfast-manifests-write"
 
+CLUSTER_READ_ROLE, CLUSTER_WRITE_ROLE = "holdfast-cluster-read", "holdfast-cluster-write"
+"""Roles on the few kinds of `core.belongings`: to look at them, and to make what is missing. Neither may change or delete."""
+
 
 def run_as(job: Object, account: str) -> None:
     """Let the pods of a Job run as a service account, with its token mounted. Changes the Job."""
@@ -74,6 +77,14 @@ def manifests_access(
     role = WRITE_ROLE if write else READ_ROLE
     bindings = [_bound(role, name, place, namespace, owner, labels) for place in namespaces or ("",)]
     return (_account(name, namespace, owner, labels), *bindings)
+
+
+def cluster_binding(role: str, name: str, home: str, *, labels: Mapping[str, str] | None = None) -> Child:
+    """Return the ClusterRoleBinding that gives account `name` of namespace `home` a shipped ClusterRole in the whole cluster.
+
+    Nothing owns it: who asks for it removes it when its run has ended.
+    """
+    return _bound(role, name, "", home, None, labels)
 
 
 def _account(name: str, namespace: str, owner: Object | None, labels: Mapping[str, str] | None) -> Child:

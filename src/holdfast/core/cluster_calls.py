@@ -76,9 +76,11 @@ class ManifestsBackup(Call, frozen=True, omit_defaults=True):
     happens to the Secrets in it; or as one compressed tar file `archive` to where the `datasafed` of the environment stores
     (see `movers.datasafed.settings`), sealed as all else there. With `objects` (`<resource.group>/<namespace>/<name>`, `//`
     without a namespace) only these are saved, with the service accounts of their pods and, if `rbac`, with the roles that
-    these have. Kinds are read one after the other: the snapshot shows each as it was at some moment of the run. The report's
-    result counts the files; an item for each kind says how many there are. What may not be read makes it a failure. The
-    account needs `core.access.manifests_access`.
+    these have. With `belongings`, what has no namespace and belongs to the named ones is saved as well (see
+    `core.belongings`); the account then needs the ClusterRole `core.access.CLUSTER_READ_ROLE`, too. Kinds are read one
+    after the other: the snapshot shows each as it was at some moment of the run. The report's result counts the files; an
+    item for each kind says how many there are. What may not be read makes it a failure. The account needs
+    `core.access.manifests_access`.
     """
 
     MOVER: ClassVar[str] = "manifests-backup"
@@ -90,6 +92,7 @@ class ManifestsBackup(Call, frozen=True, omit_defaults=True):
     root: str = "/manifests"
     objects: tuple[str, ...] = ()
     rbac: bool = False
+    belongings: bool = False
     host: str = ""
     tags: tuple[str, ...] = ()
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core import selectors
+from holdfast.core.labels import owner_uid
 from holdfast.core.objects import Object
 from holdfast.core.read import at, conditions_of, items, mapping, name_of, namespace_of, phase_of, text
 
@@ -35,6 +36,8 @@ ORDER: Final = (
     "configmaps",
 )
 
+_BINDINGS: Final = ("rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io")
+
 _BINDING: Final = (
     "pv.kubernetes.io/bind-completed",
     "pv.kubernetes.io/bound-by-controller",
@@ -49,7 +52,7 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Resources are named by plural (of any group) or `plural.group`; exclusion wins. Of `all_labels` every one must fit, of
     `any_labels` one; each is `key=value`, `key:value` or a key that must be there. `selector` is a label selector of Kubernetes
-    that must fit as well. Objects without a namespace are meant only with `cluster_resources`.
+    that must fit as well. Objects without a namespace are meant only with `cluster_resources`; of Namespaces, those listed.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -69,7 +72,7 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def takes(self, obj: Object) -> bool:
         """Whether an object of a resource that is taken is meant."""
-        namespace = namespace_of(obj)
+        namespace = name_of(obj) if obj.get("kind") == "Namespace" else namespace_of(obj)
         if namespace and not (_everything(self.namespaces) or namespace in self.namespaces):
             return False
         if namespace in self.exclude_namespaces:
@@ -89,6 +92,11 @@ class Changes(msgspec.Struct, frozen=True, omit_defaults=True):
     namespaces: Mapping[str, str] = {}
     storage_classes: Mapping[str, str] = {}
     volumes: bool = False
+
+
+def of_a_run(resource: str, obj: Object) -> bool:
+    """Whether an object is a right that one of our own runs has for as long as it goes on: no backup is to bring it back."""
+    return resource in _BINDINGS and bool(owner_uid(obj))
 
 
 def path_of(resource: str, obj: Object) -> str:

@@ -14,12 +14,14 @@ from typing import Any, Final, cast
 import msgspec
 import yaml
 
+from holdfast.core.belongings import left_to_the_cluster
 from holdfast.core.cluster_calls import ManifestsBackup
-from holdfast.core.manifests import NEVER_SAVED, Selection, path_of, saved
+from holdfast.core.manifests import NEVER_SAVED, Selection, of_a_run, path_of, saved
 from holdfast.core.objects import Object
 from holdfast.core.read import items, mapping, name_of, namespace_of, text
 from holdfast.core.report import Failure, ItemResult, Report, RepositoryResult
 from holdfast.core.times import format_time, parse_time
+from holdfast.movers import manifests_belongings
 from holdfast.movers.cluster import ApiError, Cluster, Discovery, NotFound, Resource, own_cluster, refused
 from holdfast.movers.context import Context, MoverError, log
 from holdfast.movers.failures import mover_error
@@ -95,17 +97,36 @@ class Reader:
         if self._call.objects:
             yield from self._named()
             return
+        belonging = self._belongings()
         for served in sorted(self._served.served, key=lambda item: str(item.resource)):
             resource, name = served.resource, str(served.resource)
             if name in NEVER_SAVED or not served.verbs >= _NEEDED:
                 continue
             if self._call.selection.takes_resource(name, namespaced=resource.namespaced):
                 yield name, resource, self._list(resource, self._call.selection)
+            elif name in belonging:
+                yield name, resource, self._belonging(resource, belonging[name])
+
+    def _belongings(self) -> Mapping[str, frozenset[str]]:
+        """Return the names of what is saved though it has no namespace, by resource."""
+        if not self._call.belongings:
+            return {}
+        served = {str(each.resource): each.resource for each in self._served.served if each.verbs >= _NEEDED}
+        return manifests_belongings.found(
+            served, self._call.selection, lambda resource: self._list(resource, self._call.selection)
+        )
+
+    def _belonging(self, resource: Resource, names: frozenset[str]) -> list[Object]:
+        if not names:
+            return []
+        objects = self._list(resource, Selection(cluster_resources=True))
+        return [obj for obj in objects if name_of(obj) in names and not left_to_the_cluster(str(resource), obj)]
 
     def _list(self, resource: Resource, selection: Selection) -> list[Object]:
         places = () if "*" in selection.namespaces else selection.namespaces
         try:
-            return [obj for obj in self._cluster.list(resource, places) if selection.takes(obj)]
+            found = [obj for obj in self._cluster.list(resource, places) if selection.takes(obj)]
+            return [obj for obj in found if not of_a_run(str(resource), obj)]
         except NotFound:
             return []
         except ApiError as error:

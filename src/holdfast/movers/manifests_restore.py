@@ -18,7 +18,7 @@ import yaml
 from holdfast.core.cluster_calls import ManifestsRestore
 from holdfast.core.manifests import Identity, identity, path_of, rank, resource_of, restored, summary_name, why_left
 from holdfast.core.objects import Object
-from holdfast.core.read import items, mapping, namespace_of, text
+from holdfast.core.read import conditions_of, items, mapping, namespace_of, text
 from holdfast.core.report import Failure, ItemResult, Report, RepositoryResult
 from holdfast.movers.cluster import AlreadyExists, ApiError, Cluster, Forbidden, NotFound, Resource, own_cluster, refused
 from holdfast.movers.context import Context, MoverError, log
@@ -209,9 +209,19 @@ class Maker:
                 self._context.check()
                 await asyncio.sleep(_PAUSE)
                 continue
+            except Forbidden:
+                if not await self._established(definition):
+                    self._context.check()
+                    await asyncio.sleep(_PAUSE)
+                    continue
             self._resources[str(resource)] = resource
             return
         raise MoverError("NotServed", f"{resource} was defined and is not served after {SERVED_SECONDS:.0f} s")
+
+    async def _established(self, definition: Object) -> bool:
+        """Whether a definition says that its kind is served, for an account that may not look at objects of that kind."""
+        found = await self._cluster.client.get(self._resources[_DEFINITIONS], definition["metadata"]["name"])
+        return any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions_of(found))
 
     def _look(self) -> None:
         for served in self._cluster.discover().served:

@@ -46,6 +46,7 @@ class CloudCasa:
             kinds.CONFIG_MAP,
             kinds.SERVICE_ACCOUNT,
             kinds.ROLE_BINDING,
+            kinds.CLUSTER_ROLE_BINDING,
         )
 
     @property
@@ -62,4 +63,5 @@ class CloudCasa:
             kinds.CONFIG_MAP,
             kinds.SERVICE_ACCOUNT,
             kinds.ROLE_BINDING,
+            kinds.CLUSTER_ROLE_BINDING,
         )

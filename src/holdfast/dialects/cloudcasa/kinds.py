@@ -41,6 +41,7 @@ POD: Final = Kind("", "Pod")
 CONFIG_MAP: Final = Kind("", "ConfigMap")
 SERVICE_ACCOUNT: Final = Kind("", "ServiceAccount")
 ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "RoleBinding")
+CLUSTER_ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io", "ClusterRoleBinding")
 
 LOCAL_CLUSTER: Final = "cloudcasa.holdfast.dev/local"
 """Annotation on a Kubecluster: `true` on the one that this very API server is."""

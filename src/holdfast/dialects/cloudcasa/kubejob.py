@@ -39,6 +39,7 @@ _TEMPORARY: Final = (
     kinds.CLAIM,
     kinds.CONFIG_MAP,
     kinds.ROLE_BINDING,
+    kinds.CLUSTER_ROLE_BINDING,
     kinds.SERVICE_ACCOUNT,
 )
 

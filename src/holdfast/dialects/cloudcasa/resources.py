@@ -138,6 +138,8 @@ COLLECTIONS: Final[Mapping[str, Collection]] = {
                 "snapshots_taken",
                 "mappings",
                 "overwrite",
+                "cluster_resources",
+                "cluster_message",
                 "snapshot_ids",
             ),
             written=False,

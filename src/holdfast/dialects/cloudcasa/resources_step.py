@@ -1,7 +1,7 @@
 """The Kubernetes resources of the namespaces, saved into the objectstore's repository by a mover that may read these.
 
-Its account is bound in each of these namespaces and nowhere else, so what has no namespace is not saved: the operator can't
-give away rights on the whole cluster, which it does not have.
+Its account may read everything in these namespaces, and outside of them only the kinds of `core.belongings`, of which it saves
+what belongs to them. Both rights go with the job.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from holdfast.core.access import manifests_access, run_as
+from holdfast.core.access import CLUSTER_READ_ROLE, cluster_binding, manifests_access, run_as
 from holdfast.core.cluster_calls import ManifestsBackup
 from holdfast.core.labels import OWNER_UID
 from holdfast.core.manifests import Selection
@@ -33,13 +33,16 @@ def wanted(job: Object, store: Object) -> Desired:
     places = tuple(strings(job, "status", "namespaces"))
     call = ManifestsBackup(
         selection=Selection(namespaces=places),
+        belongings=True,
         repository=stores.repository_of(store, lock_days=stores.lock_of(job)),
         host=text(job, "spec", "cluster"),
         tags=("cloudcasa", f"job={name_of(job)}"),
     ).call(stores.secrets_of(name_of(store)))
     step = Step(name=_NAME, child=child, mover=call, deadline=LIMIT)
-    access = manifests_access(account, namespace_of(job), namespaces=places, labels={OWNER_UID: uid_of(job)})
-    return Desired(children=access, runs=(Plan(name=_NAME, kind=RunKind.BACKUP, steps=(step,)),))
+    home, labels = namespace_of(job), {OWNER_UID: uid_of(job)}
+    access = manifests_access(account, home, namespaces=places, labels=labels)
+    around = cluster_binding(CLUSTER_READ_ROLE, account, home, labels=labels)
+    return Desired(children=(*access, around), runs=(Plan(name=_NAME, kind=RunKind.BACKUP, steps=(step,)),))
 
 
 def seen(job: Object, outcome: Outcome) -> Object:

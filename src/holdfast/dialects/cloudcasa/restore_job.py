@@ -1,7 +1,8 @@
 """KUBE_RESTORE: claims first, each filled and read back, then the resources, so that an application starts with its data.
 
 A claim that exists is left alone and counts as a failure, unless `overwrite` is set. Resources come back only after every
-claim has: a partial restore is not handed to an application. Hooks run last of all.
+claim has: a partial restore is not handed to an application. Hooks run last of all; what the whole
+cluster shares comes before anything else, and only when it is asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Child, Desired, Doomed, Phase, Plan, Run, RunKind, SecretCopy, Step
 from holdfast.core.ports import Outcome, View
 from holdfast.core.read import at, flag, items, mapping, name_of, namespace_of, number, strings, text, uid_of
-from holdfast.dialects.cloudcasa import kinds, pods, points, restore_hooks, stores
+from holdfast.dialects.cloudcasa import cluster_step, kinds, pods, points, restore_hooks, stores
 from holdfast.dialects.cloudcasa.handler import documents_of
 from holdfast.dialects.cloudcasa.volume_copy import path_of
 
@@ -57,6 +58,7 @@ class RestoreJob:
         rules = restore_hooks.rules(restore, chosen, renamed, documents)
         if isinstance(rules, str):
             return _failed(rules)
+        resources = text(info, "resources")
         status: Object = {
             "state": "RUNNING",
             "volumes": claims,
@@ -65,16 +67,19 @@ class RestoreJob:
             "overwrite": flag(restore, "spec", "overwrite"),
             "message": f"restores {len(claims)} claims of {len(chosen)} namespaces",
             **({"hook_rules": rules} if rules else {}),
+            **cluster_step.first(restore, resources),
         }
-        resources = text(info, "resources")
         return {**status, **({"objectstore": store} if store else {}), **({"snapshot_ids": [resources]} if resources else {})}
 
     def desired(self, job: Object, view: View, now: datetime) -> Desired:
-        """Fill the claims; then make the resources."""
+        """Make what the whole cluster shares, if asked to; fill the claims; then make the resources."""
         store = documents_of(job, view).get("objectstores", text(job, "status", "objectstore"))
+        if cluster_step.pending(job):
+            return cluster_step.wanted(job, store) if store is not None else Desired()
         claims = items(job, "status", "volumes")
         going = [index for index, each in enumerate(claims) if not _ended(each)]
-        left = tuple(each for index, claim in enumerate(claims) if _ended(claim) for each in _left(job, index, claim))
+        fills = (each for index, claim in enumerate(claims) if _ended(claim) for each in _left(job, index, claim))
+        left = (*cluster_step.left(job), *fills)
         if text(job, "status", "restored"):
             return msgspec.structs.replace(restore_hooks.wanted(job, now), doomed=left)
         if not going:
@@ -90,29 +95,36 @@ class RestoreJob:
 
     def status(self, job: Object, view: View, outcome: Outcome, now: datetime) -> Object:
         """Return how far it is."""
-        status = dict(mapping(job, "status"))
-        if text(status, "restored"):
-            return {**status, **restore_hooks.seen(job, view, outcome, now)}
-        claims = list(items(job, "status", "volumes"))
-        for index, claim in enumerate(claims):
-            if not _ended(claim):
-                claims[index] = _seen(job, index, claim, outcome.runs.get(f"claim-{index}"), view)
-        status["volumes"] = claims
-        done = sum(1 for claim in claims if _ended(claim))
-        if done < len(claims):
-            return {**status, "message": f"{done} of {len(claims)} claims restored"}
-        if lost := _lost({"status": status}):
-            return {**status, "state": "FAILED", "message": f"resources were left alone: {lost}"}
-        if not strings(status, "snapshot_ids"):
-            return _restored(status, f"{len(claims)} claims restored; the point has no resources")
-        run = outcome.runs.get(_RESOURCES)
-        if run is None or not run.phase.terminal:
-            return {**status, "message": (run.message if run else "") or "restores resources"}
-        if run.phase is Phase.SUCCEEDED:
-            return _restored(status, f"{len(claims)} claims restored; {_made(run)}")
-        unhooked = "; its hooks were not run" if status.get("hook_rules") else ""
-        said = f"{len(claims)} claims restored; resources: {run.message or run.reason}{unhooked}"
-        return {**status, "state": "PARTIAL", "message": said}
+        if cluster_step.pending(job):
+            return {**mapping(job, "status"), **cluster_step.seen(outcome)}
+        return cluster_step.ended(job, _status(job, view, outcome, now))
+
+
+def _status(job: Object, view: View, outcome: Outcome, now: datetime) -> Object:
+    """Return how far the claims, the resources and the hooks are."""
+    status = dict(mapping(job, "status"))
+    if text(status, "restored"):
+        return {**status, **restore_hooks.seen(job, view, outcome, now)}
+    claims = list(items(job, "status", "volumes"))
+    for index, claim in enumerate(claims):
+        if not _ended(claim):
+            claims[index] = _seen(job, index, claim, outcome.runs.get(f"claim-{index}"), view)
+    status["volumes"] = claims
+    done = sum(1 for claim in claims if _ended(claim))
+    if done < len(claims):
+        return {**status, "message": f"{done} of {len(claims)} claims restored"}
+    if lost := _lost({"status": status}):
+        return {**status, "state": "FAILED", "message": f"resources were left alone: {lost}"}
+    if not strings(status, "snapshot_ids"):
+        return _restored(status, f"{len(claims)} claims restored; the point has no resources")
+    run = outcome.runs.get(_RESOURCES)
+    if run is None or not run.phase.terminal:
+        return {**status, "message": (run.message if run else "") or "restores resources"}
+    if run.phase is Phase.SUCCEEDED:
+        return _restored(status, f"{len(claims)} claims restored; {_made(run)}")
+    unhooked = "; its hooks were not run" if status.get("hook_rules") else ""
+    said = f"{len(claims)} claims restored; resources: {run.message or run.reason}{unhooked}"
+    return {**status, "state": "PARTIAL", "message": said}
 
 
 def _failed(message: str) -> Object:
@@ -142,7 +154,7 @@ def _resources(job: Object, store: Object) -> Desired:
     name = f"cloudcasa-restore-{name_of(job)[:12]}"
     child = pods.job(name, namespace_of(job))
     run_as(child, name)
-    renamed = {text(each, "source"): text(each, "target") for each in items(job, "status", "mappings")}
+    renamed = cluster_step.renamed(job)
     places = tuple(strings(job, "status", "namespaces"))
     targets = tuple(sorted({renamed.get(place, place) for place in places}))
     call = ManifestsRestore(

@@ -168,6 +168,12 @@ class KuberestoreSpec(Document):
     namespace_mappings: Maybe[Annotated[list[NamespaceMapping], doc("New names for namespaces.")]] = UNSET
     restore_pvs: Maybe[Annotated[bool, doc("Whether volumes are restored too; yes when absent.")]] = UNSET
     overwrite: Maybe[Annotated[bool, doc("Whether objects and volumes that exist are replaced.")]] = UNSET
+    cluster_resources: Maybe[
+        Annotated[
+            bool,
+            doc("Whether definitions, Namespaces, StorageClasses and cluster roles are made, too, where they are missing."),
+        ]
+    ] = UNSET
     post_hooks: Maybe[
         Annotated[list[HookUse], doc("Hooks to run once all is back; their `namespaces` are names before the mapping.")]
     ] = UNSET
@@ -289,6 +295,8 @@ class KubejobStatus(Document):
     )
     mappings: Maybe[Annotated[list[NamespaceMapping], doc("New names for namespaces.")]] = UNSET
     overwrite: Maybe[Annotated[bool, doc("Whether what exists is replaced.")]] = UNSET
+    cluster_resources: Maybe[Annotated[JobState, doc("How far a restore is with what has no namespace, if asked for.")]] = UNSET
+    cluster_message: Maybe[Annotated[str, doc("What of that could not be made, and why.")]] = UNSET
     snapshot_ids: Maybe[Annotated[list[str], doc("Snapshots in the repository that it works on.")]] = UNSET
     options: Maybe[Annotated[CopyOptions, doc("Tuning, as it was when the job started.")]] = UNSET
     delete_snapshots: Maybe[Annotated[bool, doc("Whether the snapshot point goes after full success.")]] = UNSET
