@@ -1,5 +1,9 @@
-"""Documents over HTTP: the requests and replies of the API's own pages, what is refused, and with which words."""
+"""Documents over HTTP: the requests and replies of the API's own pages, what is refused, and with which words.
 
+A number in a name is that of the behaviour of the API that it shows.
+"""
+
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,7 +12,7 @@ import pytest
 import pytest_asyncio
 from tests.cloudcasa_world import LOCAL, World, world
 
-from holdfast.dialects.cloudcasa.kinds import KUBEHOOK, OBJECTSTORE, ORGANIZATION, secret_name
+from holdfast.dialects.cloudcasa.kinds import KUBECLUSTER, KUBEHOOK, OBJECTSTORE, ORGANIZATION, secret_name
 from holdfast.kube.builtin import SECRETS
 from holdfast.rest.state import RESOURCES
 
@@ -29,7 +33,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.node.name
 
 
-async def test_the_copy_of_the_page_is_answered_as_the_page_prints_it(here: World) -> None:
+async def test_01_the_copy_of_the_page_is_answered_as_the_page_prints_it(here: World) -> None:
     rest = here.rest
     policy = await rest.policy("page")
     backup = await rest.backup("page", trigger_type="SCHEDULED", policy=policy)
@@ -61,7 +65,7 @@ async def test_the_copy_of_the_page_is_answered_as_the_page_prints_it(here: Worl
     assert again == {key: value for key, value in shown.items() if key != "_status"}
 
 
-async def test_a_scheduled_copy_needs_a_policy_and_one_on_demand_does_not(here: World, name: str) -> None:
+async def test_02_a_scheduled_copy_needs_a_policy_and_one_on_demand_does_not(here: World, name: str) -> None:
     backup = await here.rest.backup(name)
 
     refused = await here.rest.call("POST", "/kubeoffloads", {"name": name, "backupdef": backup})
@@ -93,7 +97,9 @@ async def test_a_scheduled_copy_needs_a_policy_and_one_on_demand_does_not(here: 
         ({"cluster": NOBODY}, "cluster", "must exist"),
     ],
 )
-async def test_what_is_wrong_is_named_by_its_field(here: World, change: dict[str, Any], field: str, said: str) -> None:
+async def test_03_and_06_what_is_wrong_is_named_by_its_field(
+    here: World, change: dict[str, Any], field: str, said: str
+) -> None:
     found = await here.rest.find("kubebackups", {"name": "for-wrong-fields"})
     backup = found[0]["_id"] if found else await here.rest.backup("for-wrong-fields")
 
@@ -106,7 +112,7 @@ async def test_what_is_wrong_is_named_by_its_field(here: World, change: dict[str
     assert await here.rest.find("kubeoffloads", {"name": "wrong"}) == []
 
 
-async def test_an_empty_status_and_an_empty_target_count_as_absent(here: World, name: str) -> None:
+async def test_14_an_empty_status_and_an_empty_target_count_as_absent(here: World, name: str) -> None:
     backup = await here.rest.backup(name)
 
     made = await here.rest.ok(
@@ -119,7 +125,7 @@ async def test_an_empty_status_and_an_empty_target_count_as_absent(here: World, 
     assert "status" not in made
 
 
-async def test_a_write_needs_the_version_that_was_read(here: World, name: str) -> None:
+async def test_04_a_write_needs_the_version_that_was_read(here: World, name: str) -> None:
     rest = here.rest
     ident = await rest.policy(name)
     first = await rest.ok("GET", f"/policies/{ident}")
@@ -141,7 +147,7 @@ async def test_a_write_needs_the_version_that_was_read(here: World, name: str) -
     assert (await rest.call("GET", f"/policies/{ident}")).code == 404
 
 
-async def test_a_replacement_without_the_target_removes_it(here: World, name: str) -> None:
+async def test_05_a_replacement_without_the_target_removes_it(here: World, name: str) -> None:
     rest = here.rest
     backup = await rest.backup(name)
     target = {"region": "us-east-1", "type": "aws"}
@@ -220,7 +226,7 @@ async def test_the_three_steps_of_the_terraform_provider(here: World, name: str)
     assert (await rest.call("DELETE", f"/kubebackups/{backup['_id']}")).code == 204
 
 
-async def test_a_run_without_retention_is_refused_and_makes_no_job(here: World, name: str) -> None:
+async def test_07_a_run_without_retention_is_refused_and_makes_no_job(here: World, name: str) -> None:
     rest = here.rest
     offload = await rest.offload(await rest.backup(name), name)
 
@@ -231,7 +237,7 @@ async def test_a_run_without_retention_is_refused_and_makes_no_job(here: World, 
     assert await rest.find("jobs", {"copydef": offload}) == []
 
 
-async def test_a_run_names_its_job_and_a_second_one_waits_for_its_end(here: World, name: str) -> None:
+async def test_08_and_10_a_run_names_its_job_and_a_second_one_waits_for_its_end(here: World, name: str) -> None:
     rest = here.rest
     backup = await rest.backup(name)
     offload = await rest.offload(backup, name)
@@ -292,3 +298,19 @@ async def test_credentials_are_taken_and_never_shown(here: World, name: str) -> 
     )
     wrong = {**without, "s3provider": {"credentials": {"access_key": 7, "secret_key": "leaked-secret"}}}
     assert "leaked-secret" not in str((await here.rest.call("POST", "/objectstores", wrong)).body)
+
+
+async def test_a_cluster_made_with_kubectl_gets_its_address_for_an_agent_when_that_is_read(here: World, name: str) -> None:
+    rest, ident = here.rest, "c" * 24
+    resource = RESOURCES[KUBECLUSTER]
+    meta = {"name": ident, "namespace": ORGANIZATION}
+    await here.client.create(resource, {"metadata": meta, "spec": {"name": name}})
+    while (await rest.call("GET", f"/kubeclusters/{ident}")).code != 200:  # noqa: ASYNC110 - a watch brings it
+        await asyncio.sleep(0.01)
+    url = f"{rest.url}/kubeclusters/{ident}/agent"
+
+    async with rest.session.get(url, headers={"Authorization": f"Bearer {rest.key}"}) as reply:
+        manifest = await reply.text()
+
+    assert (reply.status, "kind: Deployment" in manifest) == (200, True)
+    assert (await rest.ok("GET", f"/kubeclusters/{ident}"))["status"]["agentURL"] == url

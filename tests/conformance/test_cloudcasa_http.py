@@ -1,4 +1,7 @@
-"""Lists, keys and the protocol over HTTP: what clients of an Eve-style API rely on."""
+"""Lists, keys and the protocol over HTTP: what clients of an Eve-style API rely on.
+
+A number in a name is that of the behaviour of the API that it shows.
+"""
 
 import asyncio
 import gzip
@@ -71,7 +74,7 @@ async def listed(rest: Rest, query: str) -> Reply:
     return await rest.call("GET", f"/jobs{query}")
 
 
-async def test_a_list_has_pages_of_25_and_at_most_50(here: World) -> None:
+async def test_11_a_list_has_pages_of_25_and_at_most_50(here: World) -> None:
     first = await listed(here.rest, "")
     last = await listed(here.rest, "?page=3")
 
@@ -104,7 +107,7 @@ async def test_pages_in_order_show_every_document_once(here: World) -> None:
             assert seen == sorted(seen, reverse=True)
 
 
-async def test_the_filter_of_the_terraform_provider(here: World) -> None:
+async def test_12_the_filter_of_the_terraform_provider(here: World) -> None:
     where = {"cluster": LOCAL, "state": {"$nin": ["RUNNING", "PENDING", "CATALOG"]}, "start_time": {"$gt": 1050}}
 
     found = await here.rest.find("jobs", where, sort="-start_time")
@@ -116,7 +119,7 @@ async def test_the_filter_of_the_terraform_provider(here: World) -> None:
     "where",
     ["{broken", "[]", '{"$where":"1"}', '{"name":{"$regex":"a"}}', '{"name":{"$in":"a"}}', '{"$or":[]}', '{"a":{"$gt":[1]}}'],
 )
-async def test_a_filter_that_can_t_be_read_or_is_not_allowed_is_a_400(here: World, where: str) -> None:
+async def test_12_a_filter_that_can_t_be_read_or_is_not_allowed_is_a_400(here: World, where: str) -> None:
     async with here.rest.session.get(
         f"{here.rest.url}/jobs", params={"where": where}, headers={"Authorization": f"Bearer {here.rest.key}"}
     ) as response:

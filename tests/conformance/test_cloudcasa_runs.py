@@ -1,4 +1,7 @@
-"""Snapshots, copies and restores over HTTP, with real pods, volumes and an S3 store."""
+"""Snapshots, copies and restores over HTTP, with real pods, volumes and an S3 store.
+
+A number in a name is that of the behaviour of the API that it shows.
+"""
 
 import asyncio
 import random
@@ -41,7 +44,7 @@ async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
             yield found
 
 
-async def test_a_copy_with_its_snapshot_ends_as_one_copy_that_comes_back_elsewhere(here: World) -> None:
+async def test_09_a_copy_with_its_snapshot_ends_as_one_copy_that_comes_back_elsewhere(here: World) -> None:
     rest = here.rest
     await app(here, "shop")
     backup = await rest.backup("shop", source={"namespaces": ["shop"]})
@@ -95,7 +98,7 @@ async def test_a_copy_with_its_snapshot_ends_as_one_copy_that_comes_back_elsewhe
     ]
 
 
-async def test_without_delete_snapshots_both_points_stay_and_the_snapshot_can_be_copied_again(here: World) -> None:
+async def test_08_and_09_without_delete_snapshots_both_points_stay_and_the_snapshot_can_be_copied_again(here: World) -> None:
     rest = here.rest
     await app(here, "keep")
     backup = await rest.backup("keep", source={"namespaces": ["keep"]})
@@ -108,8 +111,10 @@ async def test_without_delete_snapshots_both_points_stay_and_the_snapshot_can_be
     first = await rest.ended(await rest.run("kubeoffloads", offload, runBackup=True))
     assert first["state"] == "COMPLETED", first["message"]
     assert await points(here, backup) == ["COPY", "SNAPSHOT"]
+    before = (await rest.ok("GET", f"/kubeoffloads/{offload}"))["status"]["last_job_run_time"]
     second = await rest.ended(await rest.run("kubeoffloads", offload))
 
+    assert second["start_time"] > before, "so clients find it by $gt"
     assert second["state"] == "COMPLETED", second["message"]
     assert await points(here, backup) == ["COPY", "COPY", "SNAPSHOT"]
     snapshot = await rest.ended(await rest.run("kubebackups", backup, days=1))
@@ -117,7 +122,7 @@ async def test_without_delete_snapshots_both_points_stay_and_the_snapshot_can_be
     assert await points(here, backup) == ["COPY", "COPY", "SNAPSHOT", "SNAPSHOT"]
 
 
-async def test_a_cancelled_copy_leaves_nothing_behind_and_its_definition_can_go(here: World) -> None:
+async def test_10_a_cancelled_copy_leaves_nothing_behind_and_its_definition_can_go(here: World) -> None:
     rest = here.rest
     await app(here, "stop")
     backup = await rest.backup("stop", source={"namespaces": ["stop"]})
@@ -189,7 +194,7 @@ async def test_a_missing_namespace_makes_a_copy_partial_and_its_snapshot_stays(h
     assert await points(here, backup) == ["COPY", "SNAPSHOT"]
 
 
-async def test_a_locked_point_can_t_be_deleted_before_it_expires_and_is_removed_afterwards(here: World) -> None:
+async def test_15_a_locked_point_can_t_be_deleted_before_it_expires_and_is_removed_afterwards(here: World) -> None:
     rest = here.rest
     await app(here, "locked")
     backup = await rest.backup("locked", source={"namespaces": ["locked"]})
@@ -236,14 +241,23 @@ async def test_a_store_with_other_keys_is_tried_anew_and_says_what_is_wrong(here
     assert (moved.code, "recovery points" in moved.issues["bucket_name"]) == (422, True)
 
 
-async def test_the_target_is_chosen_when_the_copy_runs_and_one_that_is_not_there_is_named(here: World) -> None:
+async def test_05_the_target_is_chosen_when_the_copy_runs_and_one_that_is_not_there_is_named(here: World) -> None:
     rest = here.rest
     backup = await rest.backup("target", source={"namespaces": ["default"]})
+    (known,) = await rest.find("objectstores", {"name": "store"})
     offload = await rest.offload(backup, "target", offload_provider={"type": "aws", "region": "eu-west-9"})
 
     ended = await rest.ended(await rest.run("kubeoffloads", offload, runBackup=True))
 
     assert (ended["state"], "eu-west-9" in ended["message"]) == ("FAILED", True)
+    etag = (await rest.ok("GET", f"/kubeoffloads/{offload}"))["_etag"]
+    body = {"name": "target", "trigger_type": "ADHOC", "backupdef": backup}
+    await rest.ok("PUT", f"/kubeoffloads/{offload}", body, If_Match=etag)
+    place = f"/kubeclusters/{LOCAL}"
+    preferred = {"backup_provider": {"user_objectstore": known["_id"]}}
+    await rest.ok("PATCH", place, preferred, If_Match=(await rest.ok("GET", place))["_etag"])
+    again = await rest.ended(await rest.run("kubeoffloads", offload, runBackup=True))
+    assert (again["state"], again["objectstore"]) == ("COMPLETED", known["_id"]), again["message"]
 
 
 async def test_a_copy_survives_crashes_of_the_engine_at_any_moment(here: World) -> None:
@@ -317,5 +331,5 @@ async def test_what_has_no_namespace_is_saved_with_its_users_and_made_again_only
     assert (await client.get(CLUSTERROLEBINDINGS, "shop-reads"))["subjects"][0]["namespace"] == "again"
     assert (await client.get(CLUSTERROLES, "inside")).get("rules") in (None, []), "what exists is left alone"
     assert [name for resource, name in things.others if await present(here, resource, name)] == []
-    assert [each["metadata"]["name"] for each in (await client.list(ROLEBINDINGS, "again")).items] == ["inside"]
     await cleaned(here, back["_id"])
+    assert [each["metadata"]["name"] for each in (await client.list(ROLEBINDINGS, "again")).items] == ["inside"]

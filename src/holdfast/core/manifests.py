@@ -52,7 +52,7 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Resources are named by plural (of any group) or `plural.group`; exclusion wins. Of `all_labels` every one must fit, of
     `any_labels` one; each is `key=value`, `key:value` or a key that must be there. `selector` is a label selector of Kubernetes
-    that must fit as well. Objects without a namespace are meant only with `cluster_resources`; of Namespaces, those listed.
+    that must fit as well. Objects without a namespace are meant only with `cluster_resources`.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def takes(self, obj: Object) -> bool:
         """Whether an object of a resource that is taken is meant."""
-        namespace = name_of(obj) if obj.get("kind") == "Namespace" else namespace_of(obj)
+        namespace = namespace_of(obj)
         if namespace and not (_everything(self.namespaces) or namespace in self.namespaces):
             return False
         if namespace in self.exclude_namespaces:

@@ -136,6 +136,8 @@ class Server:
                 if part not in ("", "agent"):
                     raise RestError(400, f"part {part!r} is none: leave it out for all, or ask for agent")
                 found = await self._agents.manifest(caller.organization, ident, _base(request), whole=not part)
+                if (cluster := self._state.find(caller.organization, "kubeclusters", ident)) is not None:
+                    await self._agents.announce(cluster.obj, _base(request))
                 return web.Response(text=found, content_type="application/yaml")
             case "POST":
                 self._gate.allow_agent(caller, ident)

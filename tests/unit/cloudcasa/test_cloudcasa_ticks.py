@@ -1,4 +1,7 @@
-"""When a policy is due: zones and daylight saving, several schedules, and what downtime makes of due times."""
+"""When a policy is due: zones and daylight saving, several schedules, and what downtime makes of due times.
+
+A number in a name is that of the behaviour of the API that it shows.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +21,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def test_local_time_is_kept_across_daylight_saving() -> None:
+def test_13_local_time_is_kept_across_daylight_saving() -> None:
     new_york = policy(entry("30 0 * * MON,FRI"), zone="America/New_York")
 
     winter = ticks.due(new_york, at("2026-03-06T00:00"), at("2026-03-06T12:00"))

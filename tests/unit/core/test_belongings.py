@@ -6,7 +6,6 @@ import pytest
 
 from holdfast.core.belongings import BINDINGS, ROLES, STORAGE_CLASSES, VOLUMES, Around, belongings, left_to_the_cluster
 from holdfast.core.labels import OWNER_UID
-from holdfast.core.manifests import Selection
 from holdfast.core.objects import Object
 
 
@@ -62,11 +61,3 @@ def test_roles_that_are_used_inside_come_along_and_the_rights_of_our_own_runs_do
 )
 def test_what_each_cluster_has_is_left_to_it(name: str, labels: dict[str, str], left: bool) -> None:
     assert left_to_the_cluster(ROLES, {"metadata": {"name": name, "labels": labels}}) is left
-
-
-def test_of_the_namespaces_of_a_backup_those_that_are_chosen_are_meant() -> None:
-    chosen = Selection(namespaces=("shop",), cluster_resources=True)
-
-    assert chosen.takes({"kind": "Namespace", "metadata": {"name": "shop"}})
-    assert not chosen.takes({"kind": "Namespace", "metadata": {"name": "other"}})
-    assert chosen.takes({"kind": "StorageClass", "metadata": {"name": "fast"}})

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from holdfast.core.access import CLUSTER_WRITE_ROLE, account_for, run_as
-from holdfast.core.belongings import RESTORED
+from holdfast.core.belongings import NAMESPACES, RESTORED
 from holdfast.core.cluster_calls import ManifestsRestore
 from holdfast.core.labels import OWNER_UID
 from holdfast.core.manifests import Changes, Selection
@@ -22,6 +22,8 @@ from holdfast.dialects.cloudcasa import kinds, pods, stores
 
 LIMIT: Final = timedelta(minutes=30)
 _NAME: Final = "cluster"
+_NAME_LABEL: Final = "kubernetes.io/metadata.name"
+"""Label that every cluster puts on a Namespace: its name."""
 
 
 def first(restore: Object, resources: str) -> Object:
@@ -40,8 +42,11 @@ def wanted(job: Object, store: Object) -> Desired:
     account = _account(job)
     child = pods.job(account, namespace_of(job))
     run_as(child, account)
+    chosen = {"key": _NAME_LABEL, "operator": "In", "values": strings(job, "status", "namespaces")}
+    spaces = Selection(resources=(NAMESPACES,), selector={"matchExpressions": [chosen]}, cluster_resources=True)
     call = ManifestsRestore(
-        selection=Selection(namespaces=tuple(strings(job, "status", "namespaces")), resources=RESTORED, cluster_resources=True),
+        selection=Selection(resources=RESTORED, exclude_resources=(NAMESPACES,), cluster_resources=True),
+        also=(spaces,),
         changes=Changes(namespaces=renamed(job)),
         repository=stores.repository_of(store),
         snapshot_id=strings(job, "status", "snapshot_ids")[0],
