@@ -6,31 +6,20 @@ Take `world` as a fixture; one cluster serves a whole module. The engine's clock
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
-from holdfast.cli.apiserver import admission
 from holdfast.cli.connection_password import sealer
 from holdfast.cli.dialects import KINDS, resource_of, resources
 from holdfast.cli.install import deploy_dir, manifests
-from holdfast.cli.node import images
 from holdfast.core.objects import Object, kind_of
 from holdfast.dialects.kubeblocks.dialect import KubeBlocks
-from holdfast.embedded.apiserver.server import ApiServer
-from holdfast.embedded.node.run import run_node
-from holdfast.embedded.node.settings import Settings as NodeSettings
-from holdfast.engine.shell import Engine
-from holdfast.kube.builtin import CRDS, EVENTS
-from holdfast.kube.events import EventRecorder
+from holdfast.kube.builtin import EVENTS
 from holdfast.kube.resource import Resource
-from holdfast.movers.fills import movers
-from holdfast.schema.emit import crd
-from tests.e2e.cluster import NODE, Cluster
+from tests.engine_cluster import EngineCluster, status
 
 REST: dict[str, Resource] = {spec.kind: resource_of(spec) for spec in KINDS["kubeblocks"]}
 GROUP = "dataprotection.kubeblocks.io"
@@ -38,57 +27,17 @@ SECONDS = 25.0
 ENCRYPTION_KEY = "a key for tests"
 
 
-class World(Cluster):
+class World(EngineCluster):
     """The cluster, and its engine."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.offset = timedelta()
-        self.dialect = KubeBlocks(seal=sealer({"DP_ENCRYPTION_KEY": ENCRYPTION_KEY}))
-        self.server = ApiServer(directory, admission=admission(self.dialect.handlers))
+        super().__init__(directory, KubeBlocks(seal=sealer({"DP_ENCRYPTION_KEY": ENCRYPTION_KEY})))
 
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.offset
-
-    async def start(self) -> None:
-        await super().start()
-        for spec in KINDS["kubeblocks"]:
-            await self.client.apply(CRDS, crd(spec))
+    async def prepare(self) -> None:
         known = resources()
         for document in manifests(deploy_dir() / "addons"):
             if kind_of(document).kind in ("ClusterRole", "StorageProvider"):
                 await self.client.apply(known[kind_of(document)], document)
-        await self.start_engine()
-
-    async def start_node(self, settings: NodeSettings = NODE) -> None:
-        ready = asyncio.Event()
-        root = self.directory / "node"
-        work = run_node(self.client, self.config, root, "here", settings=settings, images=images(), ready=ready)
-        await self._begin("node", work, ready)
-
-    async def start_engine(self) -> None:
-        await self._begin("engine", self._engine(ready := asyncio.Event()), ready)
-
-    async def _engine(self, ready: asyncio.Event) -> None:
-        recorder = EventRecorder(self.client, component="holdfast")
-        engine = Engine(
-            self.client, (self.dialect,), movers(), resources(), image="holdfast:test", recorder=recorder, clock=self.now
-        )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(engine.run())
-            await engine.manager.synced()
-            ready.set()
-
-    async def stop(self) -> None:
-        if "engine" in self._tasks:
-            await self.stop_part("engine")
-        await super().stop()
-
-    async def set_clock(self, ahead: timedelta) -> None:
-        """Let the engine live that much later, as after a downtime."""
-        await self.stop_part("engine")
-        self.offset = ahead
-        await self.start_engine()
 
     async def wait(
         self, kind: str, name: str, holds: Callable[[Object], bool], *, namespace: str = "default", seconds: float = SECONDS
@@ -109,17 +58,6 @@ class World(Cluster):
                     if event["involvedObject"]["name"] == name and words in event["message"]:
                         return event
                 await asyncio.sleep(0.1)
-
-    async def refused(self, obj: Object) -> str:
-        """Apply with kubectl what must be refused, and return the answer."""
-        answer = await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(obj), check=False)
-        assert "created" not in answer, answer
-        assert "configured" not in answer, answer
-        return answer
-
-
-def status(obj: Object) -> Object:
-    return obj.get("status") or {}
 
 
 def condition(found: Object, type_: str) -> Object:

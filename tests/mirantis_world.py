@@ -14,26 +14,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
-from holdfast.cli.apiserver import admission, sealers
-from holdfast.cli.dialects import KINDS, resource_of, resources
-from holdfast.cli.node import images
+from holdfast.cli.dialects import KINDS, resource_of
 from holdfast.core.objects import Object
 from holdfast.core.times import format_time
 from holdfast.dialects.mirantis.dialect import Mirantis
 from holdfast.embedded.apiserver import metadata
-from holdfast.embedded.apiserver.server import ApiServer
-from holdfast.embedded.node.run import run_node
-from holdfast.embedded.node.settings import Settings as NodeSettings
-from holdfast.engine.shell import Engine
-from holdfast.kube.builtin import CRDS
-from holdfast.kube.events import EventRecorder
 from holdfast.kube.resource import Resource
-from holdfast.movers.fills import movers
-from holdfast.schema.emit import crd
 from tests import tools
-from tests.e2e.cluster import NODE, Cluster
+from tests.engine_cluster import EngineCluster, status
 from tests.etcd_server import Etcd, etcd_server
 
 REST: dict[str, Resource] = {spec.kind: resource_of(spec) for spec in KINDS["mirantis"]}
@@ -42,56 +31,16 @@ KEY_TEXT = "correct horse battery staple, twice!"
 SECONDS = 25.0
 
 
-class World(Cluster):
+class World(EngineCluster):
     """The cluster, its engine, and the machine's folders."""
 
     def __init__(self, directory: Path, etcd: Etcd) -> None:
-        super().__init__(directory)
+        super().__init__(directory, Mirantis(ZONE))
         self.etcd, self.local = etcd, directory.parent / "srv-backup"
-        self.offset = timedelta()
-        dialect = Mirantis(ZONE)
-        self.server = ApiServer(directory, admission=admission(dialect.handlers), sealers=sealers(dialect.handlers))
-        self._dialect = dialect
 
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.offset
-
-    async def start(self) -> None:
-        await super().start()
-        for spec in KINDS["mirantis"]:
-            await self.client.apply(CRDS, crd(spec))
-        await self.start_engine()
-
-    async def start_node(self, settings: NodeSettings = NODE) -> None:
-        ready = asyncio.Event()
-        root = self.directory / "node"
-        work = run_node(self.client, self.config, root, "here", settings=settings, images=images(), ready=ready)
-        await self._begin("node", work, ready)
-
-    async def start_engine(self) -> None:
-        await self._begin("engine", self._engine(ready := asyncio.Event()), ready)
-
-    async def _engine(self, ready: asyncio.Event) -> None:
-        recorder = EventRecorder(self.client, component="holdfast")
-        engine = Engine(
-            self.client, (self._dialect,), movers(), resources(), image="holdfast:test", recorder=recorder, clock=self.now
-        )
-        self.engine = engine
-        async with asyncio.TaskGroup() as group:
-            group.create_task(engine.run())
-            await engine.manager.synced()
-            ready.set()
-
-    async def stop(self) -> None:
-        if "engine" in self._tasks:
-            await self.stop_part("engine")
-        await super().stop()
-
-    async def set_clock(self, moment: datetime) -> None:
+    async def live_at(self, moment: datetime) -> None:
         """Let the engine live at another time, as after a downtime."""
-        await self.stop_part("engine")
-        self.offset = moment - datetime.now(UTC)
-        await self.start_engine()
+        await self.set_clock(moment - datetime.now(UTC))
 
     async def wipe(self) -> None:
         """Delete every object of the API, its Jobs, Secrets and events, and return to the present."""
@@ -103,8 +52,7 @@ class World(Cluster):
         await self.kubectl("delete", names, "--all", "--wait=true", "--timeout=20s", "-n", "default")
         shutil.rmtree(self.local, ignore_errors=True)
         if self.offset:
-            await self.set_clock(datetime.now(UTC))
-            self.offset = timedelta()
+            await self.set_clock(timedelta())
 
     def cluster(self, name: str = "kaas-mgmt", **spec: Any) -> Object:
         annotations = {
@@ -133,17 +81,6 @@ class World(Cluster):
         """Say that a key may be lost, whoever needs it."""
         await self.kubectl("annotate", "keyencryptionkey", key, f"holdfast.dev/forget-key={key}", "--overwrite")
 
-    async def refused(self, obj: Object) -> str:
-        """Apply with kubectl what must be refused, and return the answer."""
-        answer = await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(obj), check=False)
-        assert "created" not in answer, answer
-        assert "configured" not in answer, answer
-        return answer
-
-
-def status(obj: Object) -> Object:
-    return obj.get("status") or {}
-
 
 async def due(world: World, name: str) -> datetime:
     """Wait until the schedule knows its next time, and return it."""
@@ -153,7 +90,7 @@ async def due(world: World, name: str) -> datetime:
 
 async def pass_tick(world: World, name: str, *, after: timedelta = timedelta(seconds=1), total: int = 1) -> Object:
     """Let the clock stand just after the next due time, and return the status once that run has ended."""
-    await world.set_clock(await due(world, name) + after)
+    await world.live_at(await due(world, name) + after)
     found = await world.wait(
         "ClusterBackupSchedule",
         name,

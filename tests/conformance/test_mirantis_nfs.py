@@ -74,7 +74,7 @@ async def test_an_encrypted_backup_goes_to_a_share_and_is_restored_from_it(
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_retention_deletes_on_the_share(world: World, nfs: NfsServer) -> None:
-    await world.set_clock(datetime.now(UTC) - timedelta(hours=26))
+    await world.live_at(datetime.now(UTC) - timedelta(hours=26))
     wanted = schedule("kept", "0 * * * *", nfsUploadUrl=f"{nfs.url}/kept")
     wanted["metadata"]["annotations"] = {"holdfast.dev/keep-last": "1"}
     (nfs.export / "kept").mkdir()

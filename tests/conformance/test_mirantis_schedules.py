@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.run, pytest.mark.timeout(90), pytest.mark.asyncio(loop
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def yesterday(world: World) -> None:
     """The engine begins in the past, so that due times can be passed without running ahead of the pods' clock."""
-    await world.set_clock(datetime.now(UTC) - timedelta(hours=26))
+    await world.live_at(datetime.now(UTC) - timedelta(hours=26))
 
 
 async def test_07_midnight_is_that_of_the_controllers_time_zone(world: World) -> None:
@@ -83,7 +83,7 @@ async def test_after_a_downtime_only_the_latest_tick_is_caught_up(world: World) 
 async def test_02_03_the_block_of_the_cluster_counts_as_a_whole(world: World) -> None:
     await world.apply(world.cluster(backup={"rclone": {"bucket": "test", "credential": "absent"}}))
     await world.apply(schedule("inherits", "0 * * * *"), schedule("own", "0 * * * *", nfsUploadUrl="nfs://127.0.0.1:/x"))
-    await world.set_clock(max([await due(world, "inherits"), await due(world, "own")]) + timedelta(seconds=1))
+    await world.live_at(max([await due(world, "inherits"), await due(world, "own")]) + timedelta(seconds=1))
     for name in ("inherits", "own"):
         await world.wait("ClusterBackupSchedule", name, lambda obj: status(obj)["attempts"]["total"] == 1)
 
