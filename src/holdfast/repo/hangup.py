@@ -5,13 +5,17 @@ It asks when it finds a lock of its own host, and ignores that signal itself. A 
 unless the program has a handler of its own. A closed terminal then no longer ends the program; SIGINT and SIGTERM do.
 """
 
-import ctypes
 import signal
-
-_IGNORE = ctypes.c_void_p(1)
+import threading
 
 
 def ignore_hangups() -> None:
     """Ignore SIGHUP unless it has a handler. May be called from any thread, which Python's own `signal.signal` may not."""
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-        ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGHUP), _IGNORE)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_DFL:
+        return
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        return
+    import ctypes  # slow to import, and commands take their locks in the main thread
+
+    ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGHUP), ctypes.c_void_p(1))

@@ -9,9 +9,11 @@ from collections.abc import Generator, Mapping, Sequence
 import msgspec
 
 from holdfast.cli.errors import HoldfastError
+from holdfast.cli.imports import importing
 from holdfast.cli.repo import credentials
 from holdfast.cli.repo.options import common_options
 from holdfast.cli.repo.output import Output
+from holdfast.repo.arrays import without_threads
 from holdfast.repo.errors import Damaged
 from holdfast.repo.repository import Repository
 from holdfast.repo.snapshot import ANY, Filter, Snapshot, split_address
@@ -86,11 +88,12 @@ class Context:
     def open_meanwhile(self, module: str) -> Repository:
         """As `open`, and import a module beside it: the key takes a processor for long, without the interpreter."""
         beside = threading.Thread(target=importlib.import_module, args=(module,), daemon=True)
-        beside.start()
-        try:
-            return self.open()
-        finally:
-            beside.join()
+        with importing(), without_threads():
+            beside.start()
+            try:
+                return self.open()
+            finally:
+                beside.join()
 
     @contextlib.contextmanager
     def locked(self, repo: Repository, *, exclusive: bool = False) -> Generator[None]:

@@ -12,7 +12,6 @@ from holdfast.cli.repo.outcome import OK, PARTIAL
 from holdfast.cli.repo.output import clock, human_bytes, shown
 from holdfast.repo.lists import read_patterns
 from holdfast.repo.overwrite import RULES, Action
-from holdfast.repo.restore import restore
 from holdfast.repo.restore_options import ActionHook
 from holdfast.repo.result import RestoreResult, printable
 
@@ -75,7 +74,9 @@ def run(context: Context) -> int:
     """Restore; a file that can't be restored makes the exit code 3."""
     arguments = context.arguments
     context.stops_itself = True
-    with context.open() as repo:
+    with context.open_meanwhile("holdfast.repo.restore") as repo:
+        from holdfast.repo.restore import restore
+
         snapshot, subfolder = context.snapshot(repo, arguments.snapshot, chosen(arguments))
         result = restore(
             repo,

@@ -2,6 +2,23 @@
 
 #include "holdfast.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+/* What the numbers mean is memory.py's affair; an allocator that is not glibc's takes none. */
+static PyObject *allocator_set(PyObject *self, PyObject *arguments)
+{
+    int setting, value, taken = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "ii:allocator_set", &setting, &value))
+        return NULL;
+#ifdef __GLIBC__
+    taken = mallopt(setting, value);
+#endif
+    return PyBool_FromLong(taken);
+}
+
 static PyObject *built_from(PyObject *self, PyObject *unused)
 {
     (void)self;
@@ -11,6 +28,8 @@ static PyObject *built_from(PyObject *self, PyObject *unused)
 
 static PyMethodDef functions[] = {
     {"sources", built_from, METH_NOARGS, "sources() -> int: the checksum of the C files that it was built from."},
+    {"allocator_set", allocator_set, METH_VARARGS,
+     "allocator_set(setting, value) -> bool: mallopt of the C library; whether it took the setting."},
     {"bind", bind_libraries, METH_VARARGS,
      "bind(zstd, crypto) -> int: load the two libraries by path; returns zstd's version number. Call it before anything else.\n"
      "Raises ImportError."},
