@@ -9,7 +9,7 @@ from tests.kubeblocks_backups import action_set, backup, make_database, method, 
 from tests.kubeblocks_world import REST, World, condition, secret, status, thing, world
 
 from holdfast.core.objects import Object
-from holdfast.kube.builtin import JOBS, SECRETS
+from holdfast.kube.builtin import JOBS, PODS, SECRETS
 
 __all__ = ["world"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -66,6 +66,23 @@ async def test_14_a_secret_that_comes_a_moment_late_is_no_fault_and_a_restore_wi
 
     assert done["phase"] == "Completed", done
     assert 'secret "default/phrase" not found' in condition(failed, "PrepareData")["message"]
+
+
+async def test_a_pod_that_its_stateful_set_brings_back_is_waited_for(world: World) -> None:
+    own = {**SEALED, "passPhraseSecretKeyRef": {"name": "slow", "key": "phrase"}}
+    await world.apply(policy("killed", method("plain"), encryptionConfig=own), backup("killed", "killed"))
+    await has_actions(world, "Backup", "killed")
+    await world.stop_part("controllers")
+    await world.client.delete(PODS, "db-0", "default")
+    told = await world.told("killed", "db-0 is gone")
+    await world.start_controllers()
+    await world.apply(secret("slow", phrase="correct horse"))
+
+    assert told["reason"] == "TargetPodGone"
+    done = await world.phase("Backup", "killed", "Completed", "Failed")
+    assert done["phase"] == "Completed", done
+    found = await world.client.get(REST["Backup"], "killed", "default")
+    assert "holdfast.dev/target-pod-gone" not in found["metadata"]["annotations"]
 
 
 def sleeper(name: str) -> Object:
