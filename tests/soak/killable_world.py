@@ -1,4 +1,4 @@
-"""The cluster of `kubeblocks_world` as the processes of `holdfast up`, which can be killed one by one; and a bucket."""
+"""A cluster as the processes of `holdfast up`, which can be killed one by one, and a bucket; so for `kubeblocks_world`, too."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ import pytest_asyncio
 from holdfast.cli.datadir import DataDir
 from holdfast.embedded.node.settings import Settings as NodeSettings
 from tests import tools
-from tests.e2e.cluster import NODE
+from tests.e2e.cluster import NODE, Cluster
 from tests.kubeblocks_world import World
 from tests.movers_builders import KEY, SECRET
 from tests.store_servers import free_port
@@ -72,15 +72,19 @@ class _Server:
         await self._program.kill()
 
 
-class KillableWorld(World):
-    """API server, operator (with the built-in controllers), node and bucket, each a process."""
+class Killable(Cluster):
+    """API server, operator (with the built-in controllers) of one API, node and bucket, each a process."""
+
+    api: str
+    mover: bytes
+    """What the command line of a program holds that moves data, which `mover` strikes."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         data = DataDir(directory)
         data.create()
         self.server = _Server(data)  # type: ignore[assignment]
-        root, api = ("--data-dir", str(directory)), ("--api", "kubeblocks")
+        root, api = ("--data-dir", str(directory)), ("--api", self.api)
         self.operator = Program(*OURS, "operator", "--kubeconfig", str(data.operator_kubeconfig), *root, *api)
         self.node = Program(
             *OURS, "node", "--kubeconfig", str(data.node_kubeconfig), "--root-dir", str(data.node), "--name", "here"
@@ -135,8 +139,8 @@ class KillableWorld(World):
                 await self.store.kill()
                 await asyncio.sleep(draw.uniform(0, 2))
                 await self.start_store()
-            case "push":
-                return any([_killed(pid) for pid in self.below_node(b"datasafed\0push")])
+            case "mover":
+                return any([_killed(pid) for pid in self.below_node(self.mover)])
             case _:
                 pids = self.below_node()
                 return bool(pids) and _killed(draw.choice(pids))
@@ -168,6 +172,12 @@ def _killed(pid: int) -> bool:
         os.kill(pid, signal.SIGKILL)
         return True
     return False
+
+
+class KillableWorld(Killable, World):
+    """That of the KubeBlocks API."""
+
+    api, mover = "kubeblocks", b"datasafed\0push"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

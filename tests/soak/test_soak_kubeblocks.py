@@ -29,7 +29,7 @@ from tests.soak.scale import KILLS, SEED
 
 __all__ = ["killable"]
 ROUNDS = 50 * KILLS if KILLS else 2
-PARTS = ("operator", "node", "store", "push", "process", "process")
+PARTS = ("operator", "node", "store", "mover", "process", "process")
 REPOS = ("volume", "bucket")
 END = 120.0
 """Seconds within which whatever was hit must have ended."""

@@ -25,7 +25,7 @@ from holdfast.cli.errors import HoldfastError
 from holdfast.cli.service import add_kubeconfig, connect
 from holdfast.core.objects import Kind, Object
 from holdfast.core.plan import Problem
-from holdfast.core.read import mapping, name_of, namespace_of, text
+from holdfast.core.read import deleting, mapping, name_of, namespace_of, text
 from holdfast.core.retention import retain
 from holdfast.core.times import format_duration, format_time
 from holdfast.dialects.kubestash import cleanup, decode, defaults, kinds, names, retention_policy, triggers
@@ -146,7 +146,7 @@ async def _retention(arguments: argparse.Namespace) -> int:
                 keep = retention_policy.keep_of(policy)
                 if isinstance(keep, Problem):
                     raise HoldfastError(f"RetentionPolicy {place}: {keep}")
-                mine = [item for item in snapshots if _belongs(item, use.name, session.name)]
+                mine = [item for item in snapshots if _belongs(item, use.name, session.name) and not deleting(item)]
                 for verdict in retain([cleanup.point(item) for item in mine], keep, datetime.now(UTC)).verdicts:
                     says = "keep" if verdict.keep else "drop"
                     print(f"{says} {format_time(verdict.point.time)} {verdict.point.id}: {'; '.join(verdict.reasons)}")

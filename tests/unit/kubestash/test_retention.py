@@ -52,6 +52,20 @@ def test_the_oldest_is_forgotten_in_its_repository_and_then_its_snapshot_goes():
     assert (status["phase"], status["retentionPolicy"][0]["phase"]) == ("Succeeded", "Applied")
 
 
+def test_a_snapshot_that_is_being_wiped_takes_no_place_of_one_that_could_stay():
+    world = world_with(successfulSnapshots={"last": 2})
+    backups(world, 2)
+    world.find("Snapshot", f"{REPO}-run-1")["spec"]["deletionPolicy"] = "WipeOut"
+    world.settle()
+    world.delete("Snapshot", f"{REPO}-run-1")
+    world.settle()
+    assert f"{REPO}-run-1" in world.names("Snapshot"), "its data is still there"
+
+    run(world, "run-2", "id00000002")
+
+    assert world.call(cleanup("run-2"))[1]["forget"] == [], "the two others are all that will be left"
+
+
 def test_only_what_the_job_was_told_goes():
     world = world_with(successfulSnapshots={"last": 2})
     backups(world, 2)

@@ -169,6 +169,15 @@ def test_the_manifests_of_a_cluster_need_no_target_but_an_account_of_the_users()
     assert world.find("Job", "run-1705405201-manifest")["spec"]["template"]["spec"]["serviceAccountName"] == "reader"
     assert "appRef" not in world.find("Snapshot", f"{REPO}-run-1705405201")["spec"]
 
+    world.finish("run-1705405201-manifest", succeeded(REPO, "manifest", "cafe0001"))
+    world.settle()
+    writer = {"jobTemplate": {"spec": {"serviceAccountName": "writer"}}}
+    addon = {"name": "kubedump-addon", "tasks": [{"name": "manifest-restore"}], **writer}
+    world.add(restore("back", addon=addon, dataSource={"repository": REPO, "snapshot": "latest"}))
+    world.settle()
+    pod = world.find("Job", "back-manifest")["spec"]["template"]["spec"]
+    assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("writer", True)
+
 
 def test_tasks_of_one_session_run_one_after_the_other():
     files = {"name": "LogicalBackup", "params": {"paths": "/source/data"}, "targetVolumes": sample_mounts()}

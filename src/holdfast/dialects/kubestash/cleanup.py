@@ -16,7 +16,7 @@ from holdfast.core.calls import Retention
 from holdfast.core.objects import Object, Ref
 from holdfast.core.plan import Doomed, Phase, Problem, SecretCopy, Step, StepState
 from holdfast.core.ports import View
-from holdfast.core.read import flag, items, name_of, namespace_of, phase_of, text
+from holdfast.core.read import deleting, flag, items, name_of, namespace_of, phase_of, text
 from holdfast.core.retention import Health, RecoveryPoint, retain
 from holdfast.core.times import optional_time, parse_time
 from holdfast.dialects.kubestash import executor, names, pods, recorded, storage, volume_snapshots, wipe
@@ -176,12 +176,14 @@ def _job(
 
 
 def _snapshots(context: Context, repository: str, view: View) -> dict[str, Object]:
+    """Return what retention judges: one that is being deleted must not take the place of another that could stay."""
     namespace = context.configuration.place.namespace
     label = (names.REPO_NAME, names.label_value(repository))
     return {
         name_of(item): item
         for item in view.list(SNAPSHOT, namespace, label=label)
         if namespace_of(item) == namespace
+        and not deleting(item)
         and text(item, "spec", "repository") == repository
         and text(item, "spec", "session") == context.session.name
     }

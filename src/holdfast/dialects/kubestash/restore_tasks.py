@@ -145,7 +145,7 @@ def _manifests(work: Work, site: Site) -> Share | Problem:
     if work.function == addons.MANIFESTS_RESTORE:
         into = changes.namespaces.get(text(app, "namespace"), text(app, "namespace")) or site.namespace
         accounts = manifests.access_to(name_of(site.obj), into, site.obj, write=True, home=site.namespace)
-        run_as(job, names.manifest_account(name_of(site.obj)))
+    run_as(job, names.manifest_account(name_of(site.obj)))
     secrets = (*site.opened.secrets, *site.encryption.secrets)
     step = Step(name=executor.MANIFEST, child=_shaped(job, site), mover=call.call(secrets))
     return Share((step,), accounts=accounts)
