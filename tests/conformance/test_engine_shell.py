@@ -32,12 +32,12 @@ from holdfast.core.objects import Object
 from holdfast.core.ports import Outcome, Sums, View
 from holdfast.embedded.apiserver.server import ApiServer
 from holdfast.embedded.controllers import snapshot_types
-from holdfast.engine.scope import Whole
+from holdfast.engine.scope import Led, Whole
 from holdfast.kube.builtin import CONFIGMAPS, CRDS, CRONJOBS, EVENTS, JOBS, SECRETS, VOLUMESNAPSHOTS
 from holdfast.kube.client import Client
 from holdfast.kube.config import load_kubeconfig
 from holdfast.kube.events import EventRecorder
-from holdfast.kube.lease import LeaseLost
+from holdfast.kube.lease import Elector, LeaseLost
 from holdfast.schema.emit import crd
 
 pytestmark = pytest.mark.api
@@ -209,6 +209,29 @@ async def test_without_the_lease_nothing_is_written(client: Client) -> None:
         await asyncio.wait_for(refused.wait(), 10)
         assert await status_of(client, "t") == {}
         assert not await exists(client, JOBS, "job-t", "demo")
+
+
+async def test_who_stands_by_keeps_its_caches_and_acts_when_it_leads(client: Client) -> None:
+    """Given a leader that loses its Lease and takes it again: it writes nothing meanwhile, and lists nothing anew."""
+    now = 0.0
+    async with Client(client.config, field_manager="leasing") as leasing:
+        elector = Elector(leasing, "engine", "kube-system", "one", clock=lambda: now)
+        await elector.once()
+        async with engine_on(client, scope=Led(elector)) as engine:
+            following = asyncio.create_task(elector.follow(lambda _: engine.look_again(lambda _: True)))
+            await make(client, "before", job="")
+            await phase_is(client, "before", "Running")
+            now += 60
+            await make(client, "t", job="")
+            await quiet(engine.controllers[THING])
+            assert await status_of(client, "t") == {}
+            assert not await exists(client, JOBS, "job-t", "demo")
+
+            asked = engine.sent["GET"]  # type: ignore[attr-defined]
+            await elector.once()
+            await phase_is(client, "t", "Running")
+            assert engine.sent["GET"] == asked  # type: ignore[attr-defined]
+            following.cancel()
 
 
 async def test_a_note_becomes_one_event(client: Client) -> None:

@@ -1,7 +1,8 @@
 """What an operator tells those who watch it, over plain HTTP: `/livez`, `/readyz`, `/metrics`.
 
-Ready means that it may lead or that its caches are filled. Alive means that the loop turns and that no pass has been at work
-for longer than its time limit allows: a process that only looks alive is started anew. Nothing here tells of secrets.
+Ready means that its caches are filled, whether it leads or stands by. Alive means that the loop turns and that no pass has
+been at work for longer than its time limit allows: a process that only looks alive is started anew. Nothing here tells of
+secrets.
 """
 
 import contextlib
@@ -30,14 +31,14 @@ class Health:
         self.registry = CollectorRegistry()
         self.runs = RunMetrics(self.registry)
         self.engine: Engine | None = None
-        self.leading: Callable[[], bool] | None = None
+        self.reached = False
         self.synced = False
 
     def ready(self) -> str:
         """Return what is not ready; empty when everything is."""
-        if self.leading is None:
+        if not self.reached:
             return "the API server has not been reached yet"
-        return "the caches are not filled yet" if self.leading() and not self.synced else ""
+        return "" if self.synced else "the caches are not filled yet"
 
     def alive(self) -> str:
         """Return what is stuck; empty when nothing is."""

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from holdfast import __version__
@@ -25,7 +25,7 @@ from holdfast.core.ports import Dialect
 from holdfast.dialects.cloudcasa.dialect import CloudCasa
 from holdfast.embedded.controllers.run import run_controllers
 from holdfast.engine.budgets import Budget
-from holdfast.engine.scope import Scope, Whole
+from holdfast.engine.scope import Led, Scope
 from holdfast.engine.shell import Engine
 from holdfast.kube.client import Client
 from holdfast.kube.config import ClusterConfig, load_kubeconfig
@@ -118,23 +118,28 @@ class Operator:
         self._client, self._arguments, self._serving, self._health = client, arguments, serving, health
 
     async def lead(self, leasing: Client, group: asyncio.TaskGroup) -> None:
-        """Act for everything while the Lease is ours, and stand by otherwise, until cancelled."""
+        """Act for everything while the Lease is ours, and stand by with filled caches otherwise, until cancelled."""
         place, name = self._arguments.lease_namespace, _identity(self._arguments)
         elector = Elector(leasing, LEASE, place, name, duration=self._arguments.lease_duration)
-        group.create_task(elector.run())
-        self._watched(lambda: float(elector.held))
-        await elector.lead(lambda: self._act(Whole(elector.check)))
+        scope = Led(elector)
+        self._watched(scope.share)
+
+        def stand(engine: Engine) -> None:
+            group.create_task(elector.run())
+            group.create_task(elector.follow(lambda _: engine.look_again(lambda _: True)))
+
+        await self._act(scope, elector.acquired, stand)
 
     async def share(self, leasing: Client, group: asyncio.TaskGroup) -> None:
         """Act for the shards that are ours, with caches that are filled before the first one is, until cancelled."""
         place, name = self._arguments.lease_namespace, _identity(self._arguments)
         shards = Shards(leasing, LEASE, place, name, self._arguments.shards, duration=self._arguments.lease_duration)
         self._watched(shards.share)
-        await self._act(shards, lambda engine: self._join(shards, engine, group))
+        await self._act(shards, lambda: shards.holding(FIXED), lambda engine: self._join(shards, engine, group))
 
     def _watched(self, share: Callable[[], float]) -> None:
         self._health.registry.register(OperatorMetrics(self._health, self._client, share))
-        self._health.leading = lambda: share() > 0
+        self._health.reached = True
 
     def _join(self, shards: Shards, engine: Engine, group: asyncio.TaskGroup) -> None:
         """Take part in the deal, now that the caches are filled."""
@@ -146,8 +151,8 @@ class Operator:
         shards.subscribe(lambda number, _: engine.look_again(among(number)))
         group.create_task(shards.run())
 
-    async def _act(self, scope: Scope, filled: Callable[[Engine], None] = lambda _: None) -> None:
-        """Run an engine; `filled` is told once its caches are."""
+    async def _act(self, scope: Scope, first: Callable[[], Awaitable[None]], filled: Callable[[Engine], None]) -> None:
+        """Run an engine. `filled` is told once its caches are; `first` waits until what lies in no namespace is ours."""
         health = self._health
         choice = await choose(self._client, self._arguments.api)
         for sentence in choice.left_out:
@@ -160,15 +165,14 @@ class Operator:
         logs = [JobLogs(writer, engine.manager, scope)] if _speaks_cloudcasa(choice.dialects) else []
         try:
             async with asyncio.TaskGroup() as group:
-                supplying = group.create_task(self._supply([dialect.name for dialect in choice.dialects], scope))
+                supplying = group.create_task(self._supply([dialect.name for dialect in choice.dialects], scope, first))
                 group.create_task(engine.run())
                 for each in logs:
                     group.create_task(each.run())
                 await engine.manager.synced()
-                filled(engine)
-                if scope.holds(""):
-                    await supplying
                 health.synced = True
+                filled(engine)
+                await supplying
                 self._serving.set()
         finally:
             health.engine, health.synced = None, False
@@ -177,11 +181,12 @@ class Operator:
                     await recorder.flush()
             await recorder.close()
 
-    async def _supply(self, apis: Sequence[str], scope: Scope) -> None:
-        """Bring the built-in objects up to date, once what lies in no namespace is ours."""
-        if isinstance(scope, Shards):
-            await scope.holding(FIXED)
-        await supply(self._client.gated(lambda: scope.check("")), apis)
+    async def _supply(self, apis: Sequence[str], scope: Scope, first: Callable[[], Awaitable[None]]) -> None:
+        """Bring the built-in objects up to date, once what lies in no namespace is ours, and again if it was lost meanwhile."""
+        while True:
+            await first()
+            with contextlib.suppress(LeaseLost):
+                return await supply(self._client.gated(lambda: scope.check("")), apis)
 
     def _engine(self, dialects: Sequence[Dialect], scope: Scope, recorder: EventRecorder) -> Engine:
         arguments = self._arguments
@@ -202,8 +207,6 @@ def _check_any(scope: Scope) -> None:
     """Raise LeaseLost when nothing at all is ours: the gate of what is told about objects rather than done to them."""
     if not scope.share():
         raise LeaseLost("no part of the namespaces is ours: writing stopped")
-    if isinstance(scope, Whole):
-        scope.check("")
 
 
 def _speaks_cloudcasa(spoken: Sequence[Dialect]) -> bool:

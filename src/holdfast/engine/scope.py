@@ -1,6 +1,6 @@
 """Which namespaces one engine acts for, and the gate before each of its writes.
 
-An engine alone acts for all of them, as long as it leads. Several that act at once hold shards of them (see `kube.shards`): all
+An engine that leads acts for all of them. Several that act at once hold shards of them (see `kube.shards`): all
 see everything, since objects refer to each other across namespaces, and each works on the objects of its own namespaces only.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final, Protocol
 
+from holdfast.kube.lease import Elector
 from holdfast.kube.transport import Gate
 
 ACTING: Final[ContextVar[str]] = ContextVar("acting", default="")
@@ -28,6 +29,25 @@ class Scope(Protocol):
     def share(self) -> float:
         """Return which part of all namespaces is ours, from 0 to 1."""
         ...
+
+
+class Led:
+    """Everything while we lead, and nothing else: who stands by keeps its caches and acts for nobody."""
+
+    def __init__(self, elector: Elector) -> None:
+        self._elector = elector
+
+    def holds(self, namespace: str) -> bool:
+        """Every namespace is ours while we lead."""
+        return self._elector.held
+
+    def check(self, namespace: str) -> None:
+        """Raise LeaseLost unless we lead."""
+        self._elector.check()
+
+    def share(self) -> float:
+        """All of it or nothing."""
+        return float(self._elector.held)
 
 
 class Whole:

@@ -12,10 +12,12 @@ from typing import Final
 
 from holdfast.core.objects import Kind, Object, Ref
 from holdfast.engine.grants import Grants
+from holdfast.engine.scope import ACTING
 from holdfast.kube.builtin import SECRETS
 from holdfast.kube.client import Client
 from holdfast.kube.errors import ApiError
 from holdfast.kube.informer import Informer
+from holdfast.kube.lease import LeaseLost
 
 SECRET: Final = Kind("", "Secret")
 
@@ -38,22 +40,22 @@ class SecretVersions:
         self._client, self._grants = client, grants
         self._changed, self._wanted = changed, wanted
         self._followed: dict[Ref, Informer] = {}
-        self._new: asyncio.Queue[Ref] = asyncio.Queue()
+        self._new: asyncio.Queue[tuple[Ref, str]] = asyncio.Queue()
 
     def get(self, namespace: str, name: str) -> Object | None:
         """Return the metadata of a Secret, and follow it; None while it does not exist, or is not known yet."""
         ref = Ref(SECRET, namespace, name)
         if ref not in self._followed:
             self._followed[ref] = self._informer(ref)
-            self._new.put_nowait(ref)
+            self._new.put_nowait((ref, ACTING.get()))
         return self._followed[ref].get(namespace, name)
 
     async def run(self) -> None:
         """Follow until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
-                ref = await self._new.get()
-                group.create_task(self._follow(ref), name=f"follow {ref}")
+                ref, namespace = await self._new.get()
+                group.create_task(self._follow(ref, namespace), name=f"follow {ref}")
 
     def _informer(self, ref: Ref) -> Informer:
         found = Informer(
@@ -62,7 +64,9 @@ class SecretVersions:
         found.subscribe(lambda _old, _new: self._changed(ref))
         return found
 
-    async def _follow(self, ref: Ref) -> None:
+    async def _follow(self, ref: Ref, namespace: str) -> None:
+        """Follow one Secret; a grant that this takes is taken in the name of the object that looked, in `namespace`."""
+        ACTING.set(namespace)
         informer, by_name = self._followed[ref], f"metadata.name={ref.name}"
         while self._wanted(ref):
             try:
@@ -74,7 +78,7 @@ class SecretVersions:
                     await informer.run()
             except TimeoutError:
                 continue
-            except ApiError as error:
+            except (ApiError, LeaseLost) as error:
                 _log.warning("can't follow %s: %s", ref, error)
                 await asyncio.sleep(AGAIN)
         del self._followed[ref]

@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 _GRACE: Final = 2 / 3
 
+Listener = Callable[[bool], None]
+"""Told whether we lead from now on."""
+
 
 class LeaseLost(Exception):
     """We may not write now: another process may hold the lease."""
@@ -54,6 +57,8 @@ class Elector:
         self.identity = identity
         self.epoch = 0
         """How often the lease changed hands, as of our last acquisition."""
+        self.term = 0
+        """How often we came to hold it: a gap in which we did not, however short, begins another term."""
         self._client = client
         self._name, self._namespace = name, namespace
         self._duration, self._shared, self._labels = duration, shared, dict(labels or {})
@@ -91,35 +96,22 @@ class Elector:
             await self._changed.wait()
 
     async def lost(self) -> None:
-        """Wait until we may no longer write."""
-        while (left := self._deadline - self._clock()) > 0:
+        """Wait for the end of this term: we may no longer write, or could not for a moment."""
+        term = self.term
+        while self.term == term and (left := self._deadline - self._clock()) > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, self._duration / 10)):
                     await self._given_back.wait()
 
-    async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work` whenever we hold the lease, and cancel it when we lose it, until it returns. Needs `run` beside it."""
+    async def follow(self, listener: Listener) -> None:
+        """Tell `listener` of the beginning (True) and the end (False) of each term, until cancelled. Needs `run` beside it."""
         while True:
             await self.acquired()
             _log.info("%s leads: lease %s/%s, epoch %d", self.identity, self._namespace, self._name, self.epoch)
-            if await self._lead_once(work):
-                return
-
-    async def _lead_once(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Return whether the work ended by itself, rather than with the lease."""
-        leading = asyncio.ensure_future(work())
-        watching = asyncio.ensure_future(self.lost())
-        try:
-            await asyncio.wait({leading, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if leading.done():
-                await leading
-                return True
+            listener(True)
+            await self.lost()
             _log.warning("%s lost the lease %s/%s and stops writing", self.identity, self._namespace, self._name)
-            return False
-        finally:
-            for task in (leading, watching):
-                task.cancel()
-            await asyncio.gather(leading, watching, return_exceptions=True)
+            listener(False)
 
     async def once(self) -> None:
         """Read the lease and make one attempt."""
@@ -200,6 +192,8 @@ class Elector:
         }
 
     def _won(self, began: float, epoch: int) -> None:
+        if not self.held:
+            self.term += 1
         self._deadline = began + self._duration * _GRACE
         self.epoch = epoch
         self._given_back.clear()

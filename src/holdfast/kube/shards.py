@@ -99,7 +99,7 @@ class Shards:
         self._seen: dict[str, tuple[str, float]] = {}
         self._listeners: list[Listener] = []
         self._drain: Drain | None = None
-        self._told: frozenset[int] = frozenset()
+        self._told: Mapping[int, tuple[int, int]] = {}
         self._leaving: dict[int, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
 
@@ -228,9 +228,10 @@ class Shards:
         return self._layout.held and self._shards[number].held
 
     def _tell(self) -> None:
-        now, before = self.held, self._told
+        """Tell of what changed, also of a shard that was ours no more for a moment: what we gave up then is to be taken up."""
+        now, before = {number: (self._layout.term, self._shards[number].term) for number in self.held}, self._told
         self._told = now
-        for number in sorted(before ^ now):
+        for number in sorted(each for each in before.keys() | now.keys() if before.get(each) != now.get(each)):
             _log.info("%s %s shard %d of %d", self.identity, "acts for" if number in now else "lost", number, self.count)
             for listener in self._listeners:
                 listener(number, number in now)

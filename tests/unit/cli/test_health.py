@@ -32,13 +32,11 @@ def engine(age: float) -> Any:
     return SimpleNamespace(controllers_by_name=lambda: {"Thing": controller}, budget=lambda: (2, 5))
 
 
-async def test_it_is_ready_as_a_candidate_and_once_its_caches_are_filled() -> None:
+async def test_it_is_ready_once_its_caches_are_filled() -> None:
     health, address = Health(), free_address()
     async with served(address, health):
         assert await asked(address, "/readyz") == (503, "the API server has not been reached yet\n")
-        health.leading = lambda: False
-        assert await asked(address, "/readyz") == (200, "ok\n")
-        health.leading, health.engine = (lambda: 1.0), engine(0)
+        health.reached, health.engine = True, engine(0)
         assert await asked(address, "/readyz") == (503, "the caches are not filled yet\n")
         health.synced = True
         assert (await asked(address, "/readyz"))[0] == 200

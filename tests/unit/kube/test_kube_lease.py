@@ -113,28 +113,38 @@ async def test_a_leader_that_goes_gives_the_lease_back_at_once(api: FakeApi):
         assert await attempt(two) == [True]
 
 
-async def test_work_runs_while_we_lead_and_is_cancelled_when_the_lease_is_lost(api: FakeApi):
+async def test_who_follows_a_lease_is_told_of_each_term(api: FakeApi):
     clock = Clock()
-    state: list[str] = []
-
-    async def work() -> None:
-        state.append("began")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            state.append("ended")
-
+    told: list[bool] = []
     async with api.client() as client:
         elector = candidate(client, "one", clock, duration=0.3)
         for _ in range(60):
             api.fail("PUT", Fault(409, reason="Conflict"))
-        async with running(elector.run(), elector.lead(work)):
-            await until(lambda: state == ["began"])
+        async with running(elector.run(), elector.follow(told.append)):
+            await until(lambda: told == [True])
             clock.now += 5
-            await until(lambda: state[:2] == ["began", "ended"])
+            await until(lambda: told == [True, False])
             api.faults.clear()
-            await until(lambda: state == ["began", "ended", "began"])
-    assert state == ["began", "ended", "began", "ended"]
+            await until(lambda: told == [True, False, True])
+
+
+async def test_a_gap_that_is_over_before_anybody_looks_ends_the_term(api: FakeApi):
+    """Given a renewal that came too late: what was refused before it is to be looked at again."""
+    clock = Clock()
+    told: list[bool] = []
+    async with api.client() as client:
+        elector = candidate(client, "one", clock, duration=3)
+        await attempt(elector)
+        async with running(elector.follow(told.append)):
+            await until(lambda: told == [True])
+            clock.now += 1
+            await attempt(elector)
+            assert elector.term == 1
+            clock.now += 5
+            assert not elector.held
+            assert await attempt(elector) == [True]
+            await until(lambda: told == [True, False, True])
+    assert elector.term == 2
 
 
 async def test_an_unreachable_server_only_lets_the_deadline_come_nearer(api: FakeApi, caplog: pytest.LogCaptureFixture):

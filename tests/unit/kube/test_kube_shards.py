@@ -133,6 +133,23 @@ async def test_a_shard_is_handed_over_only_when_nothing_is_under_way_for_it(api:
         assert (len(one.held), len(two.held)) == (2, 2)
 
 
+async def test_a_shard_that_was_lost_for_a_moment_is_told_of_again(api: FakeApi) -> None:
+    """What a pass gave up in that moment is found by nobody else."""
+    clock = Clock()
+    told: list[tuple[int, bool]] = []
+    async with api.client() as client:
+        one = member(client, "one", clock)
+        await rounds(clock, 2, one)
+        one.subscribe(lambda number, ours: told.append((number, ours)))
+        told.clear()
+        await rounds(clock, 2, one)
+        assert told == []
+        clock.now += DURATION
+        assert not one.held
+        await rounds(clock, 2, one)
+    assert told[-COUNT:] == [(number, True) for number in range(COUNT)]
+
+
 async def test_those_who_go_leave_their_shards_at_once(api: FakeApi) -> None:
     clock = Clock()
     async with api.client() as client:
