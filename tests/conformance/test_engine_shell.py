@@ -230,7 +230,8 @@ async def test_who_stands_by_keeps_its_caches_and_acts_when_it_leads(client: Cli
             asked = engine.sent["GET"]  # type: ignore[attr-defined]
             await elector.once()
             await phase_is(client, "t", "Running")
-            assert engine.sent["GET"] == asked  # type: ignore[attr-defined]
+            # The search for leftovers asks for Secrets; what lists anew asks for every kind, and watches it.
+            assert engine.sent["GET"] <= asked + 2  # type: ignore[attr-defined]
             following.cancel()
 
 

@@ -125,9 +125,10 @@ async def test_an_operator_alone_and_those_who_share_never_act_together(api_serv
     """Given the number of shards is changed by a rolling update, the new ones wait until the old one is gone."""
     await install(api_server)
     kubeconfig = await account(api_server, tmp_path)
-    async with operator(kubeconfig, tmp_path, "old", *QUICK) as old, operator(kubeconfig, tmp_path, "new", *SHARDS) as new:
+    async with operator(kubeconfig, tmp_path, "old", *QUICK) as old:
         await old.until("/metrics", "holdfast_share 1.0")
-        await new.until("/readyz", "ok")
-        assert await share(new) == 0.0
-        old.process.terminate()
-        await until_shared(20, new)
+        async with operator(kubeconfig, tmp_path, "new", *SHARDS) as new:
+            await new.until("/readyz", "ok")
+            assert await share(new) == 0.0
+            old.process.terminate()
+            await until_shared(20, new)

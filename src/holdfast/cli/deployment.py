@@ -122,7 +122,7 @@ def _referenced() -> Sequence[Object]:
 def _plain(role: Object) -> Object:
     """Return a role as a cluster takes it, without the mark of the embedded server's own defaults."""
     labels = {key: value for key, value in role["metadata"]["labels"].items() if not key.startswith("kubernetes.io/")}
-    meta: Object = {"name": role["metadata"]["name"], "labels": labels}
+    meta: Object = {"name": role["metadata"]["name"], "labels": {**labels, MANAGED_BY: HOLDFAST}}
     return {"apiVersion": "rbac.authorization.k8s.io/v1", **role, "metadata": meta}
 
 

@@ -19,6 +19,7 @@ from holdfast.engine.grants import ROLE as SECRETS_ROLE
 from holdfast.engine.shell import watched_kinds
 from holdfast.kube import builtin
 from holdfast.kube.resource import Resource
+from holdfast.schema.emit import HOLDFAST, MANAGED_BY
 
 OPERATOR: Final = "holdfast-operator"
 REST: Final = "holdfast-rest"
@@ -146,7 +147,7 @@ def bindable() -> Sequence[str]:
 
 def binding(kind: str, name: str, role: str, subject: Object, namespace: str = "") -> Object:
     """Return a ClusterRoleBinding, or a RoleBinding of `namespace`, to a role of the kind that fits."""
-    meta: Object = {"name": name, **({"namespace": namespace} if namespace else {})}
+    meta: Object = {"name": name, **({"namespace": namespace} if namespace else {}), "labels": {MANAGED_BY: HOLDFAST}}
     return {
         "apiVersion": f"{_RBAC}/v1",
         "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
@@ -157,7 +158,8 @@ def binding(kind: str, name: str, role: str, subject: Object, namespace: str = "
 
 
 def _role(name: str, rules: Sequence[Object]) -> Object:
-    return {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": list(rules)}
+    meta: Object = {"name": name, "labels": {MANAGED_BY: HOLDFAST}}
+    return {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": meta, "rules": list(rules)}
 
 
 def _add(rights: Rights, resource: Resource, verbs: Iterable[str], subresource: str = "") -> None:
