@@ -115,6 +115,12 @@ async def test_an_image_that_nobody_knows_needs_a_command(tmp_path: Path) -> Non
     await run.end()
 
 
+async def test_arguments_that_begin_with_a_program_are_a_command(tmp_path: Path) -> None:
+    run = Run(tmp_path, pod({"name": "main", "image": "busybox", "args": ["sh", "-c", "echo it runs"]}))
+    await run.end()
+    assert run.log() == "it runs"
+
+
 async def test_volumes_of_every_kind_are_at_their_mount_paths(tmp_path: Path) -> None:
     client = FakeClient()
     client.secret("s", a="A", b="B")

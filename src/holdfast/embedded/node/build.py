@@ -1,6 +1,7 @@
 """From a container's spec to a sandbox: what it runs, where its volumes are, and who it is."""
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,14 +73,18 @@ def sandbox_of(pod: Object, container: Object, parts: Parts) -> Sandbox:
 
 
 def command_of(container: Object, image: Image | None, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return command and arguments. Raises NotReady for an image whose own command nobody here knows."""
+    """Return command and arguments. Raises NotReady for an image whose own command nobody here knows.
+
+    Arguments alone are a command when they begin with a program of this machine: as with images without an entry point of
+    their own (busybox, debian), or with one that runs its arguments (postgres).
+    """
     arguments: Sequence[str] = items(container, "args")
     command: Sequence[str] = container.get("command") or (image.command if image else ())
-    if not command:
+    if not command and not (arguments and shutil.which(arguments[0], path=environment.get("PATH"))):
         raise NotReady(
             "ImageNeverRuns",
             f"container {container['name']!r}: this node has no images, so it does not know what {container.get('image')!r}"
-            " runs by itself; give the container a command",
+            " runs by itself; give the container a command, or args that begin with a program of this machine",
         )
     return tuple(expand_all([*command, *arguments], environment))
 
