@@ -111,6 +111,7 @@ async def test_a_terminal_is_a_terminal_with_the_size_of_the_users(cluster: Clus
             text += (await found.receive_bytes(timeout=20))[1:].decode()
         await eventually(lambda: running(f"sleep {marker}"))
         await found.send_bytes(b"\x00\x03")  # Ctrl-C ends what runs on the terminal
+        await eventually(lambda: not running(f"sleep {marker}"))
         await found.send_bytes(b"\x00exit 5\n")
         heard = await everything(found)
     assert "43 132" in text

@@ -43,6 +43,9 @@ async def test_a_database_comes_back_as_it_was_at_a_given_second(world: World) -
 
     found = await comes_back(world, "postgresql", log, "again", restoreTime=moment)
     assert [action["backupName"] for action in found["actions"]["prepareData"]] == ["base", log]
+    async with asyncio.timeout(30):  # it answers as soon as it is consistent, while it still reads its log
+        while await sql(world, "again-0", "select pg_is_in_recovery()") != "f":  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
     count, newest = (await sql(world, "again-0", "select count(*), max(id) from rows")).split("|")
 
     assert int(count) == int(newest), "rows are missing"

@@ -168,9 +168,8 @@ class Series:
         for item in listed.items:
             await self.world.gone(REST["Backup"], item["metadata"]["name"], seconds=360)
         end = asyncio.get_running_loop().time() + END
-        while (now := await self.things()) != before:
-            changed = {kind: names ^ before[kind] for kind, names in now.items() if names != before[kind]}
-            assert asyncio.get_running_loop().time() < end, changed
+        while left := {kind: more for kind, names in (await self.things()).items() if (more := names - before[kind])}:
+            assert asyncio.get_running_loop().time() < end, left
             await asyncio.sleep(0.5)
         for place in REPOS:
             left = [str(path) for path in self._root(place).rglob("*") if path.is_file()]

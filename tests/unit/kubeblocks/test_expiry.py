@@ -46,6 +46,12 @@ def test_21_an_expired_backup_goes_when_a_newer_one_is_good() -> None:
     assert judge("old", backup("old"), NEWER) == Verdict(expired=True)
 
 
+def test_of_backups_that_ended_in_one_second_exactly_one_is_the_last() -> None:
+    twins = (backup("a", keep=7), backup("b", keep=7), backup("c", keep=8))
+    assert [judge(name, *twins).expired for name in "abc"] == [True, True, False]
+    assert [judge(name, *twins[:2]).expired for name in "ab"] == [True, False]
+
+
 @pytest.mark.parametrize("phase", ["Running", "New", "Deleting"])
 def test_21_a_backup_that_is_not_over_is_never_collected(phase: str) -> None:
     assert judge("old", backup("old", phase=phase), NEWER) == Verdict()

@@ -6,7 +6,7 @@ change of another object, which wakes this one.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -18,6 +18,8 @@ from holdfast.dialects.kubeblocks import names
 from holdfast.dialects.kubeblocks.kinds import BACKUP, BACKUP_POLICY
 
 OVER = ("Completed", "Failed")
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -86,7 +88,7 @@ def _is_last(backup: Object, siblings: Sequence[Object], rule: str) -> bool:
     if phase_of(backup) != "Completed" or rule == "none":
         return False
     method = text(backup, "spec", "backupMethod")
-    newer = [each for each in siblings if phase_of(each) == "Completed" and _end(each) > _end(backup)]
+    newer = [each for each in siblings if phase_of(each) == "Completed" and _rank(each) > _rank(backup)]
     if rule == "retainLatestBackup":
         newer = [each for each in newer if text(each, "spec", "backupMethod") == method]
     return not newer
@@ -106,6 +108,8 @@ def _parent(backup: Object) -> str:
     return text(backup, "status", "parentBackupName") or text(backup, "spec", "parentBackupName")
 
 
-def _end(backup: Object) -> datetime:
+def _rank(backup: Object) -> tuple[datetime, datetime, str]:
+    """Return what orders Backups by age: of those of one second the one that stays longer is the newer."""
     ended = text(backup, "status", "completionTimestamp") or text(backup, "metadata", "creationTimestamp")
-    return parse_time(ended)
+    until = optional_time(text(backup, "status", "expiration")) or _NEVER
+    return parse_time(ended), until, name_of(backup)
