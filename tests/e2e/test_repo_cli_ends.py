@@ -125,6 +125,14 @@ def test_a_killed_backup_leaves_a_lock_that_the_next_one_knows_to_be_dead(home: 
     assert program.json("check")["num_errors"] == 0
 
 
+@pytest.mark.parametrize("closed", ["0", "1", "2"])
+def test_a_backup_needs_no_standard_streams(closed: str, home: Path) -> None:
+    command = ["bash", "-c", f'exec "$0" repo backup "$1" {closed}>&-', HOLDFAST, str(home / "many")]
+    done = subprocess.run(command, env=environment(str(home / "r"), home), capture_output=True, timeout=SECONDS, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+    stock(str(home / "r"), home)("check", "--read-data")
+
+
 def test_a_full_disk_is_a_message_and_code_1(home: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -52,6 +52,7 @@ def program() -> NoReturn:
     After a repository command that is an end at once: its files are closed and its threads have ended, and the kernel takes
     memory back faster than the interpreter does, object by object. Commands that leave more behind end the usual way.
     """
+    _keep_standard_streams()
     code = main()
     if sys.argv[1:2] == ["repo"]:
         with contextlib.suppress(OSError):  # of output that can't be written the usual end tells
@@ -59,6 +60,19 @@ def program() -> NoReturn:
             sys.stderr.flush()
             os._exit(code)
     sys.exit(code)
+
+
+def _keep_standard_streams() -> None:
+    """Open what the caller closed of 0 to 2 on the null device, lest a file of a repository gets that number.
+
+    A program that we start, such as rclone, would write its messages into that file.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for as long as the process lives
 
 
 def main(words: Sequence[str] | None = None) -> int:
