@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,12 @@ from holdfast.repo import keys
 # Tests start hundreds of Python programs; where compiled modules may not be kept, each of these compiles all it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A shell without job control starts what it puts in the background with these ignored, and programs inherit that: Ctrl-C would
+# end nothing in a pod of the node that tests run in their own process. `holdfast node` handles SIGINT itself.
+for number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 # A guess at a password costs a quarter of a second, and tests open thousands of repositories. Those that they make cost next to
 # nothing to open, for any program; what a program that they start makes for itself has its full strength.
