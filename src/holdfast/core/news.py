@@ -33,7 +33,7 @@ def news(kind: str, before: Object, after: Object) -> tuple[Note, ...]:
     if now == was:
         return ()
     if now in _ENDED:
-        return (Note(_reason(kind, now), _why(before, after) or f"it is {now.lower()}"),)
+        return (Note(_reason(kind, now), _said(after) or f"it is {now.lower()}"),)
     if now in _BAD or now in _FALLS.get(was, ()):
         return (Note(_reason(kind, now), _why(before, after) or f"it is {now}; its status says more", warning=True),)
     return ()
@@ -50,10 +50,18 @@ def _reason(kind: str, phase: str) -> str:
 
 def _why(before: Object, after: Object) -> str:
     """Return the status' own words: of a field that says why, else of the condition that changed last and holds badly."""
-    said = next((words for name in _WORDS if (words := text(after, name))), "")
-    if said:
+    if said := _said(after):
         return said
     known = items(before, "conditions")
     changed = [each for each in items(after, "conditions") if each not in known and text(each, "message")]
-    bad = [each for each in changed if "Fail" in text(each, "type") or text(each, "status") == FALSE]
+    bad = [each for each in changed if _troubled(each)]
     return text((bad or changed)[-1], "message") if changed else ""
+
+
+def _said(status: Object) -> str:
+    return next((words for name in _WORDS if (words := text(status, name))), "")
+
+
+def _troubled(condition: Object) -> bool:
+    """Whether a condition tells of something that is not as it should be."""
+    return any(word in text(condition, "type") for word in ("Fail", "Skip")) or text(condition, "status") == FALSE

@@ -14,6 +14,7 @@ BEGUN = {"type": "Ensured", "status": "True", "reason": "Ok", "message": "its Jo
     ("before", "after", "reason", "message", "warning"),
     [
         ({"phase": "Running"}, {"phase": "Succeeded"}, "RunSucceeded", "it is succeeded", False),
+        ({"phase": "Running"}, {"phase": "Succeeded", "conditions": [BEGUN]}, "RunSucceeded", "it is succeeded", False),
         ({"phase": "Running"}, {"phase": "Failed", "failureReason": "no pod"}, "RunFailed", "no pod", True),
         ({}, {"phase": "Skipped", "conditions": [BEGUN]}, "RunSkipped", "its Job runs", True),
         ({"conditions": [BEGUN]}, {"phase": "Failed", "conditions": [REFUSED, BEGUN]}, "RunFailed", "the volume is full", True),
